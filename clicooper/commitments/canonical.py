@@ -1,0 +1,152 @@
+"""The only encoder: records to DAG-CBOR blocks, tensors to digests, contents to CIDs.
+
+A record is encoded exactly one way, so that equal records have equal digests on every machine, and
+``decode`` refuses every other byte string: ``encode(decode(b)) == b`` for all accepted ``b`` and
+``decode(encode(v)) == v`` for all encodable ``v``.
+
+Storing and fetching blocks is the job of ``clicooper.storage``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import dag_cbor
+import numpy as np
+from multiformats import CID
+
+from clicooper.errors import SpecError
+from clicooper.types import Digest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = [
+    "cid_of_block",
+    "cid_of_digest",
+    "decode",
+    "digest_of_cid",
+    "encode",
+    "encode_tensor",
+    "sha256",
+    "tensor_digest",
+]
+
+MAX_BLOCK_BYTES = 1 << 20
+"""Blocks above 1 MiB are not exchanged by IPFS nodes; a manifest has no business being larger."""
+
+MAX_DEPTH = 32
+
+
+def sha256(data: bytes) -> Digest:
+    """sha2-256 of ``data``, 32 bytes."""
+    return Digest(hashlib.sha256(data).digest())
+
+
+def encode(value: Mapping[str, Any]) -> bytes:
+    """Encodes a map of strings, bytes, ints, floats, bools, None, CIDs, lists and maps.
+
+    Raises:
+        SpecError: a value of another type, a NaN or infinite float, or a block above 1 MiB.
+    """
+    try:
+        block = bytes(dag_cbor.encode(_plain(value, depth=0)))
+    except (dag_cbor.encoding.DAGCBOREncodingError, TypeError, ValueError) as e:
+        raise SpecError(f"record cannot be encoded as DAG-CBOR: {e}", hint="use plain values and CIDs only") from e
+    if len(block) > MAX_BLOCK_BYTES:
+        raise SpecError(f"record of {len(block)} bytes exceeds {MAX_BLOCK_BYTES}", hint="link large content by CID")
+    return block
+
+
+def decode(block: bytes) -> dict[str, Any]:
+    """Decodes one canonical DAG-CBOR map.
+
+    Raises:
+        SpecError: not DAG-CBOR, not canonical, not a map, nested too deep, or followed by more bytes.
+    """
+    hint = "the block was not written by this protocol, or is damaged"
+    if len(block) > MAX_BLOCK_BYTES:
+        raise SpecError(f"block of {len(block)} bytes exceeds {MAX_BLOCK_BYTES}", hint=hint)
+    try:
+        value = dag_cbor.decode(block)
+    except (dag_cbor.decoding.CBORDecodingError, TypeError, ValueError, KeyError, RecursionError, MemoryError) as e:
+        raise SpecError(f"not a DAG-CBOR block: {' '.join(str(e).split())[:120]}", hint=hint) from e
+    if not isinstance(value, dict):
+        raise SpecError("DAG-CBOR block is not a map", hint=hint)
+    if encode(value) != block:
+        raise SpecError("DAG-CBOR block is not in canonical form", hint=hint)
+    return {key: _with_base32_links(item) for key, item in value.items()}
+
+
+def _with_base32_links(value: Any) -> Any:
+    """Links compare equal only in one text base, and the decoder leaves them in another."""
+    if isinstance(value, CID):
+        return value.set(base="base32")
+    if isinstance(value, dict):
+        return {key: _with_base32_links(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_base32_links(item) for item in value]
+    return value
+
+
+def _plain(value: Any, depth: int) -> Any:
+    """The value in IPLD's data model, tuples as lists; refuses what has no exact encoding."""
+    if depth > MAX_DEPTH:
+        raise SpecError(f"record nested deeper than {MAX_DEPTH}", hint="flatten the record")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise SpecError("record holds a NaN or infinite number", hint="floats in records must be finite")
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise SpecError("record has a key that is not a string", hint="DAG-CBOR maps have string keys")
+        return {key: _plain(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, depth + 1) for item in value]
+    return value
+
+
+def cid_of_digest(digest: Digest, codec: str = "dag-cbor") -> CID:
+    """The CIDv1 (base32) whose sha2-256 multihash carries ``digest``."""
+    return CID("base32", 1, codec, ("sha2-256", bytes(digest)))
+
+
+def cid_of_block(block: bytes) -> CID:
+    """The CIDv1 of a DAG-CBOR block."""
+    return cid_of_digest(sha256(block))
+
+
+def digest_of_cid(cid: CID) -> Digest:
+    """The 32-byte sha2-256 digest inside a CID.
+
+    Raises:
+        SpecError: the CID uses another hash function.
+    """
+    if cid.hashfun.name != "sha2-256" or len(cid.raw_digest) != 32:
+        raise SpecError(f"{cid} is not a sha2-256 CID", hint="only sha2-256 content is anchored on chain")
+    return Digest(cid.raw_digest)
+
+
+def encode_tensor(array: NDArray[Any]) -> bytes:
+    """Bytes of a tensor: a DAG-CBOR header ``{dtype, shape}``, then its elements.
+
+    Elements are row-major and little-endian. The header makes the encoding injective over dtypes and shapes.
+
+    Args:
+        array: any shape, of a boolean, integer or floating dtype.
+    """
+    if array.dtype.kind not in "biuf":
+        raise SpecError(f"tensor of dtype {array.dtype} has no canonical form", hint="use a numeric dtype")
+    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    return encode({"dtype": little.dtype.name, "shape": list(array.shape)}) + little.tobytes()
+
+
+def tensor_digest(array: NDArray[Any]) -> Digest:
+    """sha2-256 of ``encode_tensor(array)``, without a second copy of the elements."""
+    if array.dtype.kind not in "biuf":
+        raise SpecError(f"tensor of dtype {array.dtype} has no canonical form", hint="use a numeric dtype")
+    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    digest = hashlib.sha256(encode({"dtype": little.dtype.name, "shape": list(array.shape)}))
+    digest.update(little.data.cast("B") if little.size else b"")
+    return Digest(digest.digest())

@@ -1,0 +1,275 @@
+"""The records of the artifact plane: what each block says, and the one way to read it.
+
+Every record is a frozen model that refuses unknown fields, wrong types, NaN and non-canonical bytes:
+``R.from_block(r.to_block()) == r`` for every record, and ``from_block(b).to_block() == b`` for every
+accepted block. Links are CIDs, so a job is one IPLD graph that starts at any manifest.
+
+Sealing, storing and fetching are the job of ``clicooper.storage``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from multiformats import CID
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError
+
+from clicooper.commitments.canonical import cid_of_block, decode, encode, sha256
+from clicooper.errors import SpecError
+from clicooper.types import Digest
+
+__all__ = [
+    "ActivationRelease",
+    "BoundaryDigests",
+    "JobSpec",
+    "LabelRelease",
+    "MarkSpec",
+    "ModelSpec",
+    "Record",
+    "ReleaseSpec",
+    "ReplaySpec",
+    "SealedLabels",
+    "SeedSpec",
+    "SegmentManifest",
+    "StateLinks",
+    "TrainingSpec",
+    "TranscriptLinks",
+    "links_of",
+]
+
+Link = InstanceOf[CID]
+Bytes32 = Annotated[bytes, Field(min_length=32, max_length=32)]
+Bytes20 = Annotated[bytes, Field(min_length=20, max_length=20)]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Positive = Annotated[int, Field(ge=1, le=2**53)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+PositiveNumber = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Ints = Annotated[tuple[Count, ...], Field(strict=False)]
+
+
+class Part(BaseModel):
+    """A nested part of a record."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class Record(Part):
+    """One DAG-CBOR block."""
+
+    kind: ClassVar[str]
+    version: Literal[1] = 1
+
+    def to_block(self) -> bytes:
+        """The record's canonical bytes."""
+        return encode(self.model_dump(mode="python"))
+
+    @property
+    def cid(self) -> CID:
+        """The link under which other records name this one."""
+        return cid_of_block(self.to_block())
+
+    @property
+    def digest(self) -> Digest:
+        """sha2-256 of the block: the chain's ``bytes32`` for this record."""
+        return sha256(self.to_block())
+
+    @classmethod
+    def from_block(cls, block: bytes) -> Self:
+        """Reads a block.
+
+        Raises:
+            SpecError: not canonical DAG-CBOR, or not a record of this kind and version.
+        """
+        try:
+            record = cls.model_validate(decode(block))
+        except ValidationError as e:
+            first = e.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise SpecError(f"not a {cls.kind}: {where}: {first['msg']}", hint="the block has another schema") from e
+        if record.to_block() != block:
+            raise SpecError(f"{cls.kind} is not in canonical form", hint="floats must be encoded as floats")
+        return record
+
+
+class ModelSpec(Part):
+    """A model as a list of blocks with cut points.
+
+    Attributes:
+        kind: ``mlp``, ``cnn``, ``resnet18``, or ``package.module:function`` returning a list of ``nn.Module``.
+        input_shape: shape of one released activation.
+        outputs: number of pseudo-labels.
+        widths: kind-specific sizes (hidden widths of an MLP, channels of a CNN).
+        cuts: block indices at which a new segment starts; ``seats - 1`` of them, increasing.
+    """
+
+    kind: str
+    input_shape: Ints
+    outputs: Positive
+    widths: Ints
+    cuts: Ints
+
+
+class TrainingSpec(Part):
+    """Hyper-parameters that every seat trains with.
+
+    Attributes:
+        steps: optimizer steps of a round.
+        batch: records of a step.
+        input_scale: factor on released activations before they enter seat 0.
+        input_noise: standard deviation of the Gaussian noise added per step after scaling, public and seeded.
+        label_smoothing: in [0, 1).
+    """
+
+    optimizer: Literal["sgd", "adamw"]
+    learning_rate: PositiveNumber
+    momentum: Number
+    weight_decay: Number
+    steps: Positive
+    batch: Positive
+    input_scale: PositiveNumber
+    input_noise: Number
+    label_smoothing: Number
+
+
+class SeedSpec(Part):
+    """Public seeds of the NumPy generators for initial weights, data order and input noise."""
+
+    weights: Count
+    batches: Count
+    noise: Count
+
+
+class ReleaseSpec(Part):
+    """What is claimed of the activation release; see ``privacy.release.Statement`` for the words."""
+
+    epsilon: PositiveNumber
+    delta: PositiveNumber
+    adjacency: str
+    sigma: PositiveNumber
+    clip: PositiveNumber
+    group: Positive
+    grid: PositiveNumber
+    gamma: Ints
+    m: Positive
+    records: Positive
+    secure: bool
+
+
+class MarkSpec(Part):
+    """Watermark parameters: ``bits`` carriers a purpose, margin ``strength`` in units of the weights' rms."""
+
+    bits: Positive
+    strength: PositiveNumber
+
+
+class ReplaySpec(Part):
+    """How the work is replayed: states every ``interval`` steps, relative L2 ``tolerance`` across classes."""
+
+    interval: Positive
+    tolerance: PositiveNumber
+
+
+class SealedLabels(Part):
+    """Labels of one round: digest of the salted plaintext, link to the ciphertext."""
+
+    plaintext_digest: Bytes32
+    ciphertext: Link
+
+
+class JobSpec(Record):
+    """Everything about the work that is agreed before anyone joins."""
+
+    kind: ClassVar[str] = "JobSpec"
+    model: ModelSpec
+    training: TrainingSpec
+    seeds: SeedSpec
+    release: ReleaseSpec
+    marks: MarkSpec
+    replay: ReplaySpec
+    runtime_class: str
+    arbiter_keys: Annotated[tuple[str, ...], Field(strict=False)]
+    activation_release: Link
+    labels: Annotated[tuple[SealedLabels, ...], Field(strict=False)]
+
+
+class ActivationRelease(Record):
+    """The private activations, released once; ``activations`` links a safetensors file."""
+
+    kind: ClassVar[str] = "ActivationRelease"
+    shape: Ints
+    dtype: Literal["float32"]
+    activations: Link
+    release: ReleaseSpec
+
+
+class LabelRelease(Record):
+    """Plaintext of one round's labels: rows of the release and their pseudo-labels, in shard order."""
+
+    kind: ClassVar[str] = "LabelRelease"
+    round: Count
+    salt: Bytes32
+    rows: Ints
+    pseudo_labels: Ints
+
+
+class StateLinks(Part):
+    """A segment's state: weights, and the optimizer's state unless training starts afresh."""
+
+    weights: Link
+    optimizer: Link | None
+
+
+class TranscriptLinks(Part):
+    """The transcript's steps, its file of leaf rows, and the states at interval ends before the last."""
+
+    steps: Positive
+    interval: Positive
+    leaves: Link
+    states: Annotated[tuple[StateLinks, ...], Field(strict=False)]
+
+
+class BoundaryDigests(Part):
+    """Running digests of everything that crossed the segment's two boundaries, 32 zero bytes where nothing did."""
+
+    input: Bytes32
+    output: Bytes32
+    grad_received: Bytes32
+    grad_sent: Bytes32
+
+
+class SegmentManifest(Record):
+    """What one seat did in one round.
+
+    ``training_transcript_merkle_root`` has the longest key, so DAG-CBOR puts its 32 bytes last in the block,
+    where the contract can check them against ``manifestDigest``.
+    """
+
+    kind: ClassVar[str] = "SegmentManifest"
+    spec: Link
+    job: Positive
+    round: Count
+    seat: Count
+    trainer: Bytes20
+    previous: Link | None
+    predecessor: Link | None
+    state_in: StateLinks
+    trained: Link
+    out: Link
+    optimizer: Link
+    transcript: TranscriptLinks
+    boundary: BoundaryDigests
+    mark_commitment: Bytes32
+    metrics: dict[str, Number]
+    runtime_class: str
+    training_transcript_merkle_root: Bytes32
+
+
+def links_of(value: Any) -> list[CID]:
+    """Every link inside a record, in field order."""
+    if isinstance(value, CID):
+        return [value]
+    if isinstance(value, BaseModel):
+        return [link for name in type(value).model_fields for link in links_of(getattr(value, name))]
+    if isinstance(value, (tuple, list)):
+        return [link for item in value for link in links_of(item)]
+    return []

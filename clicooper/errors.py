@@ -1,0 +1,137 @@
+"""The error hierarchy: what happened, where, and what to do about it.
+
+Every error that a user can cause or meet is a ``CliCooperError`` with a ``hint`` and the exit code
+of the command line. Third-party errors are wrapped with ``raise ... from e``.
+"""
+
+__all__ = [
+    "ArtifactCorrupt",
+    "ArtifactMissing",
+    "ChainError",
+    "CliCooperError",
+    "DataError",
+    "MarkCapacityError",
+    "PrivacyBudgetError",
+    "PrivacyClaimError",
+    "RecordError",
+    "RevertError",
+    "RunFolderError",
+    "SealError",
+    "SpecError",
+    "StorageError",
+    "UsageError",
+    "VerificationFailed",
+]
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_NETWORK = 3
+EXIT_INCONCLUSIVE = 4
+
+
+class CliCooperError(Exception):
+    """Base of every error of this package.
+
+    Args:
+        message: one line that says what is wrong and where.
+        hint: one line that says what the user can do.
+    """
+
+    exit_code = EXIT_USAGE
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def diagnostics(self) -> str:
+        """The message, and the hint on a line of its own where there is one."""
+        return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
+
+
+class UsageError(CliCooperError):
+    """A bad option, or a combination of options that makes no sense."""
+
+
+class SpecError(CliCooperError):
+    """A job specification or manifest that breaks its schema or its limits."""
+
+
+class DataError(CliCooperError):
+    """A data set of the wrong shape, type, label range, or with damaged files."""
+
+
+class RunFolderError(CliCooperError):
+    """A run folder that is absent, not writable, or incomplete."""
+
+
+class PrivacyClaimError(CliCooperError):
+    """A privacy parameter for which no correct statement exists."""
+
+
+class PrivacyBudgetError(CliCooperError):
+    """A release that the ledger of its data set does not allow."""
+
+
+class MarkCapacityError(CliCooperError):
+    """A segment too small to hold its marks within the distortion limit."""
+
+
+class VerificationFailed(CliCooperError):
+    """A check that ran and found a difference."""
+
+    exit_code = EXIT_FAILED
+
+
+class RecordError(VerificationFailed):
+    """A record that is damaged, or whose events do not follow from each other."""
+
+
+class ArtifactCorrupt(VerificationFailed):
+    """An artifact whose bytes do not hash to its name."""
+
+    def __init__(self, message: str, *, cid: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.cid = cid
+
+
+class ArtifactMissing(CliCooperError):
+    """An artifact that the store does not have: whatever needs it cannot be checked."""
+
+    exit_code = EXIT_INCONCLUSIVE
+
+    def __init__(self, message: str, *, cid: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.cid = cid
+
+
+class SealError(CliCooperError):
+    """A sealed artifact that cannot be opened with the keys at hand."""
+
+    exit_code = EXIT_INCONCLUSIVE
+
+
+class StorageError(CliCooperError):
+    """A store that cannot be reached, read or written."""
+
+    exit_code = EXIT_NETWORK
+
+
+class ChainError(CliCooperError):
+    """A node that cannot be reached, or that answers something unusable."""
+
+    exit_code = EXIT_NETWORK
+
+
+class RevertError(CliCooperError):
+    """A call that the contract refused.
+
+    Args:
+        name: the contract's error, such as ``StaleHead``.
+        args: its decoded arguments by name.
+    """
+
+    def __init__(self, message: str, *, name: str, values: dict[str, object] | None = None, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.name = name
+        self.values = values or {}
