@@ -3,6 +3,7 @@ pragma solidity 0.8.30;
 
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {ICliCooper} from "./interfaces/ICliCooper.sol";
+import {Job, MAX_SEATS, Seat} from "./types/Job.sol";
 
 /// @title CliCooper
 /// @notice Escrow, ordered commitments and settlement of client-cooperative split learning.
@@ -12,65 +13,9 @@ contract CliCooper is ICliCooper, ReentrancyGuardTransient {
     bytes32 private constant TAG = keccak256("CliCooper/1");
     address private constant DEAD = 0x000000000000000000000000000000000000dEaD;
     uint256 private constant MIN_SEATS = 2;
-    uint256 private constant MAX_SEATS = 32;
     uint256 private constant MAX_WINDOW = 90 days;
     uint256 private constant MAX_KEY_RECORD = 512;
     uint256 private constant EVICTED = type(uint256).max;
-
-    /// @dev One seat. Slot 0: 160 + 32 + 32 + 8 bits; slot 1: the digest.
-    struct Seat {
-        address trainer;
-        uint32 fromRound;
-        uint32 paidRounds; // pay of the rounds before this one has left the contract or the seat
-        bool stakeReturned;
-        bytes32 keyRecordDigest;
-    }
-
-    /// @dev One job. `commit` and `accept` touch one word of control state, so it fills its slot exactly.
-    struct Job {
-        // slot 0, 256 bits: everything that moves the job forward; rounds before `round` are accepted
-        Phase phase;
-        uint8 turn;
-        uint8 seats;
-        uint8 filled;
-        uint32 round;
-        uint32 rounds;
-        uint64 deadline;
-        uint32 trainWindow;
-        uint32 turnWindow;
-        uint32 reviewWindow;
-        // slot 1
-        bytes32 head;
-        // slot 2: the label key revealed last; before key 0 the anchor of the chain
-        bytes32 labelKey;
-        // slot 3
-        address owner;
-        uint96 pay;
-        // slot 4
-        address arbiter;
-        uint96 stake;
-        // slot 5
-        address token;
-        uint96 ownerBond;
-        // slot 6
-        uint96 challengeBond;
-        uint96 silencePenalty;
-        uint32 joinWindow;
-        uint32 labelWindow;
-        // slot 7: terms that only an ending or a ruling reads
-        uint96 arbiterFee;
-        uint32 arbitrationWindow;
-        bool bondForfeited;
-        bool ownerSettled;
-        // slot 8
-        bytes32 genesis;
-        // slots 9 to 72
-        Seat[MAX_SEATS] seat;
-        mapping(uint256 seat => address) allowed;
-        mapping(address trainer => uint256) seatNumber; // seat + 1; EVICTED for ever after an eviction
-        mapping(address account => uint256) credit;
-        mapping(uint256 round => bytes32) roundHead;
-    }
 
     /// @inheritdoc ICliCooper
     uint256 public jobCount;
@@ -88,9 +33,8 @@ contract CliCooper is ICliCooper, ReentrancyGuardTransient {
         job = ++jobCount;
         Job storage j = _jobs[job];
         _storeTerms(j, params);
-        bytes32 genesis = keccak256(
-            abi.encode(TAG, block.chainid, address(this), job, msg.sender, keccak256(abi.encode(params)))
-        );
+        bytes32 genesis =
+            keccak256(abi.encode(TAG, block.chainid, address(this), job, msg.sender, keccak256(abi.encode(params))));
         (j.genesis, j.head) = (genesis, genesis);
         j.owner = msg.sender;
         _enter(j, Phase.Open, params.joinWindow);

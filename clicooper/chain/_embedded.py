@@ -18,6 +18,7 @@ from eth_keys.datatypes import PrivateKey
 from eth_typing import BlockNumber
 from eth_utils import ValidationError, keccak, to_canonical_address, to_checksum_address
 
+from clicooper.chain._messages import to_hex
 from clicooper.chain._transport import RpcError
 
 __all__ = ["EmbeddedChain"]
@@ -58,12 +59,14 @@ class EmbeddedChain:
             "eth_chainId": lambda: hex(chain_id),
             "eth_blockNumber": lambda: hex(len(self._blocks) - 1),
             "eth_getBlockByNumber": self._block,
-            "eth_getCode": lambda address, _tag: _hex(self._state().get_code(to_canonical_address(address))),
+            "eth_getCode": lambda address, _tag: to_hex(self._state().get_code(to_canonical_address(address))),
             "eth_getBalance": lambda address, _tag: hex(self._state().get_balance(to_canonical_address(address))),
-            "eth_getTransactionCount": lambda address, _tag: hex(self._state().get_nonce(to_canonical_address(address))),
+            "eth_getTransactionCount": lambda address, _tag: hex(
+                self._state().get_nonce(to_canonical_address(address))
+            ),
             "eth_maxPriorityFeePerGas": lambda: hex(TIP_WEI),
             "eth_accounts": lambda: [_FAUCET.public_key.to_checksum_address()],
-            "eth_call": lambda call, _tag: _hex(self._simulate(call)[1].output),
+            "eth_call": lambda call, _tag: to_hex(self._simulate(call)[1].output),
             "eth_estimateGas": self._estimate,
             "eth_sendRawTransaction": lambda raw: self._apply(self._decode(bytes.fromhex(raw[2:]))),
             "eth_sendTransaction": self._send_from_faucet,
@@ -89,6 +92,9 @@ class EmbeddedChain:
     def _state(self, header: BlockHeaderAPI | None = None) -> Any:
         return self._chain.get_vm(header or self._chain.header).state
 
+    def _nonce(self, address: str, _tag: str) -> str:
+        return hex(self._state().get_nonce(to_canonical_address(address)))
+
     def _block(self, tag: str, _full: bool) -> dict[str, Any] | None:
         number = len(self._blocks) - 1 if tag == "latest" else int(tag, 16)
         if number >= len(self._blocks):
@@ -96,7 +102,7 @@ class EmbeddedChain:
         header = self._blocks[number]
         return {
             "number": hex(number),
-            "hash": _hex(header.hash),
+            "hash": to_hex(header.hash),
             "timestamp": hex(header.timestamp),
             "baseFeePerGas": hex(_base_fee(header)),
         }
@@ -124,16 +130,20 @@ class EmbeddedChain:
 
     def _unsigned(self, call: Mapping[str, str], nonce: int, fee: int, tip: int) -> Any:
         to = call.get("to")
-        return self._chain.get_vm().get_transaction_builder().new_unsigned_dynamic_fee_transaction(  # type: ignore[attr-defined]
-            chain_id=self._chain.chain_id,
-            nonce=nonce,
-            max_priority_fee_per_gas=tip,
-            max_fee_per_gas=fee,
-            gas=int(call.get("gas", hex(GAS_LIMIT)), 16),
-            to=to_canonical_address(to) if to else b"",
-            value=int(call.get("value", "0x0"), 16),
-            data=bytes.fromhex(call.get("data", "0x")[2:]),
-            access_list=(),
+        return (
+            self._chain.get_vm()
+            .get_transaction_builder()
+            .new_unsigned_dynamic_fee_transaction(
+                chain_id=self._chain.chain_id,
+                nonce=nonce,
+                max_priority_fee_per_gas=tip,
+                max_fee_per_gas=fee,
+                gas=int(call.get("gas", hex(GAS_LIMIT)), 16),
+                to=to_canonical_address(to) if to else b"",
+                value=int(call.get("value", "0x0"), 16),
+                data=bytes.fromhex(call.get("data", "0x")[2:]),
+                access_list=(),
+            )
         )
 
     def _send_from_faucet(self, call: Mapping[str, str]) -> str:
@@ -147,12 +157,15 @@ class EmbeddedChain:
         return transaction
 
     def _apply(self, transaction: SignedTransactionAPI) -> str:
+        # py-evm runs a transaction of any chain; a node must not.
+        if transaction.chain_id != self._chain.chain_id:
+            raise RpcError(-32000, f"invalid chain id {transaction.chain_id}, this is {self._chain.chain_id}")
         try:
             _, receipt, computation = self._chain.apply_transaction(transaction)
         except (ValidationError, VMError) as e:
             raise RpcError(-32003, str(e)) from e
         self._mine()
-        tx_hash = _hex(transaction.hash)
+        tx_hash = to_hex(transaction.hash)
         self._receipts[tx_hash] = _receipt_json(self._blocks[-1], transaction, receipt, computation)
         return tx_hash
 
@@ -181,25 +194,25 @@ def _new_chain(chain_id: int) -> Any:
     genesis = {"difficulty": 0, "nonce": bytes(8), "mix_hash": bytes(32), "coinbase": bytes(20), "extra_data": b""}
     genesis |= {"gas_limit": GAS_LIMIT, "timestamp": GENESIS_TIMESTAMP}
     faucet = {"balance": FAUCET_WEI, "nonce": 0, "code": b"", "storage": {}}
-    chain = type("EmbeddedDevChain", (_DevChain,), {"chain_id": chain_id})
-    alloc = {_FAUCET.public_key.to_canonical_address(): faucet}
-    return chain.from_genesis(get_db_backend(), genesis, alloc)
+    # py-evm takes the chain id as a class attribute, so each id needs a class of its own.
+    chain: Any = type("EmbeddedDevChain", (_DevChain,), {"chain_id": chain_id})
+    return chain.from_genesis(get_db_backend(), genesis, {_FAUCET.public_key.to_canonical_address(): faucet})
 
 
 def _receipt_json(
     header: BlockHeaderAPI, transaction: SignedTransactionAPI, receipt: ReceiptAPI, computation: ComputationAPI
 ) -> dict[str, Any]:
     place = {
-        "transactionHash": _hex(transaction.hash),
+        "transactionHash": to_hex(transaction.hash),
         "blockNumber": hex(header.block_number),
-        "blockHash": _hex(header.hash),
+        "blockHash": to_hex(header.hash),
     }
     logs = [
         place
         | {
             "address": to_checksum_address(log.address),
             "topics": ["0x" + topic.to_bytes(32, "big").hex() for topic in log.topics],
-            "data": _hex(log.data),
+            "data": to_hex(log.data),
             "logIndex": hex(index),
         }
         for index, log in enumerate(receipt.logs)
@@ -216,14 +229,10 @@ def _receipt_json(
 
 def _reverted(computation: ComputationAPI) -> RpcError:
     if computation.output or not computation.should_burn_gas:
-        return RpcError(3, "execution reverted", _hex(computation.output))
+        return RpcError(3, "execution reverted", to_hex(computation.output))
     return RpcError(-32000, f"execution failed: {type(computation.error).__name__}: {computation.error}")
 
 
 def _base_fee(header: BlockHeaderAPI) -> int:
     fee = header.base_fee_per_gas
     return 0 if fee is None else fee
-
-
-def _hex(data: bytes) -> str:
-    return "0x" + data.hex()

@@ -69,9 +69,14 @@ def next_head(
     return Head(keccak(abi_encode(types, [head, job, round_, seat, trainer, manifest_digest, mark])))
 
 
-def mark_commitment(progress_key: bytes, ownership_key: bytes) -> Digest:
-    """Binds both mark keys of one attempt; opening one reveals nothing of the other."""
-    return Digest(keccak(abi_encode(["bytes32", "bytes32"], [keccak(progress_key), keccak(ownership_key)])))
+def mark_commitment(progress_key: bytes, ownership_key_hash: Digest) -> Digest:
+    """Binds both mark keys of one attempt; opening one reveals nothing of the other.
+
+    Args:
+        progress_key: 32 secret bytes.
+        ownership_key_hash: keccak-256 of the ownership key, so that an auditor never needs the key itself.
+    """
+    return Digest(keccak(abi_encode(["bytes32", "bytes32"], [keccak(progress_key), ownership_key_hash])))
 
 
 def label_anchor(key: Digest) -> Digest:

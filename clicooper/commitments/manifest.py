@@ -22,6 +22,7 @@ __all__ = [
     "ActivationRelease",
     "BoundaryDigests",
     "JobSpec",
+    "KeyRecord",
     "LabelRelease",
     "MarkSpec",
     "ModelSpec",
@@ -170,8 +171,13 @@ class ReplaySpec(Part):
 
 
 class SealedLabels(Part):
-    """Labels of one round: digest of the salted plaintext, link to the ciphertext."""
+    """Labels of one round: how many rows they cover, digest of the salted plaintext, link to the ciphertext.
 
+    Shard r is the block of release rows that follows the rows of shards 0..r-1; which row belongs to which
+    shard is public, what its pseudo-label is, is not.
+    """
+
+    rows: Positive
     plaintext_digest: Bytes32
     ciphertext: Link
 
@@ -191,6 +197,10 @@ class JobSpec(Record):
     activation_release: Link
     labels: Annotated[tuple[SealedLabels, ...], Field(strict=False)]
 
+    def rows_until(self, round_: int) -> int:
+        """Number of release rows that rounds 0 to ``round_`` may train on."""
+        return sum(labels.rows for labels in self.labels[: round_ + 1])
+
 
 class ActivationRelease(Record):
     """The private activations, released once; ``activations`` links a safetensors file."""
@@ -203,13 +213,21 @@ class ActivationRelease(Record):
 
 
 class LabelRelease(Record):
-    """Plaintext of one round's labels: rows of the release and their pseudo-labels, in shard order."""
+    """Plaintext of one round's labels: the pseudo-label of each row of the round's shard, in row order."""
 
     kind: ClassVar[str] = "LabelRelease"
     round: Count
     salt: Bytes32
-    rows: Ints
     pseudo_labels: Ints
+
+
+class KeyRecord(Record):
+    """What a trainer registers at ``join``: a secp256k1 transport key, an age recipient, an endpoint."""
+
+    kind: ClassVar[str] = "KeyRecord"
+    transport: Annotated[bytes, Field(min_length=33, max_length=33)]
+    sealing: str | None
+    endpoint: str
 
 
 class StateLinks(Part):
@@ -226,6 +244,11 @@ class TranscriptLinks(Part):
     interval: Positive
     leaves: Link
     states: Annotated[tuple[StateLinks, ...], Field(strict=False)]
+
+    @property
+    def intervals(self) -> int:
+        """Number of replayable intervals."""
+        return -(-self.steps // self.interval)
 
 
 class BoundaryDigests(Part):

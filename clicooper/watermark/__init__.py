@@ -1,0 +1,53 @@
+"""Chained watermarks: who trained a segment, readable from its weights alone.
+
+Four nouns in the order of the data flow. ``keys``: two fresh secrets per attempt, and seeds that bind them to
+the head, the seat, the trainer and the round's own training. ``carriers``: a seed expands to bits and to disjoint
+signed blocks of weights. ``embed``: the least-norm correction that writes the bits. ``detect``: how improbable the
+bits found in a suspect are. ``bound`` lets an auditor who holds the progress key alone confirm that nothing but
+marks separates the trained weights from the released ones.
+
+A round trains, embeds from the raw weights, then commits. Pure: files, chain and clock belong to higher floors.
+"""
+
+from clicooper.watermark.bound import EmbeddingCheck, check_embedding, check_opened_embedding
+from clicooper.watermark.carriers import (
+    Carrier,
+    Layout,
+    MarkParams,
+    State,
+    carrier_of,
+    check_capacity,
+    layout_of,
+    required_weights,
+    weights_of,
+    with_weights,
+)
+from clicooper.watermark.detect import ACCEPT_LOG2_P, MarkReading, read_mark
+from clicooper.watermark.embed import embed, embed_both
+from clicooper.watermark.keys import MarkKeys, MarkPurpose, keys_from_secret, mark_seed, new_keys
+
+__all__ = [
+    "ACCEPT_LOG2_P",
+    "Carrier",
+    "EmbeddingCheck",
+    "Layout",
+    "MarkKeys",
+    "MarkParams",
+    "MarkPurpose",
+    "MarkReading",
+    "State",
+    "carrier_of",
+    "check_capacity",
+    "check_embedding",
+    "check_opened_embedding",
+    "embed",
+    "embed_both",
+    "keys_from_secret",
+    "layout_of",
+    "mark_seed",
+    "new_keys",
+    "read_mark",
+    "required_weights",
+    "weights_of",
+    "with_weights",
+]

@@ -81,7 +81,10 @@ interface ICliCooper {
     /// @notice A job as clients see it.
     /// @param round the round in progress, counted from 0; equals `rounds` once all are accepted
     /// @param turn in Commit the seat whose commit is due; in Refill the vacant seat
-    /// @param deadline last second at which the action of this phase is allowed
+    /// @param filled seats that are held now
+    /// @param deadline last second at which the action of this phase is allowed; 0 in a terminal phase
+    /// @param head running hash over every commitment; `genesisOf` before the first one
+    /// @param labelKey the label key revealed last; `labelAnchor` before key 0
     struct JobView {
         Phase phase;
         address owner;
@@ -150,7 +153,8 @@ interface ICliCooper {
     /// @notice Takes the job back before its first label key: everybody is refunded in full.
     function cancel(uint256 job) external;
 
-    /// @notice Takes a free seat, locking `stake`.
+    /// @notice Takes a free seat, locking `stake`; the last seat to be filled makes key 0 due.
+    /// @dev Nobody holds two seats of a job, and neither its owner nor its arbiter holds one.
     /// @param genesis the job's first head, so that a job re-created by a reorg cannot be joined by mistake
     /// @param keyRecord sealing key, transport key and endpoint of the trainer; at most 512 bytes
     function join(uint256 job, bytes32 genesis, uint8 seat, bytes calldata keyRecord) external payable;
@@ -158,7 +162,8 @@ interface ICliCooper {
     /// @notice Reveals the label key that is due: key 0, or the next one after a round accepted by timeout.
     function releaseLabels(uint256 job, bytes32 key) external;
 
-    /// @notice Commits the segment of the seat whose turn it is and advances the head.
+    /// @notice Commits the segment of the seat whose turn it is and advances the head to
+    /// `keccak256(abi.encode(head, job, round, seat, trainer, manifestDigest, markCommitment))`.
     /// @param head the head that this commitment builds on
     /// @param manifestDigest sha2-256 of the SegmentManifest's DAG-CBOR block
     /// @param markCommitment `keccak256(abi.encode(keccak256(k_progress), keccak256(k_ownership)))`
@@ -171,16 +176,21 @@ interface ICliCooper {
     function abort(uint256 job) external;
 
     /// @notice Takes the exit of the current phase once its deadline has passed. Anyone may call it.
+    /// @dev Open: the job is cancelled. Labels: it is aborted and the owner's bond shared among the seats, dust to
+    /// the owner. Commit: the seat becomes vacant, `silencePenalty` of its stake is burned, the rest and its pay
+    /// stay its trainer's. Review: the round counts as accepted, its next label key is due. Refill: the job is
+    /// aborted, earned pay stays owed and everything else returns.
     function resolveTimeout(uint256 job) external;
 
     /// @notice Pays the caller everything that this job owes it now.
     function withdraw(uint256 job) external returns (uint256 amount);
 
     /// @notice The first head of a job:
-    /// `keccak256(abi.encode(TAG, chainid, contract, job, owner, keccak256(abi.encode(params))))`.
+    /// `keccak256(abi.encode(TAG, chainid, contract, job, owner, keccak256(abi.encode(params))))`
+    /// with TAG = `keccak256("CliCooper/1")`.
     function genesisOf(uint256 job) external view returns (bytes32);
 
-    /// @notice The head in which an accepted round ended.
+    /// @notice The head in which an accepted round ended; zero while the round is not accepted.
     function roundHead(uint256 job, uint32 round) external view returns (bytes32);
 
     function jobOf(uint256 job) external view returns (JobView memory);

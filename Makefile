@@ -1,0 +1,66 @@
+# Every target is safe to run twice and does only the work that is missing.
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+PIP    := $(PY) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+NODE   := node_modules/.package-lock.json
+
+.PHONY: demo test setup lint format bench contracts vectors clean test-python test-contracts
+.DEFAULT_GOAL := demo
+
+demo: $(VENV)/.run-ready  ## set up with pip alone, then run the whole job
+	$(VENV)/bin/clicooper demo $(ARGS)
+
+test: test-contracts test-python  ## set up everything the tests need, then run them all
+
+setup: $(VENV)/.dev-ready $(NODE)
+
+test-python: $(VENV)/.dev-ready $(NODE)
+	$(PY) -m pytest --cov --cov-report=term $(ARGS)
+
+test-contracts: $(VENV)/.dev-ready $(NODE)
+	node_modules/.bin/forge test
+	$(PY) scripts/compile.py --check
+
+lint: $(VENV)/.dev-ready $(NODE)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-cache
+	node_modules/.bin/forge fmt --check
+
+format: $(VENV)/.dev-ready $(NODE)
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+	node_modules/.bin/forge fmt
+
+bench: $(VENV)/.dev-ready
+	for file in benchmarks/[a-z]*.py; do $(PY) $$file || exit 1; done
+
+contracts: $(VENV)/.dev-ready $(NODE)  ## rebuild the compiled contract and compare bytes
+	$(PY) scripts/compile.py --check
+
+vectors: $(VENV)/.dev-ready
+	$(PY) scripts/make_vectors.py
+
+clean:
+	rm -rf $(VENV) node_modules build .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# torch comes first: with no torch installed, a requirement that admits it may pull gigabytes of CUDA packages.
+$(VENV)/.run-ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; set PYTHON=python3.11")'
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the Python packages (about two minutes, once)"
+	@$(PIP) torch
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.dev-ready: $(VENV)/.run-ready
+	@echo "Installing the tools of the tests"
+	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(NODE): package.json package-lock.json
+	@command -v npm >/dev/null || { echo "Node.js with npm is needed for the contract tests (not for the demo)" >&2; exit 1; }
+	npm ci --no-audit --no-fund --loglevel=error
+	@touch $@

@@ -1,0 +1,284 @@
+"""The checks of single claims. Each takes evidence and returns rows; none repeats training.
+
+A check never catches: a missing, damaged or malformed artifact propagates as its error, and ``guarded``
+turns it into the right row. What is compared is named in the row, with both sides.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+
+from clicooper.audit.evidence import Evidence
+from clicooper.audit.state import Commitment
+from clicooper.audit.verdict import Check, CheckResult
+from clicooper.commitments.canonical import cid_of_digest, tensor_digest
+from clicooper.commitments.head import mark_commitment
+from clicooper.commitments.manifest import KeyRecord, SegmentManifest, StateLinks
+from clicooper.errors import ArtifactCorrupt, CliCooperError, SealError
+from clicooper.learning.checkpoint import encode_state, joint_digest
+from clicooper.learning.schedule import batch_input, batch_rows
+from clicooper.learning.segments import initial_state
+from clicooper.privacy.accounting import gaussian_sigma, sensitivity
+from clicooper.storage.base import Store
+from clicooper.storage.cid import file_cid
+from clicooper.types import Digest, Verdict
+from clicooper.watermark.bound import check_embedding
+from clicooper.watermark.detect import ACCEPT_LOG2_P, read_mark
+from clicooper.watermark.carriers import MarkParams
+from clicooper.watermark.keys import MarkPurpose, mark_seed
+
+__all__ = [
+    "check_artifacts",
+    "check_boundary",
+    "check_coverage",
+    "check_embed",
+    "check_labels",
+    "check_links",
+    "check_manifest",
+    "check_mark",
+    "check_release",
+    "check_seats",
+    "check_store",
+    "guarded",
+]
+
+
+def guarded(
+    check: Check,
+    subject: str,
+    run: Callable[[], Iterable[CheckResult]],
+    round_: int | None = None,
+    seat: int | None = None,
+) -> tuple[CheckResult, ...]:
+    """The rows of a check, or the one row that says why it could not be completed."""
+    try:
+        return tuple(run())
+    except CliCooperError as e:
+        return (CheckResult.of_error(check, subject, e, round_=round_, seat=seat),)
+
+
+def check_seats(evidence: Evidence) -> Iterator[CheckResult]:
+    """Every registered key record is well-formed."""
+    for seat in evidence.history.seats:
+        record = KeyRecord.from_block(seat.key_record)
+        yield CheckResult(Check.RECORD, Verdict.PASS, seat.trainer, f"registered {record.endpoint}", seat=seat.seat)
+
+
+def check_manifest(evidence: Evidence, commitment: Commitment) -> Iterator[CheckResult]:
+    """The committed manifest says what the chain and the spec say."""
+    manifest = evidence.manifest(commitment.round, commitment.seat)
+    spec = evidence.spec
+    intervals = -(-spec.training.steps // spec.replay.interval)
+    claims = [
+        ("job", commitment.logged.event.job, manifest.job),
+        ("round", commitment.round, manifest.round),
+        ("seat", commitment.seat, manifest.seat),
+        ("trainer", bytes.fromhex(commitment.trainer[2:]), manifest.trainer),
+        ("mark commitment", commitment.mark_commitment, manifest.mark_commitment),
+        ("spec", str(cid_of_digest(evidence.history.params.spec_digest)), str(manifest.spec)),
+        ("runtime class", spec.runtime_class, manifest.runtime_class),
+        ("steps", spec.training.steps, manifest.transcript.steps),
+        ("interval", spec.replay.interval, manifest.transcript.interval),
+        ("interval states", intervals - 1, len(manifest.transcript.states)),
+    ]
+    yield _first_difference(Check.MANIFEST, str(manifest.cid), claims, commitment.round, commitment.seat)
+
+
+def _first_difference(
+    check: Check, subject: str, claims: list[tuple[str, object, object]], round_: int | None, seat: int | None
+) -> CheckResult:
+    """One row for several claims: the first that differs, else a pass that counts them."""
+    for name, expected, actual in claims:
+        if expected != actual:
+            return CheckResult.compare(
+                check, subject, expected, actual, round_=round_, seat=seat, detail=f"{name} differs"
+            )
+    names = ", ".join(name for name, _, _ in claims)
+    return CheckResult(check, Verdict.PASS, subject, f"agrees on {names}", round_, seat)
+
+
+def check_links(evidence: Evidence, commitment: Commitment) -> Iterator[CheckResult]:
+    """The manifest continues the seat's last accepted round and its neighbour's manifest of this round."""
+    round_, seat = commitment.round, commitment.seat
+    manifest = evidence.manifest(round_, seat)
+    previous = evidence.manifest(round_ - 1, seat) if round_ else None
+    predecessor = evidence.manifest(round_, seat - 1) if seat else None
+    start = _initial_links(evidence, seat) if previous is None else _handed_over(previous)
+    claims: list[tuple[str, object, object]] = [
+        ("previous", previous and str(previous.cid), manifest.previous and str(manifest.previous)),
+        ("predecessor", predecessor and str(predecessor.cid), manifest.predecessor and str(manifest.predecessor)),
+        ("initial weights" if previous is None else "weights in", str(start.weights), str(manifest.state_in.weights)),
+        ("optimizer in", str(start.optimizer), str(manifest.state_in.optimizer)),
+    ]
+    yield _first_difference(Check.LINKS, str(manifest.cid), claims, round_, seat)
+
+
+def _initial_links(evidence: Evidence, seat: int) -> StateLinks:
+    spec = evidence.spec
+    weights = encode_state(initial_state(spec.model, spec.seeds, seat))
+    return StateLinks(weights=file_cid(io.BytesIO(weights)), optimizer=None)
+
+
+def _handed_over(previous: SegmentManifest) -> StateLinks:
+    return StateLinks(weights=previous.out, optimizer=previous.optimizer)
+
+
+def check_artifacts(evidence: Evidence, commitment: Commitment) -> Iterator[CheckResult]:
+    """Every file of the manifest is there, intact, and of the digests that the transcript commits to."""
+    round_, seat = commitment.round, commitment.seat
+    manifest = evidence.manifest(round_, seat)
+    transcript = evidence.transcript(round_, seat)
+    ends = [*manifest.transcript.states, StateLinks(weights=manifest.trained, optimizer=manifest.optimizer)]
+    claims: list[tuple[str, object, object]] = []
+    for number, links in enumerate(ends):
+        step = min((number + 1) * transcript.interval, len(transcript.steps)) - 1
+        weights, optimizer = evidence.state(links)
+        claims.append((f"state after step {step}", transcript.steps[step].state, joint_digest(weights, optimizer)))
+    evidence.state_file(manifest.out)
+    yield _first_difference(Check.ARTIFACTS, str(manifest.cid), claims, round_, seat)
+
+
+def check_coverage(evidence: Evidence, round_: int) -> Iterator[CheckResult]:
+    """Seat 0 trained on exactly the scheduled batches of the release, in order."""
+    spec, transcript = evidence.spec, evidence.transcript(round_, 0)
+    rows = batch_rows(spec.seeds, round_, spec.rows_until(round_), spec.training)
+    claims: list[tuple[str, object, object]] = []
+    for step, chosen in enumerate(rows):
+        batch = batch_input(evidence.activations, chosen, step, round_=round_, seeds=spec.seeds, training=spec.training)
+        claims.append((f"batch of step {step}", tensor_digest(batch), transcript.steps[step].input))
+    row = _first_difference(Check.COVERAGE, f"{len(rows)} batches", claims, round_, 0)
+    passed = f"{len(rows)} batches of {rows.shape[1]} as scheduled"
+    yield row if row.verdict is Verdict.FAIL else CheckResult(row.check, row.verdict, row.subject, passed, round_, 0)
+
+
+def check_boundary(evidence: Evidence, commitment: Commitment) -> Iterator[CheckResult]:
+    """Transcript, root and boundary digests belong together, and the seat agrees with the one below it."""
+    round_, seat = commitment.round, commitment.seat
+    manifest, transcript = evidence.manifest(round_, seat), evidence.transcript(round_, seat)
+    own: list[tuple[str, object, object]] = [
+        ("transcript root", manifest.training_transcript_merkle_root, transcript.root),
+        ("boundary digests", manifest.boundary, transcript.boundary()),
+    ]
+    yield _first_difference(Check.BOUNDARY, str(manifest.transcript.leaves), own, round_, seat)
+    if seat == 0:
+        return
+    below = evidence.transcript(round_, seat - 1)
+    pair: list[tuple[str, object, object]] = []
+    for step, (lower, upper) in enumerate(zip(below.steps, transcript.steps, strict=True)):
+        pair.append((f"activation of step {step}", lower.output, upper.input))
+        pair.append((f"gradient of step {step}", upper.grad_sent, lower.grad_received))
+    row = _first_difference(Check.BOUNDARY, f"seats {seat - 1} and {seat}", pair, round_, None)
+    passed = f"agree on {len(pair)} tensors"
+    yield row if row.verdict is Verdict.FAIL else CheckResult(row.check, row.verdict, row.subject, passed, round_)
+
+
+def check_labels(evidence: Evidence, round_: int) -> Iterator[CheckResult]:
+    """The round's labels open under its key, are those of the spec, and stay within exactly m a pseudo-label."""
+    spec, labels = evidence.spec, evidence.labels(round_)
+    per_label = spec.release.m // spec.release.group
+    counts = np.bincount(evidence.pseudo_labels_until(round_), minlength=spec.model.outputs)
+    claims: list[tuple[str, object, object]] = [
+        ("round", round_, labels.round),
+        ("rows", spec.labels[round_].rows, len(labels.pseudo_labels)),
+        ("labels in range", True, max(labels.pseudo_labels) < spec.model.outputs),
+        ("at most m a pseudo-label", True, int(counts.max()) <= per_label),
+    ]
+    if round_ == len(spec.labels) - 1:
+        claims.append(("exactly m a pseudo-label", [per_label] * spec.model.outputs, counts.tolist()))
+    yield _first_difference(Check.LABELS, str(spec.labels[round_].ciphertext), claims, round_, None)
+
+
+def check_release(evidence: Evidence) -> Iterator[CheckResult]:
+    """The released activations are what the spec's privacy claim says, as far as a reader can tell."""
+    spec, release, values = evidence.spec, evidence.release, evidence.activations
+    claim = spec.release
+    sigma = gaussian_sigma(claim.epsilon, claim.delta, sensitivity(claim.clip, claim.group))
+    claims: list[tuple[str, object, object]] = [
+        ("claim of spec and release", claim, release.release),
+        ("sigma at least the analytic Gaussian mechanism's", True, claim.sigma >= sigma * (1 - 1e-9)),
+        ("delta below one in the number of records", True, claim.delta < 1 / claim.records),
+        ("shape", release.shape, tuple(values.shape)),
+        ("record shape", spec.model.input_shape, tuple(values.shape[1:])),
+        ("rows", spec.rows_until(len(spec.labels) - 1), len(values)),
+        ("finite", True, bool(np.isfinite(values).all())),
+        ("on the public grid", True, _on_grid(values, claim.grid)),
+    ]
+    yield _first_difference(Check.RELEASE, str(spec.activation_release), claims, None, None)
+
+
+def _on_grid(values: np.ndarray, grid: float) -> bool:
+    multiples = values.astype(np.float64) / grid
+    return bool((multiples == np.rint(multiples)).all())
+
+
+def _progress_seed(evidence: Evidence, commitment: Commitment) -> bytes:
+    """The seed of the progress mark, once the granted key is known to be the committed one.
+
+    Raises:
+        SealError: the key was not granted, or is not the committed one.
+    """
+    granted = evidence.keys.progress.get((commitment.round, commitment.seat))
+    if granted is None:
+        raise SealError("the progress key was not granted", hint="pass --identity FILE of an auditor with a grant")
+    manifest = evidence.manifest(commitment.round, commitment.seat)
+    return mark_seed(
+        granted.key,
+        MarkPurpose.PROGRESS,
+        commitment.head_before,
+        commitment.logged.event.job,
+        commitment.round,
+        commitment.seat,
+        commitment.trainer,
+        manifest.training_transcript_merkle_root,
+    )
+
+
+def check_mark(evidence: Evidence, commitment: Commitment) -> Iterator[CheckResult]:
+    """The progress mark of this head, round, seat, trainer and training is in the committed weights."""
+    round_, seat = commitment.round, commitment.seat
+    seed, manifest, spec = _progress_seed(evidence, commitment), evidence.manifest(round_, seat), evidence.spec
+    granted = evidence.keys.progress[round_, seat]
+    bound = mark_commitment(granted.key, Digest(granted.ownership_key_hash))
+    subject = str(manifest.out)
+    row = CheckResult.compare(
+        Check.MARK,
+        subject,
+        commitment.mark_commitment,
+        bound,
+        round_=round_,
+        seat=seat,
+        detail="granted key is the committed one",
+    )
+    yield row
+    params = MarkParams(spec.marks.bits, spec.marks.strength)
+    tests = evidence.history.params.seats * evidence.history.params.rounds
+    reading = read_mark(evidence.state_file(manifest.out), seed, params, tests=tests)
+    verdict = Verdict.PASS if reading.log2_p <= ACCEPT_LOG2_P else Verdict.FAIL
+    found = f"{reading.matched} of {reading.bits} bits, log2 p {reading.log2_p:.1f}"
+    yield CheckResult(Check.MARK, verdict, subject, "progress mark", round_, seat, f"log2 p <= {ACCEPT_LOG2_P}", found)
+
+
+def check_embed(evidence: Evidence, commitment: Commitment) -> Iterator[CheckResult]:
+    """From trained to marked weights nothing happened but the two marks."""
+    round_, seat = commitment.round, commitment.seat
+    seed, manifest, spec = _progress_seed(evidence, commitment), evidence.manifest(round_, seat), evidence.spec
+    trained, out = evidence.state_file(manifest.trained), evidence.state_file(manifest.out)
+    result = check_embedding(trained, out, seed, MarkParams(spec.marks.bits, spec.marks.strength))
+    verdict = Verdict.PASS if result.ok else Verdict.FAIL
+    yield CheckResult(Check.EMBED, verdict, str(manifest.out), result.reason, round_, seat)
+
+
+def check_store(store: Store) -> Iterator[CheckResult]:
+    """Every block that the store holds hashes to its name, whether or not anything links it."""
+    blocks = 0
+    for cid in store.cids():
+        try:
+            store.get_block(cid)
+            blocks += 1
+        except ArtifactCorrupt as e:
+            yield CheckResult.of_error(Check.ARTIFACTS, e.cid, e)
+    verdict = Verdict.PASS if blocks else Verdict.INCONCLUSIVE
+    yield CheckResult(Check.ARTIFACTS, verdict, "store", f"{blocks} blocks hash to their names")

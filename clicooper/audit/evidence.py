@@ -1,0 +1,137 @@
+"""The artifacts behind a history: fetched by digest, parsed strictly, kept only while they are small.
+
+Reads alone; every method raises ``ArtifactMissing``, ``ArtifactCorrupt`` or ``SpecError`` instead of
+returning something it could not check. What the artifacts mean is judged in ``checks``.
+"""
+
+from __future__ import annotations
+
+import io
+from functools import cached_property, lru_cache
+
+import numpy as np
+from multiformats import CID
+from numpy.typing import NDArray
+
+from clicooper.audit.grants import AuditKeys
+from clicooper.audit.state import Commitment, History
+from clicooper.commitments.canonical import cid_of_digest
+from clicooper.commitments.manifest import ActivationRelease, JobSpec, LabelRelease, SegmentManifest, StateLinks
+from clicooper.errors import ArtifactMissing, CliCooperError, SealError, SpecError
+from clicooper.learning.checkpoint import State, load_state
+from clicooper.learning.transcript import Transcript
+from clicooper.storage.base import Store, get_bytes
+from clicooper.storage.seal import label_key, open_labels
+
+__all__ = ["Evidence"]
+
+MAX_LEAVES_BYTES = 1 << 30
+MAX_LABELS_BYTES = 1 << 28
+
+
+class Evidence:
+    """Typed access to everything that a job's history names.
+
+    Args:
+        history: the followed record.
+        store: where the artifacts are.
+        keys: what the auditor was granted.
+    """
+
+    def __init__(self, history: History, store: Store, keys: AuditKeys) -> None:
+        self.history = history
+        self.store = store
+        self.keys = keys
+        self.manifest = lru_cache(maxsize=None)(self._manifest)
+        self.transcript = lru_cache(maxsize=64)(self._transcript)
+        self.labels = lru_cache(maxsize=None)(self._labels)
+
+    @cached_property
+    def spec(self) -> JobSpec:
+        """The JobSpec that the contract's parameters name."""
+        return JobSpec.from_block(self.store.get_block(cid_of_digest(self.history.params.spec_digest)))
+
+    @cached_property
+    def release(self) -> ActivationRelease:
+        """The ActivationRelease that the spec links."""
+        return ActivationRelease.from_block(self.store.get_block(self.spec.activation_release))
+
+    @cached_property
+    def activations(self) -> NDArray[np.float32]:
+        """The released activations, shape (rows, *input_shape)."""
+        state = self.state_file(self.release.activations)
+        if set(state) != {"activations"}:
+            raise SpecError(
+                f"{self.release.activations} holds {sorted(state)}, not activations", hint="the release is malformed"
+            )
+        return np.asarray(state["activations"], dtype=np.float32)
+
+    def commitment(self, round_: int, seat: int) -> Commitment:
+        """The commitment of a seat in a round.
+
+        Raises:
+            ArtifactMissing: the record has none.
+        """
+        if round_ < len(self.history.rounds):
+            for commitment in self.history.rounds[round_].commitments:
+                if commitment.seat == seat:
+                    return commitment
+        raise ArtifactMissing(f"seat {seat} committed nothing in round {round_}", cid=f"round {round_} seat {seat}")
+
+    def _manifest(self, round_: int, seat: int) -> SegmentManifest:
+        """The manifest that a seat committed in a round."""
+        block = self.store.get_block(cid_of_digest(self.commitment(round_, seat).manifest_digest))
+        return SegmentManifest.from_block(block)
+
+    def _transcript(self, round_: int, seat: int) -> Transcript:
+        """The transcript that a manifest links."""
+        links = self.manifest(round_, seat).transcript
+        rows = get_bytes(self.store, links.leaves, max_bytes=MAX_LEAVES_BYTES)
+        transcript = Transcript.from_bytes(rows, links.interval)
+        if len(transcript.steps) != links.steps:
+            raise SpecError(
+                f"transcript {links.leaves} has {len(transcript.steps)} steps, its manifest says {links.steps}",
+                hint="the trainer published another transcript than it committed",
+            )
+        return transcript
+
+    def state_file(self, cid: CID) -> State:
+        """A safetensors file as arrays by name."""
+        buffer = io.BytesIO()
+        self.store.get_file(cid, buffer)
+        buffer.seek(0)
+        return load_state(buffer)
+
+    def state(self, links: StateLinks) -> tuple[State, State | None]:
+        """Weights and optimizer state."""
+        return self.state_file(links.weights), None if links.optimizer is None else self.state_file(links.optimizer)
+
+    def start_state(self, round_: int, seat: int, interval: int) -> StateLinks:
+        """Links to the committed state that an interval starts from."""
+        manifest = self.manifest(round_, seat)
+        return manifest.state_in if interval == 0 else manifest.transcript.states[interval - 1]
+
+    def _labels(self, round_: int) -> LabelRelease:
+        """The opened labels of a round.
+
+        Raises:
+            SealError: the label secret was not granted, or does not open them.
+        """
+        if self.keys.label_secret is None:
+            raise SealError("the label secret was not granted", hint="pass --identity FILE of an auditor with a grant")
+        sealed = self.spec.labels[round_]
+        ciphertext = get_bytes(self.store, sealed.ciphertext, max_bytes=MAX_LABELS_BYTES)
+        key = label_key(self.keys.label_secret, self.history.rounds[round_].label_key)
+        return LabelRelease.from_block(open_labels(ciphertext, key, sealed.plaintext_digest))
+
+    def spec_steps(self) -> int:
+        """Steps of a round, 0 where the spec cannot be read."""
+        try:
+            return self.spec.training.steps
+        except CliCooperError:
+            return 0
+
+    def pseudo_labels_until(self, round_: int) -> NDArray[np.int64]:
+        """Pseudo-labels of all rows that a round may train on, in row order."""
+        opened = [label for r in range(round_ + 1) for label in self.labels(r).pseudo_labels]
+        return np.asarray(opened, dtype=np.int64)

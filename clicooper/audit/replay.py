@@ -1,0 +1,177 @@
+"""Doing the work again: intervals of a round, jointly over all seats, from their committed states.
+
+Within a runtime class every tensor digest must be equal, and the first difference in causal order names the
+seat that deviated. In another class digests cannot be compared: the states at interval ends must then agree
+within the spec's tolerance, and so must the sum of their residuals, since rounding does not add up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from clicooper.audit.evidence import Evidence
+from clicooper.audit.verdict import Check, CheckResult
+from clicooper.commitments.manifest import StateLinks
+from clicooper.errors import CliCooperError, SpecError
+from clicooper.learning.checkpoint import State
+from clicooper.learning.replay import (
+    IntervalReplay,
+    compare_states,
+    first_difference,
+    replay_interval,
+    summed_residual,
+)
+from clicooper.learning.runtime import runtime_class
+from clicooper.learning.schedule import LabelledRows
+from clicooper.types import Verdict
+
+__all__ = ["RoundReplay", "judge", "replay_intervals"]
+
+MAX_CROSS_CLASS_STEPS = 20
+"""Rounding differences between runtime classes stay below the tolerance for at most this many steps."""
+
+MIN_SUMMED_RESIDUALS = 17
+
+
+@dataclass
+class RoundReplay:
+    """What the replay of a round's intervals showed.
+
+    Attributes:
+        failed: by seat, the row that convicts it.
+        unknown: by seat, why an interval of it could not be judged.
+        losses: training loss of every replayed step, by interval.
+        intervals, steps: how much was replayed.
+    """
+
+    round: int
+    failed: dict[int, CheckResult] = field(default_factory=dict)
+    unknown: dict[int, str] = field(default_factory=dict)
+    losses: dict[int, tuple[float, ...]] = field(default_factory=dict)
+    pairs: dict[int, list[tuple[State, State]]] = field(default_factory=dict)
+    intervals: int = 0
+    steps: int = 0
+
+    def rows(self, seats: int, total: int, how: str) -> tuple[CheckResult, ...]:
+        """One row a seat."""
+        return tuple(self._row(seat, f"{self.intervals} of {total} intervals replayed, {how}") for seat in range(seats))
+
+    def _row(self, seat: int, passed: str) -> CheckResult:
+        if seat in self.failed:
+            return self.failed[seat]
+        verdict = Verdict.INCONCLUSIVE if seat in self.unknown else Verdict.PASS
+        return CheckResult(Check.REPLAY, verdict, f"seat {seat}", self.unknown.get(seat, passed), self.round, seat)
+
+    def blame(self, seat: int, row: CheckResult, others: Sequence[int], why: str) -> None:
+        """Convicts one seat; the others of the same interval cannot be judged."""
+        self.failed.setdefault(seat, row)
+        for other in others:
+            if other != seat:
+                self.unknown.setdefault(other, why)
+
+
+def judge(evidence: Evidence, result: RoundReplay) -> tuple[CheckResult, ...]:
+    """The rows of a replayed round."""
+    links = evidence.manifest(result.round, 0).transcript
+    how = "bitwise equal" if _same_class(evidence) else f"within relative L2 {evidence.spec.replay.tolerance:g}"
+    return result.rows(evidence.history.params.seats, links.intervals, how)
+
+
+def replay_intervals(evidence: Evidence, round_: int, intervals: Sequence[int]) -> RoundReplay:
+    """Replays intervals; an interval whose artifacts are absent or damaged leaves its seats unjudged."""
+    result = RoundReplay(round_)
+    for interval in intervals:
+        try:
+            _replay_one(evidence, interval, result)
+        except CliCooperError as e:
+            for seat in range(evidence.history.params.seats):
+                result.unknown.setdefault(seat, f"interval {interval}: {e.message}")
+    _limit_sum(evidence, result)
+    return result
+
+
+def _same_class(evidence: Evidence) -> bool:
+    return evidence.spec.runtime_class == runtime_class()
+
+
+def _replay_one(evidence: Evidence, interval: int, result: RoundReplay) -> None:
+    spec, seats, round_ = evidence.spec, range(evidence.history.params.seats), result.round
+    if not _same_class(evidence) and spec.replay.interval > MAX_CROSS_CLASS_STEPS:
+        raise SpecError(
+            f"intervals of {spec.replay.interval} steps cannot be compared between runtime classes",
+            hint=f"audit on {spec.runtime_class}",
+        )
+    replay = replay_interval(
+        spec.model,
+        spec.training,
+        spec.seeds,
+        round_=round_,
+        interval=spec.replay.interval,
+        index=interval,
+        start_states=[evidence.state(evidence.start_state(round_, seat, interval)) for seat in seats],
+        activations=evidence.activations,
+        labelled=LabelledRows.of([evidence.labels(r) for r in range(round_ + 1)]),
+    )
+    if _same_class(evidence):
+        _compare_digests(evidence, interval, replay, result)
+    else:
+        _compare_end_states(evidence, interval, replay, result)
+    result.losses[interval] = replay.losses
+    result.intervals += 1
+    result.steps += len(replay.steps[0])
+
+
+def _compare_digests(evidence: Evidence, interval: int, replay: IntervalReplay, result: RoundReplay) -> None:
+    seats = range(evidence.history.params.seats)
+    difference = first_difference([evidence.transcript(result.round, seat) for seat in seats], replay)
+    if difference is None:
+        return
+    row = CheckResult(
+        Check.REPLAY,
+        Verdict.FAIL,
+        f"step {difference.step}",
+        f"the {difference.field} committed for step {difference.step} is not what state, data and labels give",
+        result.round,
+        difference.seat,
+        "0x" + difference.expected.hex(),
+        "0x" + difference.actual.hex(),
+    )
+    why = f"interval {interval} cannot be judged past step {difference.step}, where seat {difference.seat} differs"
+    result.blame(difference.seat, row, seats, why)
+
+
+def _compare_end_states(evidence: Evidence, interval: int, replay: IntervalReplay, result: RoundReplay) -> None:
+    tolerance = evidence.spec.replay.tolerance
+    for seat, (weights, _) in enumerate(replay.end_states):
+        committed, _ = evidence.state(_end_state(evidence, result.round, seat, interval))
+        result.pairs.setdefault(seat, []).append((weights, committed))
+        distance = compare_states(weights, committed)
+        if distance > tolerance:
+            _exceeds(result, seat, f"interval {interval}", tolerance, distance)
+
+
+def _limit_sum(evidence: Evidence, result: RoundReplay) -> None:
+    for seat, pairs in result.pairs.items():
+        if len(pairs) >= MIN_SUMMED_RESIDUALS:
+            limit = 4 * math.sqrt(len(pairs)) * evidence.spec.replay.tolerance
+            total = summed_residual(pairs)
+            if total > limit:
+                _exceeds(result, seat, f"sum over {len(pairs)} intervals", limit, total)
+
+
+def _exceeds(result: RoundReplay, seat: int, subject: str, limit: float, distance: float) -> None:
+    detail = "committed state differs from the replayed one by more than rounding"
+    row = CheckResult(
+        Check.REPLAY, Verdict.FAIL, subject, detail, result.round, seat, f"<= {limit:.1e}", f"{distance:.1e}"
+    )
+    result.failed.setdefault(seat, row)
+
+
+def _end_state(evidence: Evidence, round_: int, seat: int, interval: int) -> StateLinks:
+    manifest = evidence.manifest(round_, seat)
+    states = manifest.transcript.states
+    if interval < len(states):
+        return states[interval]
+    return StateLinks(weights=manifest.trained, optimizer=manifest.optimizer)

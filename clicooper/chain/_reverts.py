@@ -1,0 +1,68 @@
+"""Reverts in words: what the contract refused, why, and what to do about it."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from clicooper.chain._abi import Abi
+from clicooper.chain._transport import RpcError
+from clicooper.errors import ChainError, RevertError
+from clicooper.types import Phase
+
+__all__ = ["HINTS", "explain"]
+
+HINTS: Mapping[str, str] = {
+    "Error": "the contract or its token gives this reason itself",
+    "InvalidParams": "correct that field of the job's parameters",
+    "KeyRecordTooLong": "a key record has at most 512 bytes: shorten the endpoint",
+    "NoSuchJob": "check the job number and that this is the contract of that job",
+    "NoSuchSeat": "seats count from 0; read the job to see how many it has",
+    "NotAllowed": "this address may not take that seat: not on the allow list, seated, evicted, owner or arbiter",
+    "NotOwner": "use the account that created the job",
+    "NotYourTurn": "read the job again and wait until it is this seat's turn",
+    "NothingOwed": "the job owes this account nothing now",
+    "Panic": "the contract found itself inconsistent: report it with the transaction",
+    "ReentrancyGuardReentrantCall": "call the contract from an account, not from within its own payment",
+    "Revert": "the contract gave no reason; is it the contract of this version?",
+    "SeatTaken": "choose another seat, or wait until this one is vacated",
+    "StaleHead": "read the job again, someone committed first",
+    "TooEarly": "wait until the deadline has passed",
+    "TooLate": "the deadline has passed: anyone can resolve the time-out now",
+    "TransferFailed": "the receiver or the token refused the payment; try another way to receive it",
+    "UnsupportedToken": "use the native coin or a plain ERC-20 token without fees on transfer",
+    "WrongGenesis": "the job is not the one you decided on: read it again and compare its parameters",
+    "WrongLabelKey": "reveal the key that hashes to the last one; check the label keys' order",
+    "WrongPhase": "read the job again: it is in another phase than this call needs",
+    "WrongValue": "send exactly the expected amount of coin, and none for a job that pays in a token",
+}
+
+
+def explain(error: RpcError, abi: Abi, act: str) -> ChainError | RevertError:
+    """The error to raise for a refused call.
+
+    Args:
+        error: the node's answer.
+        abi: of the contract that was called.
+        act: the contract's function, for the message.
+
+    Returns:
+        A RevertError if the contract refused; the node's own error if it was the node.
+    """
+    data = error.revert_data()
+    if data is None:
+        return error
+    decoded = abi.decode_error(data)
+    values = {name: _readable(name, value) for name, value in decoded.values.items()}
+    details = ", ".join(f"{name} {value}" for name, value in values.items())
+    message = f"{act} is refused: {decoded.name}" + (f" ({details})" if details else "")
+    hint = HINTS.get(decoded.name, "the reason comes from another contract, such as the job's token")
+    return RevertError(message, name=decoded.name, values=decoded.values, hint=hint)
+
+
+def _readable(name: str, value: object) -> object:
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    if name == "current" and isinstance(value, int) and value in set(Phase):
+        return Phase(value).name
+    if name in ("timestamp", "deadline") and isinstance(value, int) and value < 2**40:
+        return datetime.fromtimestamp(value, UTC).isoformat()
+    return value

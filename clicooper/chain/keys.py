@@ -1,0 +1,107 @@
+"""Accounts: random ones, ones derived from a seed, and encrypted keystore files (Web3 Secret Storage).
+
+Private keys leave this module inside ``LocalAccount`` objects only; signing happens in this process, never on a node.
+"""
+
+import json
+import os
+import secrets
+from pathlib import Path
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+
+from clicooper.errors import UsageError
+
+__all__ = ["LocalAccount", "account_from_seed", "load_keystore", "random_account", "save_keystore"]
+
+SECP256K1_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+MAX_KEYSTORE_BYTES = 65_536
+
+
+def account_from_seed(seed: bytes, name: str) -> LocalAccount:
+    """The account that ``seed`` and ``name`` always give: for demonstrations and tests only.
+
+    Whoever knows the seed has the key. The key is HKDF-SHA256 (RFC 5869) of the seed, 48 bytes reduced into
+    1 .. n - 1, so that its bias is below 2^-128.
+
+    Args:
+        seed: input keying material, at least one byte.
+        name: separates the accounts of one seed, such as ``owner``.
+
+    Raises:
+        UsageError: the seed is empty.
+    """
+    if not seed:
+        raise UsageError("an account cannot come from an empty seed", hint="give a seed of at least one byte")
+    wide = HKDF(algorithm=SHA256(), length=48, salt=None, info=b"clicooper/1/account/" + name.encode()).derive(seed)
+    key = int.from_bytes(wide, "big") % (SECP256K1_ORDER - 1) + 1
+    return _account(key.to_bytes(32, "big"))
+
+
+def random_account() -> LocalAccount:
+    """A new account from the operating system's randomness."""
+    key = secrets.randbelow(SECP256K1_ORDER - 1) + 1
+    return _account(key.to_bytes(32, "big"))
+
+
+def save_keystore(path: Path, account: LocalAccount, password: str) -> None:
+    """Encrypts the account's key into a new file of mode 0600; takes about a second (scrypt).
+
+    The file appears complete or not at all, and an existing one is never replaced.
+
+    Raises:
+        UsageError: the path exists or cannot be written, or the password is empty.
+    """
+    if not password:
+        raise UsageError("a keystore needs a password", hint="give one with --password-file or at the prompt")
+    data = json.dumps(Account.encrypt(account.key, password)).encode()
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        _write_private(temporary, data)
+        try:
+            os.link(temporary, path)
+        finally:
+            temporary.unlink()
+    except FileExistsError as e:
+        raise UsageError(f"{path} exists and is not overwritten", hint="choose another name") from e
+    except OSError as e:
+        raise UsageError(f"cannot write {path}: {e.strerror}", hint="choose a folder you can write") from e
+
+
+def load_keystore(path: Path, password: str) -> LocalAccount:
+    """The account in a keystore file; takes about a second (scrypt).
+
+    Raises:
+        UsageError: there is no such file, it is no keystore, or the password is wrong.
+    """
+    try:
+        with path.open("rb") as file:
+            keystore = json.loads(file.read(MAX_KEYSTORE_BYTES))
+    except OSError as e:
+        raise UsageError(
+            f"cannot read {path}: {e.strerror}", hint="list the accounts with: clicooper account list"
+        ) from e
+    except (ValueError, RecursionError) as e:
+        raise UsageError(f"{path} is no keystore", hint="give a Web3 Secret Storage file") from e
+    try:
+        key = Account.decrypt(keystore, password)
+    except (ValueError, KeyError, TypeError, NotImplementedError) as e:
+        hint = "check the password; other programs' keystores must be Web3 Secret Storage, version 3"
+        raise UsageError(f"{path} cannot be opened: wrong password, or damaged", hint=hint) from e
+    return _account(bytes(key))
+
+
+def _account(key: bytes) -> LocalAccount:
+    account: LocalAccount = Account.from_key(key)
+    return account
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

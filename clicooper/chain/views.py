@@ -1,0 +1,92 @@
+"""Jobs and seats as the contract's views show them, in frozen records."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from eth_utils import to_checksum_address
+
+from clicooper.types import Address, Digest, Head, Phase
+
+__all__ = ["JobState", "SeatState"]
+
+
+@dataclass(frozen=True)
+class JobState:
+    """Where a job stands.
+
+    Args:
+        phase: the phase in progress.
+        owner: who created the job.
+        round: in progress, counted from 0; equals ``rounds`` once all are accepted.
+        turn: in COMMIT the seat whose commit is due, in REFILL the vacant seat.
+        seats: how many there are.
+        filled: how many are taken.
+        rounds: how many the job has.
+        deadline: last second, since the epoch, at which the phase's action is allowed.
+        head: over everything committed so far.
+        label_key: the last one revealed, or the anchor before the first.
+        token: ERC-20 that the job pays in; the zero address for the native coin.
+        pay_wei: what a seat earns by one accepted round.
+        arbiter: who alone can rule on a challenge.
+    """
+
+    phase: Phase
+    owner: Address
+    round: int
+    turn: int
+    seats: int
+    filled: int
+    rounds: int
+    deadline: int
+    head: Head
+    label_key: Digest
+    token: Address
+    pay_wei: int
+    arbiter: Address
+
+    @classmethod
+    def from_abi(cls, values: tuple[Any, ...]) -> "JobState":
+        """Out of the contract's ``JobView``."""
+        phase, owner, round_, turn, seats, filled, rounds, deadline, head, label_key, token, pay_wei, arbiter = values
+        return cls(
+            phase=Phase(phase),
+            owner=_address(owner),
+            round=round_,
+            turn=turn,
+            seats=seats,
+            filled=filled,
+            rounds=rounds,
+            deadline=deadline,
+            head=Head(head),
+            label_key=Digest(label_key),
+            token=_address(token),
+            pay_wei=pay_wei,
+            arbiter=_address(arbiter),
+        )
+
+
+@dataclass(frozen=True)
+class SeatState:
+    """Who holds a seat.
+
+    Args:
+        trainer: the holder, or the zero address.
+        from_round: first round whose pay belongs to this holder.
+        owed_wei: earned and not yet withdrawn.
+        key_record_digest: sha2-256 of the record given at ``join``.
+    """
+
+    trainer: Address
+    from_round: int
+    owed_wei: int
+    key_record_digest: Digest
+
+    @classmethod
+    def from_abi(cls, values: tuple[Any, ...]) -> "SeatState":
+        """Out of the contract's ``SeatView``."""
+        trainer, from_round, owed_wei, key_record_digest = values
+        return cls(_address(trainer), from_round, owed_wei, Digest(key_record_digest))
+
+
+def _address(text: str) -> Address:
+    return Address(to_checksum_address(text))

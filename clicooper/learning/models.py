@@ -1,0 +1,277 @@
+"""A model specification's blocks, cut into one segment per seat.
+
+Blocks are numbered through the whole model and named by that number (``block3.linear.weight``), so names and initial
+weights do not depend on the cuts. Values of weights are the job of ``segments``; nothing here draws from torch's
+generator in a way that outlives the call.
+"""
+
+import importlib
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import pairwise
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from clicooper.commitments.manifest import ModelSpec
+from clicooper.errors import SpecError
+
+__all__ = ["SegmentSize", "build_segment", "build_segments", "carrying_weights", "segment_sizes", "suggest_cuts"]
+
+MARK_ROOM = 128_000
+"""Weights that two marks of 128 bits at strength 2 need: ``2 N (c^2 + 1) / 0.1^2``."""
+
+Block: TypeAlias = Callable[[], nn.Module]
+"""Makes one block, so that a seat builds no other seat's weights."""
+
+
+@dataclass(frozen=True)
+class SegmentSize:
+    """How large a segment is: all its parameters, and those in tensors that can carry marks."""
+
+    parameters: int
+    carrying: int
+
+
+def build_segments(spec: ModelSpec) -> list[nn.Sequential]:
+    """All segments, after a trial step through the whole model.
+
+    Raises:
+        SpecError: an unknown kind, sizes or cuts that do not fit, or a custom block that breaks the rules: every
+            segment has weights, none is shared between names, no layer draws random numbers, outputs are
+            ``(batch, outputs)``.
+    """
+    blocks = _block_plan(spec)
+    segments = [_assemble(spec, blocks, seat) for seat in range(len(spec.cuts) + 1)]
+    _check_weights(segments)
+    _check_trial(spec, segments)
+    return segments
+
+
+def build_segment(spec: ModelSpec, seat: int) -> nn.Sequential:
+    """The segment of one seat, with weights yet to be set.
+
+    Raises:
+        SpecError: an unknown kind or seat, or cuts that do not fit.
+    """
+    if not 0 <= seat <= len(spec.cuts):
+        raise SpecError(f"seat {seat} does not exist", hint=f"the model is cut for {len(spec.cuts) + 1} seats")
+    return _assemble(spec, _block_plan(spec), seat)
+
+
+def carrying_weights(segment: nn.Module) -> int:
+    """Number of weights in tensors of two or more dimensions: those that carry marks."""
+    return sum(weight.numel() for weight in segment.parameters() if weight.dim() >= 2)
+
+
+def segment_sizes(spec: ModelSpec) -> tuple[SegmentSize, ...]:
+    """Sizes of all segments, in seat order; raises as ``build_segments``."""
+    return tuple(_size(segment) for segment in build_segments(spec))
+
+
+def suggest_cuts(spec: ModelSpec, seats: int, *, room: int = MARK_ROOM) -> tuple[int, ...]:
+    """Cuts for ``seats`` segments: as many as possible with ``room`` carrying weights, then the smallest largest one.
+
+    Args:
+        spec: a model, whose own cuts are ignored.
+        seats: number of segments, at most the number of blocks.
+
+    Raises:
+        SpecError: more seats than blocks with weights allow.
+    """
+    blocks = _block_plan(spec)
+    with torch.random.fork_rng(devices=[]):
+        sizes = [_size(block()) for block in blocks]
+
+    @cache
+    def best(first: int, left: int) -> tuple[int, int, tuple[int, ...]] | None:
+        """Segments without room, size of the largest, cuts: the least of these for the blocks from ``first``."""
+        ends = range(first + 1, len(sizes) - left + 2) if left > 1 else [len(sizes)]
+        found = (_joined(sizes[first:end], end, best(end, left - 1) if left > 1 else (0, 0, ()), room) for end in ends)
+        return min((option for option in found if option is not None), default=None)
+
+    answer = best(0, seats) if seats >= 1 else None
+    if answer is None:
+        raise SpecError(f"{len(blocks)} blocks cannot be cut for {seats} seats", hint="use fewer seats or more layers")
+    return answer[2][:-1]
+
+
+def _joined(
+    part: Sequence[SegmentSize], end: int, rest: tuple[int, int, tuple[int, ...]] | None, room: int
+) -> tuple[int, int, tuple[int, ...]] | None:
+    """``rest`` with one more segment in front of it, or None where a segment would have no weights."""
+    parameters = sum(size.parameters for size in part)
+    if rest is None or not parameters:
+        return None
+    roomless = int(sum(size.carrying for size in part) < room)
+    return roomless + rest[0], max(parameters, rest[1]), (end, *rest[2])
+
+
+def _size(module: nn.Module) -> SegmentSize:
+    return SegmentSize(sum(weight.numel() for weight in module.parameters()), carrying_weights(module))
+
+
+def _assemble(spec: ModelSpec, blocks: Sequence[Block], seat: int) -> nn.Sequential:
+    bounds = (0, *spec.cuts, len(blocks))
+    if any(a >= b for a, b in pairwise(bounds)):
+        raise SpecError(
+            f"cuts {list(spec.cuts)} do not fit a model of {len(blocks)} blocks",
+            hint=f"cuts are increasing block numbers from 1 to {len(blocks) - 1}",
+        )
+    with torch.random.fork_rng(devices=[]):
+        named = OrderedDict((f"block{i}", blocks[i]()) for i in range(bounds[seat], bounds[seat + 1]))
+    return nn.Sequential(named).to(torch.float32)
+
+
+def _check_weights(segments: Sequence[nn.Module]) -> None:
+    seen: set[int] = set()
+    for seat, segment in enumerate(segments):
+        weights = list(segment.named_parameters(remove_duplicate=False))
+        if not weights:
+            raise SpecError(f"segment {seat} has no weights", hint="cut so that every seat has a layer to train")
+        for name, weight in weights:
+            if isinstance(weight, nn.UninitializedParameter):
+                raise SpecError(f"weight {name} has no shape", hint="state every layer's sizes, no lazy modules")
+            if id(weight) in seen:
+                raise SpecError(f"weight {name} is used twice", hint="segments train apart: tie no weights")
+            seen.add(id(weight))
+
+
+def _check_trial(spec: ModelSpec, segments: Sequence[nn.Module]) -> None:
+    """Runs two records through all segments in training mode."""
+    before = torch.get_rng_state()
+    batch = torch.zeros(2, *spec.input_shape)
+    try:
+        with torch.no_grad():
+            for segment in segments:
+                batch = segment(batch)
+    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as e:
+        raise SpecError(f"the model cannot run on inputs {list(spec.input_shape)}: {e}", hint="check its sizes") from e
+    if not isinstance(batch, Tensor) or batch.shape != (2, spec.outputs):
+        raise SpecError("the model's last block does not give one number per output", hint=f"end in {spec.outputs}")
+    if not torch.equal(before, torch.get_rng_state()):
+        torch.set_rng_state(before)
+        raise SpecError("a layer draws random numbers", hint="no dropout: nobody could replay the training")
+
+
+def _block_plan(spec: ModelSpec) -> list[Block]:
+    if ":" in spec.kind:
+        return _custom(spec)
+    kinds = {"mlp": _mlp, "cnn": _cnn, "resnet18": _resnet18}
+    if spec.kind not in kinds:
+        raise SpecError(f"unknown model kind {spec.kind!r}", hint=f"{', '.join(kinds)} or package.module:function")
+    if not spec.input_shape or 0 in spec.input_shape or 0 in spec.widths:
+        raise SpecError("a model size is zero or absent", hint="input_shape and widths are positive numbers")
+    return kinds[spec.kind](spec)
+
+
+def _chain(**layers: nn.Module) -> nn.Sequential:
+    return nn.Sequential(OrderedDict(layers))
+
+
+def _image_shape(spec: ModelSpec) -> tuple[int, int, int]:
+    if len(spec.input_shape) != 3:
+        raise SpecError(f"{spec.kind} cannot take inputs {list(spec.input_shape)}", hint="(channels, height, width)")
+    return spec.input_shape[0], spec.input_shape[1], spec.input_shape[2]
+
+
+def _mlp(spec: ModelSpec) -> list[Block]:
+    """``widths`` fully connected layers with ReLU, one block each, and a linear output block."""
+    sizes = (math.prod(spec.input_shape), *spec.widths)
+    hidden: list[Block] = [partial(_dense, a, b) for a, b in pairwise(sizes)]
+    return [*hidden, partial(_output, sizes[-1], spec.outputs)]
+
+
+def _dense(inputs: int, width: int) -> nn.Module:
+    return _chain(flatten=nn.Flatten(), linear=nn.Linear(inputs, width), relu=nn.ReLU())
+
+
+def _output(inputs: int, outputs: int) -> nn.Module:
+    return _chain(flatten=nn.Flatten(), linear=nn.Linear(inputs, outputs))
+
+
+def _cnn(spec: ModelSpec) -> list[Block]:
+    """3 x 3 convolutions with ``widths`` channels, halving sides of 4 or more, and a linear output block."""
+    channels, height, width = _image_shape(spec)
+    blocks: list[Block] = []
+    for out in spec.widths:
+        halve = min(height, width) >= 4
+        blocks.append(partial(_convolution, channels, out, halve))
+        channels, height, width = out, height // (1 + halve), width // (1 + halve)
+    return [*blocks, partial(_output, channels * height * width, spec.outputs)]
+
+
+def _convolution(inputs: int, channels: int, halve: bool) -> nn.Module:
+    layers = {"conv": nn.Conv2d(inputs, channels, 3, padding=1), "relu": nn.ReLU()}
+    return _chain(**layers, pool=nn.MaxPool2d(2)) if halve else _chain(**layers)
+
+
+def _resnet18(spec: ModelSpec) -> list[Block]:
+    """ResNet-18 (He et al., 2016) with the 3 x 3 stem for 32 x 32 images.
+
+    ``widths`` are the channels of its four stages, by default 64 to 512.
+
+    Convolutions have no bias of their own: the batch normalisation after each adds one.
+    """
+    channels, _, _ = _image_shape(spec)
+    widths = spec.widths or (64, 128, 256, 512)
+    if len(widths) != 4:
+        raise SpecError(f"resnet18 has four stages, not {len(widths)}", hint="give four widths, or none")
+    blocks: list[Block] = [partial(_stem, channels, widths[0])]
+    for inputs, width, stride in zip((widths[0], *widths), widths, (1, 2, 2, 2), strict=False):
+        blocks += [partial(_Residual, inputs, width, stride), partial(_Residual, width, width, 1)]
+    return [*blocks, partial(_pooled_output, widths[-1], spec.outputs)]
+
+
+def _stem(inputs: int, width: int) -> nn.Module:
+    return _chain(conv=nn.Conv2d(inputs, width, 3, padding=1, bias=False), norm=nn.BatchNorm2d(width), relu=nn.ReLU())
+
+
+def _pooled_output(inputs: int, outputs: int) -> nn.Module:
+    return _chain(pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), linear=nn.Linear(inputs, outputs))
+
+
+class _Residual(nn.Module):
+    """The basic block: two 3 x 3 convolutions around a shortcut, projected where the shape changes."""
+
+    def __init__(self, inputs: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, width, 3, stride=stride, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(width)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != width:
+            conv = nn.Conv2d(inputs, width, 1, stride=stride, bias=False)
+            self.shortcut = _chain(conv=conv, norm=nn.BatchNorm2d(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = self.norm2(self.conv2(torch.relu(self.norm1(self.conv1(x)))))
+        return torch.relu(inner + self.shortcut(x))
+
+
+def _custom(spec: ModelSpec) -> list[Block]:
+    """Blocks from ``package.module:function(input_shape=..., outputs=...)``.
+
+    Importing the module runs its code: a party names here, or accepts from others, only what it has installed itself.
+    """
+    hint = "package.module:function(input_shape, outputs) returns a list of torch.nn.Module"
+    module, _, name = spec.kind.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module), name)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            blocks = factory(input_shape=spec.input_shape, outputs=spec.outputs)
+    except (ImportError, AttributeError, TypeError, ValueError, RuntimeError, SyntaxError) as e:
+        raise SpecError(f"model {spec.kind} cannot be made: {e}", hint=hint) from e
+    if not isinstance(blocks, list) or not blocks or not all(isinstance(block, nn.Module) for block in blocks):
+        raise SpecError(f"model {spec.kind} is not a list of modules", hint=hint)
+    return [partial(_same, block) for block in blocks]
+
+
+def _same(block: nn.Module) -> nn.Module:
+    return block

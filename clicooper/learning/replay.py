@@ -1,0 +1,188 @@
+"""One interval again, jointly over all seats, and the first difference from what was claimed.
+
+Within a runtime class replay is bitwise and a difference names its author; across classes only end states can be
+compared, by ``compare_states`` and ``summed_residual`` (protocol, section 4). Choosing intervals and giving verdicts is
+the job of ``clicooper.audit``.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clicooper.commitments.manifest import JobSpec
+from clicooper.errors import SpecError
+from clicooper.learning.checkpoint import State, cast_state
+from clicooper.learning.schedule import batch_rows, round_batches
+from clicooper.learning.training import SeatWorker, train_round
+from clicooper.learning.transcript import StepDigests, Transcript, interval_bounds
+from clicooper.types import Digest
+
+__all__ = ["Difference", "IntervalReplay", "compare_states", "first_difference", "replay_interval", "summed_residual"]
+
+
+@dataclass(frozen=True, eq=False)
+class IntervalReplay:
+    """An interval as the replay computed it.
+
+    Attributes:
+        first_step: its first step.
+        steps: by seat, the digests of each of its steps.
+        end_states: by seat, weights and optimizer state after it.
+    """
+
+    first_step: int
+    steps: tuple[tuple[StepDigests, ...], ...]
+    end_states: tuple[tuple[State, State], ...]
+
+    @property
+    def steps_count(self) -> int:
+        """Number of steps replayed."""
+        return len(self.steps[0])
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first digest, in causal order, that the replay does not confirm.
+
+    Attributes:
+        check: ``replay``: the seat computed something else from agreed inputs; ``boundary``: it recorded another value
+            than its neighbour sent; ``coverage``: seat 0 trained on another batch than the schedule's.
+        field: the field of ``StepDigests``.
+    """
+
+    check: Literal["replay", "boundary", "coverage"]
+    step: int
+    seat: int
+    field: str
+    expected: Digest
+    actual: Digest
+
+
+def replay_interval(
+    spec: JobSpec,
+    round_: int,
+    index: int,
+    start_states: Sequence[tuple[State, State | None]],
+    activations: NDArray[Any],
+    pseudo_labels: NDArray[np.int64],
+    *,
+    dtype: type[np.floating[Any]] | None = None,
+    threads: int = 1,
+) -> IntervalReplay:
+    """Trains interval ``index`` of a round again from the states at its start.
+
+    Args:
+        start_states: by seat, weights and optimizer state (None: afresh) before the interval.
+        activations: float (records, ...), the release.
+        pseudo_labels: int64 (n,), labels of the release's rows 0 to n - 1, all that the round may use.
+        dtype: float64 for a dispute across runtime classes; by default the states' own.
+
+    Raises:
+        SpecError: no such interval, or states that do not fit the model.
+    """
+    first, last = interval_bounds(index, spec.training.steps, spec.replay.interval)
+    seats = len(spec.model.cuts) + 1
+    if len(start_states) != seats:
+        raise SpecError(f"{len(start_states)} states for {seats} seats", hint="one for every seat")
+    rows = batch_rows(spec.seeds, round_, pseudo_labels.size, spec.training)
+    workers = [_worker(spec, seat, states, dtype) for seat, states in enumerate(start_states)]
+    workers[-1].receive_labels(pseudo_labels[rows])
+    batches = round_batches(activations, rows, spec.seeds, round_, spec.training, first=first, last=last)
+    train_round(workers, batches, threads=threads)
+    ends = tuple((worker.segment.state(), worker.segment.optimizer_state()) for worker in workers)
+    return IntervalReplay(first, tuple(worker.recorder.steps for worker in workers), ends)
+
+
+def _worker(
+    spec: JobSpec, seat: int, states: tuple[State, State | None], dtype: type[np.floating[Any]] | None
+) -> SeatWorker:
+    weights, optimizer = states
+    if dtype is None:
+        return SeatWorker(spec.model, spec.training, spec.replay, seat, weights, optimizer)
+    cast = cast_state(weights, dtype), cast_state(optimizer or {}, dtype)
+    return SeatWorker(spec.model, spec.training, spec.replay, seat, *cast)
+
+
+def first_difference(claimed: Sequence[Transcript], replayed: IntervalReplay) -> Difference | None:
+    """The first difference in causal order, whose seat is its author, or None.
+
+    In each step: input and output from seat 0 to the last, gradients received and sent back to seat 0, then states.
+    Everything before it agrees, so the named seat had what the replay had.
+
+    Raises:
+        SpecError: transcripts that do not cover the interval, or not every seat.
+    """
+    if len(claimed) != len(replayed.steps):
+        raise SpecError(f"{len(claimed)} transcripts for {len(replayed.steps)} seats", hint="one for every seat")
+    length = replayed.steps_count
+    if any(len(transcript.steps) < replayed.first_step + length for transcript in claimed):
+        raise SpecError("a transcript ends before the interval does", hint="compare its step count with the spec's")
+    for offset in range(length):
+        step = replayed.first_step + offset
+        for seat, field in _causal_order(len(claimed)):
+            expected = getattr(replayed.steps[seat][offset], field)
+            actual = getattr(claimed[seat].steps[step], field)
+            if expected != actual:
+                return Difference(_check_of(seat, field), step, seat, field, expected, actual)
+    return None
+
+
+def _causal_order(seats: int) -> Iterator[tuple[int, str]]:
+    yield from ((seat, field) for seat in range(seats) for field in ("input", "output"))
+    yield from ((seat, field) for seat in reversed(range(seats)) for field in ("grad_received", "grad_sent"))
+    yield from ((seat, "state") for seat in range(seats))
+
+
+def _check_of(seat: int, field: str) -> Literal["replay", "boundary", "coverage"]:
+    if field == "input" and seat == 0:
+        return "coverage"
+    return "boundary" if field in ("input", "grad_received") else "replay"
+
+
+def compare_states(actual: State, expected: State) -> float:
+    """Relative L2 distance ``||actual - expected|| / ||expected||`` over all floating arrays, in float64.
+
+    Returns:
+        0 or more; infinity where ``expected`` is all zero and ``actual`` is not.
+
+    Raises:
+        SpecError: states with other names or shapes.
+    """
+    residual, norm = _residual(actual, expected)
+    return _ratio(float(np.linalg.norm(residual)), norm)
+
+
+def summed_residual(pairs: Sequence[tuple[State, State]]) -> float:
+    """Norm of the sum of q relative residuals ``(actual - expected) / ||expected||``.
+
+    Rounding grows it as ``sqrt(q)``, steering as ``q``: the protocol's limit is ``4 sqrt(q) x tolerance``.
+
+    Args:
+        pairs: (actual, expected) states of one segment at the ends of q sampled intervals.
+    """
+    if not pairs:
+        raise SpecError("no residuals to add up", hint="sample at least one interval")
+    residuals = [_residual(actual, expected) for actual, expected in pairs]
+    if any(norm == 0 for _, norm in residuals):
+        return _ratio(max(float(np.linalg.norm(residual)) for residual, _ in residuals), 0.0)
+    return float(np.linalg.norm(sum(residual / norm for residual, norm in residuals)))
+
+
+def _ratio(distance: float, norm: float) -> float:
+    if norm == 0:
+        return math.inf if distance else 0.0
+    return distance / norm
+
+
+def _residual(actual: State, expected: State) -> tuple[NDArray[np.float64], float]:
+    if {n: a.shape for n, a in actual.items()} != {n: a.shape for n, a in expected.items()}:
+        raise SpecError("states of different models cannot be compared", hint="names and shapes must be equal")
+    names = sorted(name for name, array in expected.items() if array.dtype.kind == "f")
+    flat = [
+        np.concatenate([np.zeros(0), *(s[n].astype(np.float64).ravel() for n in names)]) for s in (actual, expected)
+    ]
+    return flat[0] - flat[1], float(np.linalg.norm(flat[1]))

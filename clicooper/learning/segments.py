@@ -1,0 +1,212 @@
+"""One seat's working segment: its module, its optimizer, and their states as arrays.
+
+A segment made from ``(state(), optimizer_state())`` of another continues it bit for bit. It computes in the dtype of
+its state, float32 in a job and float64 in a dispute. What is recorded of a step is the job of ``training``.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from clicooper.commitments.manifest import ModelSpec, SeedSpec, TrainingSpec
+from clicooper.errors import DataError, SpecError
+from clicooper.learning.checkpoint import State
+from clicooper.learning.models import build_segment
+from clicooper.learning.schedule import Purpose, generator
+
+__all__ = ["Segment", "initial_state"]
+
+_MOMENTS = {"sgd": ("momentum_buffer",), "adamw": ("step", "exp_avg", "exp_avg_sq")}
+
+
+def initial_state(spec: ModelSpec, seeds: SeedSpec, seat: int) -> State:
+    """The weights with which round 0 starts.
+
+    Tensors of two or more dimensions are He-normal, ``N(0, 2 / fan_in)`` with ``fan_in`` the product of all dimensions
+    but the first (He et al., 2015), from a stream of their block and place in it, so they do not depend on the cuts;
+    one-dimensional ``weight`` (normalisation) is 1, every other parameter 0; buffers start as their module made them.
+
+    Returns:
+        float32 arrays, and int64 counters of batch normalisation.
+    """
+    module = build_segment(spec, seat)
+    state = _arrays(module.state_dict())
+    for block_name, block in module.named_children():
+        number = int(block_name.removeprefix("block"))
+        for place, (name, weight) in enumerate(block.named_parameters()):
+            rng = generator(seeds.weights, Purpose.WEIGHTS, number, place)
+            state[f"{block_name}.{name}"] = _initial(name, tuple(weight.shape), rng)
+    return state
+
+
+def _initial(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
+    if len(shape) >= 2:
+        scale = np.float32(math.sqrt(2.0 / math.prod(shape[1:])))
+        return rng.standard_normal(shape, dtype=np.float32) * scale
+    return np.full(shape, float(name.rsplit(".", maxsplit=1)[-1] == "weight"), dtype=np.float32)
+
+
+class Segment:
+    """The layers of one seat, in training.
+
+    A step is ``forward``, then ``backward`` (or ``loss_backward`` in the last seat), then ``step``.
+
+    Args:
+        state: parameters and buffers, floating ones all float32 or all float64; copied.
+        optimizer_state: as ``optimizer_state()`` gave it, or None to start afresh; copied.
+
+    Raises:
+        SpecError: states that do not fit the specification.
+    """
+
+    def __init__(
+        self, spec: ModelSpec, training: TrainingSpec, seat: int, state: State, optimizer_state: State | None = None
+    ) -> None:
+        self.seat = seat
+        self.is_last = seat == len(spec.cuts)
+        self._spec, self._training = spec, training
+        self._module = build_segment(spec, seat)
+        self._dtype = _floating_dtype(state)
+        self._module.to(self._dtype)
+        _check_names(seat, _shapes(self._module.state_dict()), state)
+        self._module.load_state_dict({name: torch.tensor(array) for name, array in state.items()})
+        self._module.train()
+        self._optimizer = _make_optimizer(self._module, training)
+        self._load_moments(optimizer_state or {})
+        self._input: Tensor | None = None
+        self._output: Tensor | None = None
+
+    def forward(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Output for a batch (batch, ...); keeps the graph for the backward pass.
+
+        Raises:
+            DataError: a batch of a shape that the segment cannot take.
+        """
+        self._input = torch.tensor(x, dtype=self._dtype, requires_grad=self.seat > 0)
+        try:
+            self._output = self._module(self._input)
+        except RuntimeError as e:
+            raise DataError(f"seat {self.seat} cannot take a batch {list(x.shape)}: {e}", hint="other cuts?") from e
+        return np.asarray(self._output.detach().numpy())
+
+    def backward(self, grad: NDArray[Any]) -> NDArray[Any] | None:
+        """Gradient of the loss at the input, from that at the output; None in seat 0, where nobody needs it.
+
+        Raises:
+            DataError: a gradient of another shape than the output, or no forward pass before.
+        """
+        output = self._pending()
+        if grad.shape != tuple(output.shape):
+            raise DataError(f"seat {self.seat} got a gradient {list(grad.shape)}", hint=f"not {list(output.shape)}")
+        output.backward(torch.tensor(grad, dtype=self._dtype))  # type: ignore[no-untyped-call]
+        return self._input_gradient()
+
+    def loss_backward(self, labels: NDArray[np.int64]) -> tuple[float, NDArray[Any] | None]:
+        """Last seat: mean cross entropy (nats) with label smoothing of the last forward pass, and its input gradient.
+
+        Args:
+            labels: int64 (batch,), pseudo-labels in [0, outputs).
+
+        Raises:
+            DataError: labels out of range or of another length, or no forward pass before.
+            SpecError: the loss is not finite.
+        """
+        logits = self._pending()
+        if labels.shape != (logits.shape[0],) or labels.min() < 0 or labels.max() >= self._spec.outputs:
+            raise DataError("labels do not fit the batch", hint=f"one in [0, {self._spec.outputs}) for each record")
+        smoothing = self._training.label_smoothing
+        loss = nn.functional.cross_entropy(logits, torch.tensor(labels), label_smoothing=smoothing)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if not math.isfinite(loss.item()):
+            raise SpecError("training diverged: the loss is not finite", hint="lower the learning rate")
+        return loss.item(), self._input_gradient()
+
+    def step(self) -> None:
+        """One optimizer step with the gradients of the last backward pass, which are then forgotten."""
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        self._input = self._output = None
+
+    def state(self) -> State:
+        """A copy of parameters and buffers."""
+        return _arrays(self._module.state_dict())
+
+    def optimizer_state(self) -> State:
+        """A copy of the optimizer's moments as ``moment/parameter``; empty before the first step and for plain SGD."""
+        flat: State = {}
+        for name, weight in self._module.named_parameters():
+            moments = self._optimizer.state.get(weight, {})
+            flat.update({f"{key}/{name}": _array(value) for key, value in moments.items() if value is not None})
+        return flat
+
+    def weight_norm(self) -> float:
+        """L2 norm over all parameters, summed in float64."""
+        return math.sqrt(sum(float(w.detach().double().square().sum()) for w in self._module.parameters()))
+
+    def _pending(self) -> Tensor:
+        if self._output is None:
+            raise DataError(f"seat {self.seat} has no forward pass to go back through", hint="call forward first")
+        return self._output
+
+    def _input_gradient(self) -> NDArray[Any] | None:
+        grad = None if self._input is None else self._input.grad
+        return None if grad is None else np.asarray(grad.numpy())
+
+    def _load_moments(self, flat: State) -> None:
+        weights = dict(self._module.named_parameters())
+        known = {f"{key}/{name}": (key, name) for name in weights for key in _MOMENTS[self._training.optimizer]}
+        shapes = {
+            flat_name: () if key == "step" else tuple(weights[name].shape) for flat_name, (key, name) in known.items()
+        }
+        _check_names(self.seat, {name: shapes[name] for name in _complete(flat, shapes)}, flat)
+        for flat_name, array in flat.items():
+            key, name = known[flat_name]
+            dtype = torch.float32 if key == "step" else self._dtype
+            self._optimizer.state[weights[name]][key] = torch.tensor(array, dtype=dtype)
+
+
+def _complete(flat: State, known: dict[str, tuple[int, ...]]) -> set[str]:
+    """Names that must be there: every moment of each parameter that has any."""
+    started = {name.split("/", 1)[-1] for name in flat}
+    return {name for name in known if name.split("/", 1)[1] in started}
+
+
+def _make_optimizer(module: nn.Module, training: TrainingSpec) -> torch.optim.Optimizer:
+    """SGD with ``momentum``, or AdamW with ``momentum`` as its first decay rate (its second is 0.999)."""
+    if not 0 <= training.momentum < 1 or not 0 <= training.label_smoothing < 1 or training.weight_decay < 0:
+        raise SpecError("momentum, label_smoothing or weight_decay out of range", hint="[0, 1), [0, 1), 0 or more")
+    rate, decay = training.learning_rate, training.weight_decay
+    if training.optimizer == "sgd":
+        return torch.optim.SGD(module.parameters(), rate, training.momentum, weight_decay=decay, foreach=False)
+    betas = (training.momentum, 0.999)
+    return torch.optim.AdamW(module.parameters(), rate, betas, weight_decay=decay, foreach=False)
+
+
+def _floating_dtype(state: State) -> torch.dtype:
+    kinds = {array.dtype.name for array in state.values() if array.dtype.kind == "f"}
+    known = {"float32": torch.float32, "float64": torch.float64}
+    if len(kinds) != 1 or not kinds <= set(known):
+        raise SpecError(f"a state in {sorted(kinds)} cannot be trained", hint="all float32, or all float64")
+    return known[kinds.pop()]
+
+
+def _check_names(seat: int, expected: dict[str, tuple[int, ...]], state: State) -> None:
+    wrong = sorted({*expected} ^ {*state}) or [n for n in sorted(state) if expected[n] != state[n].shape]
+    if wrong:
+        raise SpecError(f"the state of seat {seat} does not fit its segment at {wrong[0]}", hint="another model?")
+
+
+def _shapes(tensors: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def _array(tensor: Tensor) -> NDArray[Any]:
+    return np.array(tensor.detach().numpy())
+
+
+def _arrays(tensors: dict[str, Tensor]) -> State:
+    return {name: _array(tensor) for name, tensor in tensors.items()}

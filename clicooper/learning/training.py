@@ -1,0 +1,196 @@
+"""The loop of a round, and what a seat does in it.
+
+Activations flow from seat 0 to the last, gradients back, then every seat steps. Nothing here knows who the parties are,
+how they reach each other, or what becomes of a trained segment.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clicooper.commitments.manifest import ModelSpec, ReplaySpec, TrainingSpec
+from clicooper.errors import SpecError
+from clicooper.learning.checkpoint import State, state_digest
+from clicooper.learning.runtime import use_threads
+from clicooper.learning.segments import Segment
+from clicooper.learning.transcript import Crossing, Recorder, Transcript, ends_interval
+from clicooper.types import ZERO_DIGEST
+
+__all__ = ["Party", "SeatWorker", "TrainedSegment", "train_round"]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedSegment:
+    """What a seat has after a round.
+
+    Attributes:
+        trained: weights and buffers, before any mark is embedded.
+        optimizer: the optimizer's state.
+        interval_states: weights and optimizer state at the end of every interval before the last.
+        losses: in the last seat, the training loss of every step in nats.
+        metrics: ``weight_norm``; in the last seat also ``loss`` and ``final_loss``, mean training loss in nats over the
+            round and over its last interval.
+    """
+
+    trained: State
+    optimizer: State
+    transcript: Transcript
+    interval_states: tuple[tuple[State, State], ...]
+    losses: tuple[float, ...]
+    metrics: dict[str, float]
+
+
+class Party(Protocol):
+    """A seat as the loop sees it; the one behind it may be in another process."""
+
+    def forward(self, step: int, x: NDArray[Any]) -> NDArray[Any]:
+        """Output for a batch (batch, ...)."""
+        ...
+
+    def backward(self, step: int, grad: NDArray[Any] | None) -> NDArray[Any] | None:
+        """Gradient at the input; ``grad`` is None for the last seat, which has the labels, the result for seat 0."""
+        ...
+
+    def update(self, step: int) -> None:
+        """The optimizer's step."""
+        ...
+
+
+def train_round(parties: Sequence[Party], batches: Iterable[tuple[int, NDArray[Any]]], *, threads: int = 1) -> None:
+    """Trains all seats on ``batches`` of ``(step, input of seat 0)``, bit for bit the same each time."""
+    with use_threads(threads):
+        for step, batch in batches:
+            x = batch
+            for party in parties:
+                x = party.forward(step, x)
+            grad = None
+            for party in reversed(parties):
+                grad = party.backward(step, grad)
+            for party in parties:
+                party.update(step)
+
+
+class SeatWorker:
+    """One seat: computes, records, and keeps the states at interval ends.
+
+    ``compute_output``, ``compute_gradient``, ``apply_step``, ``record`` and ``keep_state`` are its parts, for the step
+    ``self.step``; a subclass that streams states to disk, or that cheats, replaces one of them.
+
+    Args:
+        model, training, replay: parts of the job's specification.
+        weights: the state in which the seat starts.
+        optimizer: the optimizer's, or None to start afresh.
+
+    Raises:
+        SpecError: states that do not fit the specification.
+    """
+
+    def __init__(
+        self,
+        model: ModelSpec,
+        training: TrainingSpec,
+        replay: ReplaySpec,
+        seat: int,
+        weights: State,
+        optimizer: State | None = None,
+    ) -> None:
+        self.segment = Segment(model, training, seat, weights, optimizer)
+        self.recorder = Recorder()
+        self.step = 0
+        self._steps, self._interval = training.steps, replay.interval
+        self._labels: NDArray[np.int64] | None = None
+        self._losses: list[float] = []
+        self._interval_states: list[tuple[State, State]] = []
+
+    def receive_labels(self, labels: NDArray[np.int64]) -> None:
+        """Takes the round's pseudo-labels, int64 (steps, batch): the last seat's alone, before its first step.
+
+        Raises:
+            SpecError: another seat, or another number of steps.
+        """
+        if not self.segment.is_last or len(labels) != self._steps:
+            seat = self.segment.seat
+            raise SpecError(f"labels of {len(labels)} steps for seat {seat}", hint="one row a step, to the last seat")
+        self._labels = labels
+
+    def forward(self, step: int, x: NDArray[Any]) -> NDArray[Any]:
+        """Output for a batch; both are recorded."""
+        self.step = step
+        self.record("input", x)
+        output = self.compute_output(x)
+        self.record("output", output)
+        return output
+
+    def backward(self, step: int, grad: NDArray[Any] | None) -> NDArray[Any] | None:
+        """Gradient at the input; both gradients are recorded."""
+        self.step = step
+        self.record("grad_received", grad)
+        sent = self.compute_gradient(grad)
+        self.record("grad_sent", sent)
+        return sent
+
+    def update(self, step: int) -> None:
+        """The optimizer's step; at an interval's end the state is recorded and kept."""
+        self.apply_step()
+        if not ends_interval(step, self._steps, self._interval):
+            self.recorder.close_step(ZERO_DIGEST)
+            return
+        weights, optimizer = self.segment.state(), self.segment.optimizer_state()
+        self.recorder.close_step(state_digest(weights, optimizer))
+        if step + 1 < self._steps:
+            self.keep_state(weights, optimizer)
+
+    def finish(self) -> TrainedSegment:
+        """The result, after the last step.
+
+        Raises:
+            SpecError: steps are missing.
+        """
+        if len(self.recorder.steps) != self._steps:
+            raise SpecError(f"{len(self.recorder.steps)} of {self._steps} steps trained", hint="finish the round first")
+        return TrainedSegment(
+            trained=self.segment.state(),
+            optimizer=self.segment.optimizer_state(),
+            transcript=Transcript(self.recorder.steps, self._interval),
+            interval_states=tuple(self._interval_states),
+            losses=tuple(self._losses),
+            metrics=self._metrics(),
+        )
+
+    def compute_output(self, x: NDArray[Any]) -> NDArray[Any]:
+        """What the seat sends forward."""
+        return self.segment.forward(x)
+
+    def compute_gradient(self, grad: NDArray[Any] | None) -> NDArray[Any] | None:
+        """What the seat sends back; the last seat computes it from its labels."""
+        if self._labels is not None:
+            loss, sent = self.segment.loss_backward(self._labels[self.step])
+            self._losses.append(loss)
+            return sent
+        if grad is None:
+            hint = "the last seat needs the round's labels, every other one its successor's gradient"
+            raise SpecError(f"seat {self.segment.seat} has nothing to go back from", hint=hint)
+        return self.segment.backward(grad)
+
+    def apply_step(self) -> None:
+        """How the seat changes its weights."""
+        self.segment.step()
+
+    def record(self, what: Crossing, tensor: NDArray[Any] | None) -> None:
+        """What the seat claims crossed its boundary."""
+        self.recorder.note(what, tensor)
+
+    def keep_state(self, weights: State, optimizer: State) -> None:
+        """Keeps the state at an interval's end, in memory."""
+        self._interval_states.append((weights, optimizer))
+
+    def _metrics(self) -> dict[str, float]:
+        metrics = {"weight_norm": self.segment.weight_norm()}
+        if self._losses:
+            last = (self._steps - 1) % self._interval + 1
+            metrics |= {"loss": fmean(self._losses), "final_loss": fmean(self._losses[-last:])}
+        return metrics

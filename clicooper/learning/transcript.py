@@ -1,0 +1,170 @@
+"""The transcript: for every step, digests of what crossed a segment's boundaries and of its state.
+
+A row is 160 bytes: input, output, gradient received, gradient sent, state; 32 zero bytes where nothing crossed and
+where no state is taken. ``Transcript.from_bytes(t.to_bytes(), t.interval) == t``.
+
+Signing a boundary and judging a difference are not its job.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass
+from functools import cached_property
+from typing import Any, Literal, Self, TypeAlias
+
+from numpy.typing import NDArray
+
+from clicooper.commitments.canonical import tensor_digest
+from clicooper.commitments.manifest import BoundaryDigests
+from clicooper.commitments.merkle import merkle_root, transcript_leaf
+from clicooper.errors import SpecError
+from clicooper.types import ZERO_DIGEST, Digest
+
+__all__ = [
+    "ROW_BYTES",
+    "Crossing",
+    "Recorder",
+    "StepDigests",
+    "Transcript",
+    "ends_interval",
+    "interval_bounds",
+    "interval_count",
+    "running_digest",
+]
+
+ROW_BYTES = 160
+
+Crossing: TypeAlias = Literal["input", "output", "grad_received", "grad_sent"]
+"""What crosses a segment's boundaries in a step."""
+
+
+@dataclass(frozen=True)
+class StepDigests:
+    """Digests of one step of one seat, 32 bytes each."""
+
+    input: Digest
+    output: Digest
+    grad_received: Digest
+    grad_sent: Digest
+    state: Digest
+
+
+def interval_count(steps: int, interval: int) -> int:
+    """Intervals of a round; the last one may be shorter."""
+    return -(-steps // interval)
+
+
+def interval_bounds(index: int, steps: int, interval: int) -> tuple[int, int]:
+    """First step of an interval, and the step after its last.
+
+    Raises:
+        SpecError: no such interval.
+    """
+    if not 0 <= index < interval_count(steps, interval):
+        raise SpecError(f"interval {index} does not exist", hint=f"the round has {interval_count(steps, interval)}")
+    return index * interval, min((index + 1) * interval, steps)
+
+
+def ends_interval(step: int, steps: int, interval: int) -> bool:
+    """Whether a state is taken after ``step``."""
+    return (step + 1) % interval == 0 or step + 1 == steps
+
+
+def running_digest(digests: Iterable[Digest]) -> Digest:
+    """sha2-256 over the concatenated digests of one direction in step order; zero if nothing crossed in any step."""
+    joined = b"".join(digests)
+    return Digest(hashlib.sha256(joined).digest()) if any(joined) else ZERO_DIGEST
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """All steps of one seat's round, with a state digest after every ``interval`` steps and after the last."""
+
+    steps: tuple[StepDigests, ...]
+    interval: int
+
+    def __post_init__(self) -> None:
+        """Raises SpecError for no steps, digests of another length, and states absent or present at the wrong step."""
+        hint = "the transcript was not written by this protocol, or is damaged"
+        if not self.steps or self.interval < 1:
+            raise SpecError("a transcript needs at least one step and an interval of at least 1", hint=hint)
+        for step, digests in enumerate(self.steps):
+            if any(len(digest) != 32 for digest in astuple(digests)):
+                raise SpecError(f"step {step} of a transcript has a digest that is not 32 bytes", hint=hint)
+            if (digests.state != ZERO_DIGEST) != ends_interval(step, len(self.steps), self.interval):
+                raise SpecError(f"step {step} of a transcript has no state digest, or one too many", hint=hint)
+
+    @cached_property
+    def leaves(self) -> tuple[Digest, ...]:
+        """The Merkle leaf of each step, in step order."""
+        return tuple(
+            transcript_leaf(step, d.input, d.output, d.grad_received, d.grad_sent, d.state)
+            for step, d in enumerate(self.steps)
+        )
+
+    @cached_property
+    def root(self) -> Digest:
+        """The Merkle root that the manifest commits."""
+        return merkle_root(self.leaves)
+
+    def boundary(self) -> BoundaryDigests:
+        """Running digests of each direction over the whole round."""
+        return _boundary(self.steps)
+
+    def state_after(self, index: int) -> Digest:
+        """Digest of weights and optimizer state at the end of interval ``index``, see ``checkpoint.state_digest``."""
+        return self.steps[interval_bounds(index, len(self.steps), self.interval)[1] - 1].state
+
+    def to_bytes(self) -> bytes:
+        """One row of ``ROW_BYTES`` per step."""
+        return b"".join(part for digests in self.steps for part in astuple(digests))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, interval: int) -> Self:
+        """Reads rows.
+
+        Raises:
+            SpecError: no whole rows, or states at other steps than ``interval`` says.
+        """
+        if len(data) % ROW_BYTES:
+            raise SpecError(f"transcript of {len(data)} bytes has no whole rows", hint="the file is damaged")
+        digests = [Digest(data[at : at + 32]) for at in range(0, len(data), 32)]
+        columns = (digests[0::5], digests[1::5], digests[2::5], digests[3::5], digests[4::5])
+        return cls(tuple(StepDigests(*row) for row in zip(*columns, strict=True)), interval)
+
+
+class Recorder:
+    """Takes digests as tensors cross one seat's boundaries, each at once, before anything can change it."""
+
+    def __init__(self) -> None:
+        self._open: dict[Crossing, Digest] = {}
+        self._steps: list[StepDigests] = []
+
+    def note(self, what: Crossing, tensor: NDArray[Any] | None) -> None:
+        """Records one crossing of the current step; None is recorded as nothing."""
+        self._open[what] = ZERO_DIGEST if tensor is None else tensor_digest(tensor)
+
+    def close_step(self, state: Digest = ZERO_DIGEST) -> None:
+        """Ends the current step; what was not noted did not cross."""
+        crossed = (self._open.get(what, ZERO_DIGEST) for what in ("input", "output", "grad_received", "grad_sent"))
+        self._steps.append(StepDigests(*crossed, state))
+        self._open.clear()
+
+    @property
+    def steps(self) -> tuple[StepDigests, ...]:
+        """The steps closed so far."""
+        return tuple(self._steps)
+
+    def boundary(self) -> BoundaryDigests:
+        """Running digests over the steps closed so far: what neighbours sign every interval."""
+        return _boundary(self._steps)
+
+
+def _boundary(steps: Iterable[StepDigests]) -> BoundaryDigests:
+    rows = tuple(steps)
+    return BoundaryDigests(
+        input=running_digest(d.input for d in rows),
+        output=running_digest(d.output for d in rows),
+        grad_received=running_digest(d.grad_received for d in rows),
+        grad_sent=running_digest(d.grad_sent for d in rows),
+    )

@@ -1,0 +1,83 @@
+"""The statement printed with every release: what is protected, what is not, and when it is void.
+
+Job: say in plain words what ``accounting`` proves, and not a word more. Non-job: computing any number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clicooper.privacy.accounting import REPLACE_ONE
+
+__all__ = ["Statement"]
+
+_COVERS = (
+    "the input of any one released record, against anyone who knows all the others",
+    "whatever is computed from the release alone, for ever",
+)
+_EXCLUDES = (
+    "labels, class counts and which classes exist",
+    "records that trained the head",
+    "held-out records",
+    "accept bits",
+    "published accuracy",
+    "predictions served to others",
+    "choices tuned on the released records",
+    "further copies of a record, augmented or repeated: each copy spends epsilon again",
+)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What may be claimed about one release.
+
+    Args:
+        epsilon, delta: the guarantee for one source record.
+        sigma: standard deviation of the noise on each coordinate.
+        clip: C, L2 bound of one record.
+        group: b, records in one row.
+        gamma: pseudo-labels of each class.
+        m: records in each pseudo-label.
+        records: n, records that the label map covers.
+        released_rows: rows published.
+        secure: False if the master secret came from a seed.
+        adjacency: which data sets are neighbours.
+        covers, excludes: what the guarantee is about, and what it is not about.
+    """
+
+    epsilon: float
+    delta: float
+    sigma: float
+    clip: float
+    group: int
+    gamma: tuple[int, ...]
+    m: int
+    records: int
+    released_rows: int
+    secure: bool
+    adjacency: str = f"{REPLACE_ONE}: its input"
+    covers: tuple[str, ...] = _COVERS
+    excludes: tuple[str, ...] = _EXCLUDES
+
+    def text(self) -> str:
+        """The statement in plain words, several lines, no trailing newline."""
+        lines = [
+            f"({self.epsilon:g}, {self.delta:g})-differential privacy per source record, computational.",
+            "Neighbours differ in one record's input; its label, all class counts, n, m, gamma, C, b and the head "
+            "are fixed and not protected.",
+            f"Mechanism: mean of b = {self.group} records clipped to L2 norm C = {self.clip:g}, Gaussian noise "
+            f"sigma = {self.sigma:.6g} per coordinate (analytic calibration, sensitivity 2C/b).",
+            f"Released: {self.released_rows} rows from n = {self.records} records; m = {self.m} records per "
+            f"pseudo-label, gamma = {_ranges(self.gamma)}. No amplification is claimed from dropping or shuffling.",
+            "Covers: " + "; ".join(self.covers) + ".",
+            "Excludes: " + "; ".join(self.excludes) + ".",
+            "Void if the owner's master secret leaks, or if the head was fitted to the released records.",
+        ]
+        if not self.secure:
+            lines.insert(0, "INSECURE: derived from a seed; whoever knows the seed can subtract the noise.")
+        return "\n".join(lines)
+
+
+def _ranges(gamma: tuple[int, ...]) -> str:
+    low, high = min(gamma), max(gamma)
+    return f"{low}" if low == high else f"{low} to {high} by class"

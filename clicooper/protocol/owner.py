@@ -1,0 +1,150 @@
+"""What a data owner does: open the job, release label keys, verify each round, and pay.
+
+Before it pays, the owner rebuilds the job's history from the chain, draws intervals that neither it nor the
+trainers could choose, fetches what they need and replays them. Only then does one transaction accept the
+round, earn every seat its pay and reveal the next label key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from clicooper.audit.auditor import check_commitments, check_round
+from clicooper.audit.evidence import Evidence
+from clicooper.audit.grants import AuditKeys, ProgressKey
+from clicooper.audit.sampling import sample_intervals
+from clicooper.audit.state import follow_record
+from clicooper.audit.verdict import Check, CheckResult, Replayed, combine
+from clicooper.chain.client import Contract, Receipt
+from clicooper.chain.rpc import Node
+from clicooper.commitments.head import audit_seed
+from clicooper.errors import VerificationFailed
+from clicooper.protocol.prepare import PreparedJob
+from clicooper.protocol.trainer import CommittedSegment
+from clicooper.storage.base import Store
+from clicooper.types import Address, Digest, Head, JobId, JobParams, Verdict
+
+__all__ = ["Owner", "RoundRefused", "VerifiedRound"]
+
+CONFIRMATIONS = 2
+"""Blocks after a round's last commit whose hash seeds the audit sample."""
+
+
+@dataclass(frozen=True)
+class VerifiedRound:
+    """What the owner checked before it pays for a round."""
+
+    results: tuple[CheckResult, ...]
+    replayed: Replayed
+
+
+class Owner:
+    """The data owner of one job.
+
+    Args:
+        prepared: the job's public records and the owner's secrets.
+        samples: intervals that it replays a seat and round.
+        progress_floor: accuracy on its own held-out records below which it does not pay.
+    """
+
+    def __init__(
+        self, contract: Contract, node: Node, store: Store, prepared: PreparedJob, samples: int, progress_floor: float
+    ) -> None:
+        self.prepared = prepared
+        self.address = Address(contract.account.address)
+        self._contract = contract
+        self._node = node
+        self._store = store
+        self._samples = samples
+        self._progress_floor = progress_floor
+        self._progress_keys: dict[tuple[int, int], ProgressKey] = {}
+
+    @property
+    def params(self) -> JobParams:
+        """The parameters that the job was created with."""
+        return self.prepared.params
+
+    def create_job(self) -> tuple[JobId, Head]:
+        """Publishes the job on chain and locks all pay and the bond."""
+        self.job, _ = self._contract.create_job(self.params)
+        return self.job, self._contract.genesis_of(self.job)
+
+    def label_key(self, round_: int) -> Digest:
+        """Key ``round_`` of the label key chain; secret until it is on chain."""
+        return self.prepared.secrets.label_keys[round_]
+
+    def release_first_labels(self) -> Receipt:
+        """Reveals key 0: round 0 begins."""
+        return self._contract.release_labels(self.job, self.label_key(0))
+
+    def keys(self) -> AuditKeys:
+        """Everything that the owner can grant to an auditor."""
+        return AuditKeys(self.prepared.secrets.label_secret, dict(self._progress_keys))
+
+    def evidence(self) -> Evidence:
+        """The job's history as the chain has it now, and its artifacts."""
+        return Evidence(follow_record(self._contract.record(self.job)), self._store, self.keys())
+
+    def verify_round(self, round_: int, committed: Sequence[CommittedSegment]) -> VerifiedRound:
+        """Checks a committed round against chain and store, replaying a sample that nobody could choose.
+
+        Raises:
+            VerificationFailed: a check failed or could not be made; its rows are in ``results``.
+        """
+        for segment in committed:
+            self._progress_keys[round_, segment.seat] = segment.progress_key
+        evidence = self.evidence()
+        results = [*check_commitments(evidence, round_)]
+        rows, replayed = check_round(evidence, round_, self._draw(round_, committed, evidence))
+        results += [*rows, self._check_progress(round_, evidence)]
+        if combine(results) is not Verdict.PASS:
+            raise RoundRefused(round_, tuple(results))
+        return VerifiedRound(tuple(results), replayed)
+
+    def accept(self, round_: int, head: Head) -> Receipt:
+        """Accepts the round that ended in ``head``, pays it and reveals the next label key."""
+        return self._contract.accept(self.job, head, self.label_key(round_ + 1))
+
+    def withdraw(self) -> Receipt:
+        """Takes back the bond and whatever was not spent."""
+        return self._contract.withdraw(self.job)
+
+    def _draw(self, round_: int, committed: Sequence[CommittedSegment], evidence: Evidence) -> tuple[int, ...]:
+        """The intervals to replay: drawn for every seat from the next label key and a later block."""
+        block = committed[-1].receipt.block_number + CONFIRMATIONS
+        self._node.wait_for_block(block, timeout_s=600)
+        seed = audit_seed(self.label_key(round_ + 1), self._node.block_hash(block), committed[-1].head)
+        intervals = evidence.manifest(round_, 0).transcript.intervals
+        drawn = {i for seat in range(self.params.seats) for i in sample_intervals(seed, seat, intervals, self._samples)}
+        return tuple(sorted(drawn))
+
+    def _check_progress(self, round_: int, evidence: Evidence) -> CheckResult:
+        """Accuracy of the committed segments on records that only the owner has."""
+        outs = [evidence.state_file(evidence.manifest(round_, seat).out) for seat in range(self.params.seats)]
+        accuracy = self.prepared.accuracy(outs, self.prepared.holdout).accuracy
+        passed = accuracy > self._progress_floor
+        return CheckResult(
+            Check.PROGRESS,
+            Verdict.PASS if passed else Verdict.FAIL,
+            "held-out records",
+            "contrastive readout of the committed segments",
+            round_,
+            None,
+            f"> {self._progress_floor:.3f}",
+            f"{accuracy:.3f}",
+        )
+
+
+class RoundRefused(VerificationFailed):
+    """A round that its owner does not pay, with the rows that say why."""
+
+    def __init__(self, round_: int, results: tuple[CheckResult, ...]) -> None:
+        bad = next(row for row in results if row.verdict is not Verdict.PASS)
+        where = f"seat {bad.seat}" if bad.seat is not None else bad.subject
+        super().__init__(
+            f"round {round_}: check {bad.check.value} of {where}: {bad.verdict.value}: {bad.detail}",
+            hint="the round was not accepted and nothing was paid",
+        )
+        self.round = round_
+        self.results = results

@@ -1,0 +1,129 @@
+"""One round, top to bottom.
+
+    labels released -> train all segments -> per seat in order: embed, manifest, put, commit
+    -> draw the audit sample -> verify -> accept: payment and the next labels in one transaction
+
+Each step takes the frozen record that the step before returned. The ends that touch the world
+(store, chain clients, randomness) came in with the roles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clicooper.audit.verdict import CheckResult
+from clicooper.chain.client import Receipt
+from clicooper.commitments.manifest import SegmentManifest
+from clicooper.learning.schedule import RoundSchedule
+from clicooper.learning.training import TrainedSegment, train_round
+from clicooper.protocol.owner import Owner
+from clicooper.protocol.trainer import CommittedSegment, Trainer
+from clicooper.types import Head
+
+__all__ = ["Progress", "SettledRound", "run_round"]
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what, done, total) while work goes on."""
+
+
+@dataclass(frozen=True)
+class SettledRound:
+    """A round that its owner accepted.
+
+    Attributes:
+        commitments: one a seat, in seat order.
+        losses: training loss of every step, in nats.
+        checks: what the owner verified before it paid.
+        paid_wei: what all seats together earned.
+    """
+
+    round: int
+    commitments: tuple[CommittedSegment, ...]
+    losses: tuple[float, ...]
+    checks: tuple[CheckResult, ...]
+    replayed_intervals: int
+    accepted: Receipt
+    paid_wei: int
+
+    @property
+    def head(self) -> Head:
+        """The head in which the round ended."""
+        return self.commitments[-1].head
+
+    @property
+    def manifests(self) -> tuple[SegmentManifest, ...]:
+        """What each seat hands over to the next round."""
+        return tuple(commitment.manifest for commitment in self.commitments)
+
+
+def run_round(
+    owner: Owner, trainers: Sequence[Trainer], round_: int, head: Head, last: SettledRound | None, progress: Progress
+) -> SettledRound:
+    """Runs a round whose labels are released, up to its acceptance.
+
+    Args:
+        trainers: in seat order.
+        head: the job's head at the start of the round.
+        last: the round before, None before round 0.
+
+    Raises:
+        RoundRefused: the owner's checks found a difference; nothing was paid.
+        RevertError: the contract refused a call.
+    """
+    previous = last.manifests if last else (None,) * len(trainers)
+    trained, losses = train_segments(owner, trainers, round_, previous, progress)
+    committed = commit_in_order(trainers, round_, head, trained, previous)
+    progress(f"round {round_}: verifying", 0, 1)
+    verified = owner.verify_round(round_, committed)
+    receipt = owner.accept(round_, committed[-1].head)
+    return SettledRound(
+        round=round_,
+        commitments=committed,
+        losses=losses,
+        checks=verified.results,
+        replayed_intervals=verified.replayed.intervals,
+        accepted=receipt,
+        paid_wei=owner.params.pay_wei * owner.params.seats,
+    )
+
+
+def train_segments(
+    owner: Owner,
+    trainers: Sequence[Trainer],
+    round_: int,
+    previous: Sequence[SegmentManifest | None],
+    progress: Progress,
+) -> tuple[tuple[TrainedSegment, ...], tuple[float, ...]]:
+    """Trains all segments together: the last seat opens the labels, activations flow up, gradients back."""
+    schedule = trainers[-1].open_schedule(round_, owner.prepared.secrets.label_secret)
+    workers = [trainer.start_round(schedule, seat) for trainer, seat in zip(trainers, previous, strict=True)]
+    train_round(workers, _reported(schedule, trainers[0].activations(), progress))
+    return tuple(worker.finish() for worker in workers), workers[-1].losses
+
+
+def _reported(
+    schedule: RoundSchedule, activations: NDArray[np.float32], progress: Progress
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    for step, batch in schedule.batches(activations):
+        progress(f"round {schedule.round}: training", step, schedule.training.steps)
+        yield step, batch
+
+
+def commit_in_order(
+    trainers: Sequence[Trainer],
+    round_: int,
+    head: Head,
+    trained: Sequence[TrainedSegment],
+    previous: Sequence[SegmentManifest | None],
+) -> tuple[CommittedSegment, ...]:
+    """Each seat marks its segment from the head that the seat before it made, and commits."""
+    committed: list[CommittedSegment] = []
+    for trainer, segment, before in zip(trainers, trained, previous, strict=True):
+        predecessor = committed[-1].manifest.cid if committed else None
+        committed.append(trainer.commit_segment(round_, head, segment, before, predecessor))
+        head = committed[-1].head
+    return tuple(committed)

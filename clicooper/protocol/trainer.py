@@ -1,0 +1,256 @@
+"""What a trainer does: join, train its segment, mark it, commit it, and get paid.
+
+A trainer keeps no state between rounds but its account and its mark keys: everything else it reads back
+from the chain and the store, so that a restart, or a replacement in its seat, starts from the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from eth_account.signers.local import LocalAccount
+from eth_utils import keccak
+from multiformats import CID
+from numpy.typing import NDArray
+
+from clicooper.audit.grants import ProgressKey
+from clicooper.chain.client import Contract, Receipt
+from clicooper.chain.events import LabelsReleased, LoggedEvent, RoundAccepted
+from clicooper.commitments.canonical import cid_of_digest
+from clicooper.commitments.head import mark_commitment, next_head
+from clicooper.commitments.manifest import (
+    ActivationRelease,
+    JobSpec,
+    KeyRecord,
+    LabelRelease,
+    SegmentManifest,
+    StateLinks,
+    TranscriptLinks,
+)
+from clicooper.errors import VerificationFailed
+from clicooper.learning.checkpoint import State, encode_state, load_state
+from clicooper.learning.schedule import LabelledRows, RoundSchedule, plan_round
+from clicooper.learning.segments import Segment, initial_state
+from clicooper.learning.training import SeatWorker, TrainedSegment
+from clicooper.storage.base import Store, get_bytes, put_bytes
+from clicooper.storage.seal import label_key, open_labels
+from clicooper.types import Address, Digest, Head, JobId, JobParams
+from clicooper.watermark.carriers import MarkParams, check_capacity
+from clicooper.watermark.detect import ACCEPT_LOG2_P, MarkReading, read_mark
+from clicooper.watermark.embed import embed_both
+from clicooper.watermark.keys import MarkKeys, MarkPurpose, mark_seed
+
+__all__ = ["CommittedSegment", "Trainer"]
+
+
+@dataclass(frozen=True)
+class CommittedSegment:
+    """One seat's commitment of one round, as its trainer knows it.
+
+    Attributes:
+        progress_key: granted to the owner and to auditors; the ownership key stays with the trainer.
+        progress, ownership: both marks as read back from the weights that were committed.
+    """
+
+    round: int
+    seat: int
+    trainer: Address
+    manifest: SegmentManifest
+    head_before: Head
+    head: Head
+    receipt: Receipt
+    progress_key: ProgressKey
+    progress: MarkReading
+    ownership: MarkReading
+
+
+class Trainer:
+    """The holder of one seat.
+
+    Args:
+        seat: which segment it trains.
+        account: signs its transactions.
+        contract: the chain client that signs with ``account``.
+        store: where the artifacts are.
+        mark_keys: gives the keys of an attempt ``(round, attempt)``, kept secret and durable by the caller.
+    """
+
+    def __init__(
+        self,
+        seat: int,
+        account: LocalAccount,
+        contract: Contract,
+        store: Store,
+        mark_keys: Callable[[int, int], MarkKeys],
+    ) -> None:
+        self.seat = seat
+        self.address = Address(account.address)
+        self._account = account
+        self._contract = contract
+        self._store = store
+        self._mark_keys = mark_keys
+
+    def join(self, job: JobId, genesis: Head, params: JobParams, endpoint: str) -> Receipt:
+        """Reads the spec, takes the seat, locks the stake and registers this trainer's keys.
+
+        Raises:
+            SpecError, MarkCapacityError: a job that this trainer cannot serve; nothing was locked.
+        """
+        self._job = job
+        self._spec = JobSpec.from_block(self._store.get_block(cid_of_digest(params.spec_digest)))
+        check_capacity(initial_state(self._spec.model, self._spec.seeds, self.seat), self._mark_params)
+        transport = self._account._key_obj.public_key.to_compressed_bytes()
+        record = KeyRecord(transport=transport, sealing=None, endpoint=endpoint)
+        return self._contract.join(job, genesis, self.seat, record.to_block(), params.stake_wei)
+
+    def activations(self) -> NDArray[np.float32]:
+        """The released activations, fetched and hashed, shape (rows, *input_shape)."""
+        release = ActivationRelease.from_block(self._store.get_block(self._spec.activation_release))
+        return np.asarray(self._load(release.activations)["activations"], dtype=np.float32)
+
+    def open_schedule(self, round_: int, label_secret: bytes) -> RoundSchedule:
+        """The batches of a round, with labels opened by the keys that the chain has revealed so far.
+
+        Raises:
+            SealError: a key that does not open its labels.
+        """
+        keys = label_keys_of(self._contract.events(self._job))
+        releases = []
+        for sealed, key in zip(self._spec.labels, keys[: round_ + 1], strict=False):
+            ciphertext = get_bytes(self._store, sealed.ciphertext)
+            block = open_labels(ciphertext, label_key(label_secret, key), Digest(sealed.plaintext_digest))
+            releases.append(LabelRelease.from_block(block))
+        return plan_round(self._spec.training, self._spec.seeds, round_, LabelledRows.of(releases))
+
+    def start_round(self, schedule: RoundSchedule, previous: SegmentManifest | None) -> SeatWorker:
+        """The working segment, in the state that the seat's last accepted round left behind."""
+        links = self.state_in(previous)
+        optimizer = None if links.optimizer is None else self._load(links.optimizer)
+        spec = self._spec
+        segment = Segment(spec.model, spec.training, self.seat, self._load(links.weights), optimizer)
+        labels = schedule.labels if segment.is_last else None
+        return SeatWorker(segment, steps=spec.training.steps, interval=spec.replay.interval, labels=labels)
+
+    def state_in(self, previous: SegmentManifest | None) -> StateLinks:
+        """Where the round starts: the spec's initial weights, or what the last accepted manifest hands over."""
+        if previous is not None:
+            return StateLinks(weights=previous.out, optimizer=previous.optimizer)
+        initial = initial_state(self._spec.model, self._spec.seeds, self.seat)
+        return StateLinks(weights=self._put(initial), optimizer=None)
+
+    @property
+    def _mark_params(self) -> MarkParams:
+        return MarkParams(self._spec.marks.bits, self._spec.marks.strength)
+
+    def commit_segment(
+        self,
+        round_: int,
+        head: Head,
+        trained: TrainedSegment,
+        previous: SegmentManifest | None,
+        predecessor: CID | None,
+    ) -> CommittedSegment:
+        """Marks the trained segment from the head so far, publishes it, and commits its manifest on chain.
+
+        Raises:
+            VerificationFailed: a mark that cannot be read back; nothing was committed.
+            RevertError: the head moved, or it is another seat's turn.
+        """
+        keys = self._mark_keys(round_, 0)
+        root = trained.transcript.root
+        seeds = {
+            purpose: mark_seed(keys.of(purpose), purpose, head, self._job, round_, self.seat, self.address, root)
+            for purpose in MarkPurpose
+        }
+        params = self._mark_params
+        out = embed_both(trained.trained, seeds[MarkPurpose.PROGRESS], seeds[MarkPurpose.OWNERSHIP], params)
+        readings = {purpose: self._read_back(out, seed, params) for purpose, seed in seeds.items()}
+
+        ownership_hash = Digest(keccak(keys.of(MarkPurpose.OWNERSHIP)))
+        commitment = mark_commitment(keys.of(MarkPurpose.PROGRESS), ownership_hash)
+        manifest = self._publish(round_, trained, out, previous, predecessor, commitment)
+        self._store.put_block(manifest.to_block())
+        receipt = self._contract.commit(self._job, head, manifest.digest, commitment)
+        return CommittedSegment(
+            round=round_,
+            seat=self.seat,
+            trainer=self.address,
+            manifest=manifest,
+            head_before=head,
+            head=next_head(head, self._job, round_, self.seat, self.address, manifest.digest, commitment),
+            receipt=receipt,
+            progress_key=ProgressKey(keys.of(MarkPurpose.PROGRESS), ownership_hash),
+            progress=readings[MarkPurpose.PROGRESS],
+            ownership=readings[MarkPurpose.OWNERSHIP],
+        )
+
+    def withdraw(self) -> Receipt:
+        """Takes everything that the job owes this trainer."""
+        return self._contract.withdraw(self._job)
+
+    def _publish(
+        self,
+        round_: int,
+        trained: TrainedSegment,
+        out: State,
+        previous: SegmentManifest | None,
+        predecessor: CID | None,
+        commitment: Digest,
+    ) -> SegmentManifest:
+        """Puts every file of the round into the store and links them in a manifest."""
+        states = tuple(
+            StateLinks(weights=self._put(weights), optimizer=self._put(optimizer))
+            for weights, optimizer in trained.interval_states
+        )
+        transcript = trained.transcript
+        return SegmentManifest(
+            spec=self._spec.cid,
+            job=self._job,
+            round=round_,
+            seat=self.seat,
+            trainer=bytes.fromhex(self.address[2:]),
+            previous=None if previous is None else previous.cid,
+            predecessor=predecessor,
+            state_in=self.state_in(previous),
+            trained=self._put(trained.trained),
+            out=self._put(out),
+            optimizer=self._put(trained.optimizer),
+            transcript=TranscriptLinks(
+                steps=len(transcript.steps),
+                interval=transcript.interval,
+                leaves=put_bytes(self._store, transcript.to_bytes()),
+                states=states,
+            ),
+            boundary=transcript.boundary(),
+            mark_commitment=commitment,
+            metrics=dict(trained.metrics),
+            runtime_class=self._spec.runtime_class,
+            training_transcript_merkle_root=transcript.root,
+        )
+
+    def _read_back(self, out: State, seed: bytes, params: MarkParams) -> MarkReading:
+        reading = read_mark(out, seed, params)
+        if reading.log2_p > ACCEPT_LOG2_P:
+            raise VerificationFailed(
+                f"seat {self.seat}: a mark just embedded reads at log2 p {reading.log2_p:.1f}",
+                hint="the segment is too small or its weights are degenerate; choose wider layers",
+            )
+        return reading
+
+    def _put(self, state: State) -> CID:
+        return put_bytes(self._store, encode_state(state))
+
+    def _load(self, cid: CID) -> State:
+        buffer = io.BytesIO()
+        self._store.get_file(cid, buffer)
+        buffer.seek(0)
+        return load_state(buffer)
+
+
+def label_keys_of(events: Iterable[LoggedEvent]) -> tuple[Digest, ...]:
+    """The label keys that a job's events have revealed, key 0 first."""
+    revealed = (logged.event for logged in events)
+    return tuple(event.label_key for event in revealed if isinstance(event, (LabelsReleased, RoundAccepted)))

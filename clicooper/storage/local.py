@@ -1,0 +1,183 @@
+"""A store in a folder: one file per block, so that it can be copied, diffed and served with ordinary tools.
+
+``ROOT/clicooper-store`` marks the folder, ``ROOT/<shard>/<cid>`` holds a block; the shard is the two
+characters before a CID's last, as in IPFS's flat file store. Blocks appear whole or not at all, and any
+number of processes may write at once: equal names mean equal bytes. Reading never writes.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from multiformats import CID
+
+from clicooper.commitments.canonical import MAX_BLOCK_BYTES
+from clicooper.errors import SpecError, StorageError
+from clicooper.storage.base import missing, write_chunks
+from clicooper.storage.cid import block_cid, build_file, cid_text, normalise_cid, parse_cid, read_file, verify_block
+
+__all__ = ["LocalStore", "write_atomic"]
+
+_MARKER = "clicooper-store"
+_FORMAT = b"clicooper-store 1\n"
+_TEMPORARY = ".tmp-"
+_SHARD_CHARS = 2
+
+
+class LocalStore:
+    """Implements ``Store`` in the folder ``root``, which the first ``put`` creates.
+
+    Args:
+        root: absent, empty, or a store; ``StorageError`` otherwise.
+        sync: flush every block to the disk before it gets its name. Without it a power cut may leave
+            damaged blocks; ``get`` finds them and putting them again mends them.
+    """
+
+    def __init__(self, root: Path, *, sync: bool = False) -> None:
+        self.root = Path(root)
+        self._sync = sync
+        self._is_marked = self._check_root()
+
+    def put_block(self, block: bytes, codec: str = "dag-cbor") -> CID:
+        """See ``Store``."""
+        cid = block_cid(block, codec)
+        self._keep(cid, block)
+        return cid
+
+    def get_block(self, cid: CID) -> bytes:
+        """See ``Store``."""
+        cid = normalise_cid(cid)
+        block = self._read(self._path(cid))
+        if block is None:
+            raise missing(cid, f"store {self.root}")
+        return verify_block(cid, block)
+
+    def put_file(self, source: Path | BinaryIO) -> CID:
+        """See ``Store``."""
+        if isinstance(source, Path):
+            with _reading(source), source.open("rb") as stream:
+                return self.put_file(stream)
+        with _reading(getattr(source, "name", "the source")):
+            for cid, block in build_file(source):
+                self._keep(cid, block)
+        return cid
+
+    def get_file(self, cid: CID, target: BinaryIO) -> None:
+        """See ``Store``."""
+        write_chunks(target, read_file(cid, self.get_block))
+
+    def has(self, cid: CID) -> bool:
+        """See ``Store``."""
+        path = self._path(cid)
+        with _reading(path):
+            return path.is_file()
+
+    def cids(self) -> Iterator[CID]:
+        """See ``Store``; in the order of shards, then names."""
+        for path in self._entries():
+            if (cid := self._cid_at(path)) is not None:
+                yield cid
+
+    def strays(self) -> list[Path]:
+        """Everything in the folder that is not a block in its place: left-over temporary files, foreign ones."""
+        return [path for path in self._entries() if self._cid_at(path) is None]
+
+    def _check_root(self) -> bool:
+        """Whether the root is marked as a store; refuses it if it is anything but a store, empty or absent."""
+        # Listed before the marker is read: whoever writes the first block marks the folder first.
+        foreign = [entry.name for entry in _listing(self.root) if not entry.name.startswith(_TEMPORARY)]
+        marker = self._read(self.root / _MARKER)
+        if marker is None and foreign:
+            hint = "name a store, or a folder that is absent or empty"
+            raise StorageError(f"{self.root} holds {foreign[0]!r} and is not a store", hint=hint)
+        if marker not in (None, _FORMAT):
+            raise StorageError(f"{self.root} is a store of an unknown format", hint="upgrade, or use another store")
+        return marker is not None
+
+    def _path(self, cid: CID) -> Path:
+        text = cid_text(cid)
+        return self.root / text[-3:-1] / text
+
+    def _keep(self, cid: CID, block: bytes) -> None:
+        """Writes a block, unless the right bytes are there: a damaged copy is replaced."""
+        if len(block) > MAX_BLOCK_BYTES:
+            raise SpecError(f"block of {len(block)} bytes exceeds {MAX_BLOCK_BYTES}", hint="put it as a file")
+        if not self._is_marked:
+            write_atomic(self.root / _MARKER, _FORMAT, sync=self._sync)
+            self._is_marked = True
+        path = self._path(cid)
+        if self._read(path) != block:
+            write_atomic(path, block, sync=self._sync)
+
+    def _read(self, path: Path) -> bytes | None:
+        """A file's bytes, None if there is none; no more of them than show that it is too large for a block."""
+        with _reading(path):
+            try:
+                with path.open("rb") as stream:
+                    return stream.read(MAX_BLOCK_BYTES + 1)
+            except FileNotFoundError:
+                return None
+
+    def _entries(self) -> Iterator[Path]:
+        """What lies at the two levels of the folder, without its marker and shards; sorted."""
+        for entry in _listing(self.root):
+            if len(entry.name) == _SHARD_CHARS and entry.is_dir():
+                yield from _listing(entry)
+            elif entry.name != _MARKER:
+                yield entry
+
+    def _cid_at(self, path: Path) -> CID | None:
+        """The block that belongs at ``path``, None if no block does."""
+        try:
+            cid = parse_cid(path.name)
+        except SpecError:
+            return None
+        return cid if path == self._path(cid) and self.has(cid) else None
+
+
+@contextmanager
+def _reading(what: object) -> Iterator[None]:
+    """Turns a failure to read ``what`` into one that names it."""
+    try:
+        yield
+    except OSError as e:
+        raise StorageError(f"cannot read {what}: {e.strerror}", hint="check the path and its permissions") from e
+
+
+def _listing(folder: Path) -> list[Path]:
+    with _reading(folder):
+        try:
+            return sorted(folder.iterdir())
+        except FileNotFoundError:
+            return []
+
+
+def write_atomic(path: Path, data: bytes, *, mode: int = 0o666, sync: bool = True) -> None:
+    """Replaces ``path`` by ``data`` as a whole, creating its folder: readers see the old bytes or the new ones.
+
+    Args:
+        mode: permissions of the file, from its first moment, less the umask.
+        sync: flush to the disk first, so that a power cut cannot leave a damaged file.
+
+    Raises:
+        StorageError: it cannot be written; nothing is left behind.
+    """
+    temporary = path.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
+                stream.write(data)
+                if sync:
+                    stream.flush()
+                    os.fsync(stream.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as e:
+        hint = "check that the folder is writable and the disk has space"
+        raise StorageError(f"cannot write {path}: {e.strerror}", hint=hint) from e
