@@ -74,6 +74,7 @@ class JobConfig(BaseSettings):
     interval: int = Field(default=20, ge=1)
     tolerance: float = Field(default=1e-5, gt=0)
     samples: int = Field(default=1, ge=1)
+    pay_wei: int = Field(default=10**15, ge=1, lt=2**88)
 
     @classmethod
     def settings_customise_sources(

@@ -19,7 +19,7 @@ from clicooper.audit.replay import judge, replay_intervals
 from clicooper.audit.state import History, follow_record
 from clicooper.audit.verdict import AuditReport, Check, CheckResult, Replayed
 from clicooper.chain.record import JobRecord
-from clicooper.errors import ArtifactCorrupt, RecordError
+from clicooper.errors import RecordError
 from clicooper.storage.base import Store
 from clicooper.types import Verdict
 
@@ -64,7 +64,8 @@ def audit_record(
 
 def _audit_history(history: History, evidence: Evidence, progress: Progress) -> tuple[list[CheckResult], Replayed]:
     """All rows after the record's own, in the order of the history."""
-    events = f"{len(history.commitments)} commitments, {history.accepted_rounds} rounds accepted, head 0x{history.head.hex()}"
+    accepted = f"{history.accepted_rounds} of {history.params.rounds} rounds accepted"
+    events = f"{len(history.commitments)} commitments, {accepted}, head 0x{history.head.hex()}"
     rows = [CheckResult(Check.RECORD, Verdict.PASS, "state machine", events)]
     rows += checks.guarded(Check.RECORD, "key records", partial(checks.check_seats, evidence))
     rows += checks.guarded(Check.RELEASE, "activation release", partial(checks.check_release, evidence))

@@ -26,8 +26,8 @@ from clicooper.storage.base import Store
 from clicooper.storage.cid import file_cid
 from clicooper.types import Digest, Verdict
 from clicooper.watermark.bound import check_embedding
-from clicooper.watermark.detect import ACCEPT_LOG2_P, read_mark
 from clicooper.watermark.carriers import MarkParams
+from clicooper.watermark.detect import ACCEPT_LOG2_P, read_mark
 from clicooper.watermark.keys import MarkPurpose, mark_seed
 
 __all__ = [

@@ -8,18 +8,21 @@ knows no filters, no historic state and no second transaction in a block.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from eth.abc import BlockHeaderAPI, ComputationAPI, ReceiptAPI, SignedTransactionAPI
-from eth.chains.base import MiningChain
-from eth.db import get_db_backend
-from eth.exceptions import VMError
-from eth.vm.forks.prague import PragueVM
-from eth.vm.spoof import SpoofTransaction
 from eth_keys.datatypes import PrivateKey
 from eth_typing import BlockNumber
 from eth_utils import ValidationError, keccak, to_canonical_address, to_checksum_address
 
 from clicooper.chain._messages import to_hex
+from clicooper.chain._recursion import recursion_limit_kept
 from clicooper.chain._transport import RpcError
+
+with recursion_limit_kept():
+    from eth.abc import BlockHeaderAPI, ComputationAPI, ReceiptAPI, SignedTransactionAPI
+    from eth.chains.base import MiningChain
+    from eth.db import get_db_backend
+    from eth.exceptions import VMError
+    from eth.vm.forks.prague import PragueVM
+    from eth.vm.spoof import SpoofTransaction
 
 __all__ = ["EmbeddedChain"]
 

@@ -5,11 +5,14 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 import requests
-from web3 import HTTPProvider
-from web3.types import RPCEndpoint
 
+from clicooper.chain._recursion import recursion_limit_kept
 from clicooper.chain._transport import RpcError
 from clicooper.errors import ChainError
+
+with recursion_limit_kept():
+    from web3 import HTTPProvider
+    from web3.types import RPCEndpoint
 
 __all__ = ["HttpTransport"]
 

@@ -65,7 +65,7 @@ def _decode(hint: Any, value: object, where: str) -> Any:
     if hint in _SCALARS:
         return _SCALARS[hint](value, where)
     if issubclass(hint, IntEnum):
-        _require(value in hint.__members__, f"{where} is no {hint.__name__}")
+        _require(isinstance(value, str) and value in hint.__members__, f"{where} is no {hint.__name__}")
         return hint[cast("str", value)]
     return _decode_fields(hint, value, where)
 

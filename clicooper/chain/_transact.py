@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from eth_account.signers.local import LocalAccount
-
 from clicooper.chain._messages import Call, Receipt
+from clicooper.chain.keys import LocalAccount
 from clicooper.chain.rpc import Node
 from clicooper.errors import RevertError
 from clicooper.types import Address

@@ -6,8 +6,6 @@ error name. Keys stay in this process. What a party *should* do is the protocol'
 
 from typing import Any
 
-from eth_account.signers.local import LocalAccount
-
 from clicooper.chain._abi import Abi
 from clicooper.chain._messages import Call, Log, Receipt
 from clicooper.chain._reverts import explain
@@ -15,6 +13,7 @@ from clicooper.chain._transact import sender_of, transact
 from clicooper.chain._transport import RpcError
 from clicooper.chain.compile import load_artifact
 from clicooper.chain.events import JobCreated, LoggedEvent, event_from_abi
+from clicooper.chain.keys import LocalAccount
 from clicooper.chain.record import JobRecord
 from clicooper.chain.rpc import Node
 from clicooper.chain.views import JobState, SeatState

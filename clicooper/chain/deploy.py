@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 
-from eth_account.signers.local import LocalAccount
-
 from clicooper.chain._abi import Abi
 from clicooper.chain._messages import Call, Receipt
 from clicooper.chain._reverts import explain
 from clicooper.chain._transact import sender_of, transact
 from clicooper.chain._transport import RpcError
 from clicooper.chain.compile import load_artifact
+from clicooper.chain.keys import LocalAccount
 from clicooper.chain.rpc import Node
 from clicooper.errors import ChainError
 from clicooper.types import Address

@@ -10,10 +10,14 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from eth_account import Account
-from eth_account.signers.local import LocalAccount
 
+from clicooper.chain._json import parse_json
+from clicooper.chain._recursion import recursion_limit_kept
 from clicooper.errors import UsageError
+
+with recursion_limit_kept():
+    from eth_account import Account
+    from eth_account.signers.local import LocalAccount
 
 __all__ = ["LocalAccount", "account_from_seed", "load_keystore", "random_account", "save_keystore"]
 
@@ -79,13 +83,15 @@ def load_keystore(path: Path, password: str) -> LocalAccount:
     """
     try:
         with path.open("rb") as file:
-            keystore = json.loads(file.read(MAX_KEYSTORE_BYTES))
+            keystore = parse_json(file.read(MAX_KEYSTORE_BYTES).decode())
     except OSError as e:
         raise UsageError(
             f"cannot read {path}: {e.strerror}", hint="list the accounts with: clicooper account list"
         ) from e
-    except (ValueError, RecursionError) as e:
+    except ValueError as e:
         raise UsageError(f"{path} is no keystore", hint="give a Web3 Secret Storage file") from e
+    if not isinstance(keystore, dict):
+        raise UsageError(f"{path} is no keystore", hint="give a Web3 Secret Storage file")
     try:
         key = Account.decrypt(keystore, password)
     except (ValueError, KeyError, TypeError, NotImplementedError) as e:

@@ -15,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from clicooper.chain._json import parse_json
 from clicooper.chain._record_codec import decode, encode
 from clicooper.chain.events import LoggedEvent
 from clicooper.errors import RecordError
@@ -127,12 +128,12 @@ def _content_digest(content: dict[str, Any]) -> str:
 
 def _parse(data: bytes) -> dict[str, Any]:
     try:
-        content = json.loads(data.decode("ascii"))
+        content = parse_json(data.decode("ascii"))
     except UnicodeDecodeError as e:
         raise RecordError(f"the record is not ASCII text at byte {e.start}", hint=_DAMAGED) from e
     except json.JSONDecodeError as e:
         raise RecordError(f"the record is no JSON: {e.msg} at line {e.lineno}", hint=_DAMAGED) from e
-    except (ValueError, RecursionError) as e:
+    except ValueError as e:
         raise RecordError("the record is no JSON that a record can be", hint=_DAMAGED) from e
     if not isinstance(content, dict):
         raise RecordError("the record is not a JSON object", hint=_DAMAGED)

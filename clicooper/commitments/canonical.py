@@ -40,6 +40,21 @@ MAX_BLOCK_BYTES = 1 << 20
 
 MAX_DEPTH = 32
 
+_DECODER_ERRORS = (
+    dag_cbor.decoding.CBORDecodingError,
+    TypeError,
+    ValueError,
+    LookupError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+)
+"""What the decoder lets out for hostile bytes: declared lengths of 2^63 overflow, an empty link has no first byte."""
+
+_TENSOR_DTYPES = frozenset(
+    ["bool", "float16", "float32", "float64", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))]
+)
+
 
 def sha256(data: bytes) -> Digest:
     """sha2-256 of ``data``, 32 bytes."""
@@ -54,7 +69,7 @@ def encode(value: Mapping[str, Any]) -> bytes:
     """
     try:
         block = bytes(dag_cbor.encode(_plain(value, depth=0)))
-    except (dag_cbor.encoding.DAGCBOREncodingError, TypeError, ValueError) as e:
+    except (dag_cbor.encoding.CBOREncodingError, TypeError, ValueError) as e:
         raise SpecError(f"record cannot be encoded as DAG-CBOR: {e}", hint="use plain values and CIDs only") from e
     if len(block) > MAX_BLOCK_BYTES:
         raise SpecError(f"record of {len(block)} bytes exceeds {MAX_BLOCK_BYTES}", hint="link large content by CID")
@@ -72,7 +87,7 @@ def decode(block: bytes) -> dict[str, Any]:
         raise SpecError(f"block of {len(block)} bytes exceeds {MAX_BLOCK_BYTES}", hint=hint)
     try:
         value = dag_cbor.decode(block)
-    except (dag_cbor.decoding.CBORDecodingError, TypeError, ValueError, KeyError, RecursionError, MemoryError) as e:
+    except _DECODER_ERRORS as e:
         raise SpecError(f"not a DAG-CBOR block: {' '.join(str(e).split())[:120]}", hint=hint) from e
     if not isinstance(value, dict):
         raise SpecError("DAG-CBOR block is not a map", hint=hint)
@@ -125,7 +140,7 @@ def digest_of_cid(cid: CID) -> Digest:
     """
     if cid.hashfun.name != "sha2-256" or len(cid.raw_digest) != 32:
         raise SpecError(f"{cid} is not a sha2-256 CID", hint="only sha2-256 content is anchored on chain")
-    return Digest(cid.raw_digest)
+    return Digest(bytes(cid.raw_digest))
 
 
 def encode_tensor(array: NDArray[Any]) -> bytes:
@@ -136,7 +151,7 @@ def encode_tensor(array: NDArray[Any]) -> bytes:
     Args:
         array: any shape, of a boolean, integer or floating dtype.
     """
-    if array.dtype.kind not in "biuf":
+    if array.dtype.name not in _TENSOR_DTYPES:
         raise SpecError(f"tensor of dtype {array.dtype} has no canonical form", hint="use a numeric dtype")
     little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     return encode({"dtype": little.dtype.name, "shape": list(array.shape)}) + little.tobytes()
@@ -144,7 +159,7 @@ def encode_tensor(array: NDArray[Any]) -> bytes:
 
 def tensor_digest(array: NDArray[Any]) -> Digest:
     """sha2-256 of ``encode_tensor(array)``, without a second copy of the elements."""
-    if array.dtype.kind not in "biuf":
+    if array.dtype.name not in _TENSOR_DTYPES:
         raise SpecError(f"tensor of dtype {array.dtype} has no canonical form", hint="use a numeric dtype")
     little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     digest = hashlib.sha256(encode({"dtype": little.dtype.name, "shape": list(array.shape)}))

@@ -63,13 +63,15 @@ def read_npz(path: Path) -> Raw:
 
 def _read_archive(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        archive = np.load(path, allow_pickle=False)
-        if isinstance(archive, np.ndarray):
-            raise DataError(f"{path}: a single array, not an archive", hint="write it with numpy.savez")
-        with archive:
-            return {name: archive[name] for name in archive.files}
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                raise DataError(f"{path}: a single array, not an archive", hint="write it with numpy.savez")
+            entries = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as e:
         raise DataError(f"{path}: not a readable npz file: {e}", hint="write it with numpy.savez, no objects") from e
+    # Members that are no arrays come back as bytes.
+    return {name: entry for name, entry in entries.items() if isinstance(entry, np.ndarray)}
 
 
 def cifar_batches(folder: Path) -> list[Path]:
@@ -111,7 +113,7 @@ def read_image_folder(folder: Path, *, size: int | None, grey: bool) -> Raw:
         DataError: no class folders, an empty one, a file that is no image, or images of different sizes.
     """
     if size is not None and not 1 <= size <= 4096:
-        raise DataError(f"image size {size} is outside 1..4096", hint="choose the side length in pixels")
+        raise DataError(f"{folder}: image size {size} is outside 1..4096", hint="choose the side length in pixels")
     names = sorted(path for path in _visible(folder) if path.is_dir())
     if not names:
         raise DataError(f"{folder}: no class folders", hint="put the images of each class into a folder of its own")

@@ -7,6 +7,7 @@ Signing a boundary and judging a difference are not its job.
 """
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from functools import cached_property
@@ -129,8 +130,8 @@ class Transcript:
         if len(data) % ROW_BYTES:
             raise SpecError(f"transcript of {len(data)} bytes has no whole rows", hint="the file is damaged")
         digests = [Digest(data[at : at + 32]) for at in range(0, len(data), 32)]
-        columns = (digests[0::5], digests[1::5], digests[2::5], digests[3::5], digests[4::5])
-        return cls(tuple(StepDigests(*row) for row in zip(*columns, strict=True)), interval)
+        rows = map(StepDigests, digests[0::5], digests[1::5], digests[2::5], digests[3::5], digests[4::5])
+        return cls(tuple(rows), interval)
 
 
 class Recorder:
@@ -146,8 +147,10 @@ class Recorder:
 
     def close_step(self, state: Digest = ZERO_DIGEST) -> None:
         """Ends the current step; what was not noted did not cross."""
-        crossed = (self._open.get(what, ZERO_DIGEST) for what in ("input", "output", "grad_received", "grad_sent"))
-        self._steps.append(StepDigests(*crossed, state))
+        crossed = defaultdict(lambda: ZERO_DIGEST, self._open)
+        self._steps.append(
+            StepDigests(crossed["input"], crossed["output"], crossed["grad_received"], crossed["grad_sent"], state)
+        )
         self._open.clear()
 
     @property

@@ -44,8 +44,10 @@ __all__ = [
 REPLACE_ONE = "replace-one record"
 
 _TOLERANCE = 4e-13
-"""Relative width at which bisections stop; the returned end is widened once more by the same amount, which
-exceeds the rounding error of ``gaussian_delta``."""
+"""Relative width at which bisections stop; the end on the safe side is returned, widened by as much again."""
+
+_ROUNDING = 2e-13
+"""Relative error that ``gaussian_delta`` is assumed to make in floating point, always to our disadvantage."""
 
 _REFUSED_CLAIMS = {
     "per-coordinate": "a record moves every coordinate of its row at once, so the L2 norm of the whole row counts",
@@ -100,7 +102,8 @@ def gaussian_delta(epsilon: float, sigma: float, sensitivity: float) -> float:
     """The smallest delta of the Gaussian mechanism at ``epsilon``: the left side of Theorem 8.
 
     With a = mu/2 - epsilon/mu and b = a - mu, b^2 = a^2 + 2 epsilon, so both terms share the factor
-    exp(-a^2/2) / 2 and only two scaled complementary error functions are subtracted.
+    exp(-a^2/2) / 2 and only two scaled complementary error functions are subtracted; below mu = 0.01, where they
+    nearly cancel, the integral of their derivative is taken instead.
 
     Args:
         epsilon: >= 0.
@@ -115,6 +118,8 @@ def gaussian_delta(epsilon: float, sigma: float, sensitivity: float) -> float:
     mu = sensitivity / sigma
     a = mu / 2 - epsilon / mu
     shared = math.exp(-a * a / 2) / 2
+    if mu < 0.01:
+        return shared * _erfcx_drop(-a / math.sqrt(2), mu / math.sqrt(2)) if shared else 0.0
     below = float(erfcx((mu / 2 + epsilon / mu) / math.sqrt(2)))
     if a > 0:  # erfcx overflows for negative arguments, where Phi itself is harmless
         return max(0.0, float(ndtr(a)) - shared * below)
@@ -137,19 +142,19 @@ def gaussian_sigma(epsilon: float, delta: float, sensitivity: float) -> float:
     """
     _require_positive(epsilon=epsilon, sensitivity=sensitivity)
     _require_probability(delta)
-    return sensitivity * _least(lambda ratio: gaussian_delta(epsilon, ratio, 1.0) <= delta)
+    return sensitivity * _least(lambda ratio: _delivers(epsilon, delta, ratio, 1.0))
 
 
 def gaussian_epsilon(delta: float, sigma: float, sensitivity: float) -> float:
-    """The least epsilon at which the Gaussian mechanism delivers ``delta``, rounded up by at most 1e-12 of itself.
+    """The least epsilon at which the Gaussian mechanism delivers ``delta``, rounded up.
 
     Raises:
         PrivacyClaimError: a number out of range.
     """
     _require_probability(delta)
-    if gaussian_delta(0.0, sigma, sensitivity) <= delta:
+    if _delivers(0.0, delta, sigma, sensitivity):
         return 0.0
-    return _least(lambda epsilon: gaussian_delta(epsilon, sigma, sensitivity) <= delta)
+    return _least(lambda epsilon: _delivers(epsilon, delta, sigma, sensitivity))
 
 
 def compose(releases: Sequence[GaussianRelease], delta: float) -> float:
@@ -221,6 +226,17 @@ def refuse_classic_formula(epsilon: float, delta: float, sensitivity: float) -> 
             f"delivers delta {gaussian_delta(epsilon, sigma, sensitivity):.2g}, {delta:g} was asked for",
             hint="use gaussian_sigma",
         )
+
+
+def _erfcx_drop(x: float, width: float) -> float:
+    """erfcx(x) - erfcx(x + width) for small widths: three Gauss-Legendre nodes on -erfcx' = 2/sqrt(pi) - 2 x erfcx."""
+    nodes = x + width / 2 * (1 + np.array([-math.sqrt(0.6), 0.0, math.sqrt(0.6)]))
+    slopes = 2 / math.sqrt(math.pi) - 2 * nodes * erfcx(nodes)
+    return width * float(np.dot(slopes, [5 / 18, 8 / 18, 5 / 18]))
+
+
+def _delivers(epsilon: float, delta: float, sigma: float, sensitivity: float) -> bool:
+    return gaussian_delta(epsilon, sigma, sensitivity) * (1 + _ROUNDING) <= delta
 
 
 def _least(holds: Callable[[float], bool]) -> float:

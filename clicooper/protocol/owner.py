@@ -17,13 +17,12 @@ from clicooper.audit.sampling import sample_intervals
 from clicooper.audit.state import follow_record
 from clicooper.audit.verdict import Check, CheckResult, Replayed, combine
 from clicooper.chain.client import Contract, Receipt
-from clicooper.chain.rpc import Node
 from clicooper.commitments.head import audit_seed
 from clicooper.errors import VerificationFailed
 from clicooper.protocol.prepare import PreparedJob
 from clicooper.protocol.trainer import CommittedSegment
 from clicooper.storage.base import Store
-from clicooper.types import Address, Digest, Head, JobId, JobParams, Verdict
+from clicooper.types import Digest, Head, JobId, JobParams, Verdict
 
 __all__ = ["Owner", "RoundRefused", "VerifiedRound"]
 
@@ -49,12 +48,10 @@ class Owner:
     """
 
     def __init__(
-        self, contract: Contract, node: Node, store: Store, prepared: PreparedJob, samples: int, progress_floor: float
+        self, contract: Contract, store: Store, prepared: PreparedJob, samples: int, progress_floor: float
     ) -> None:
         self.prepared = prepared
-        self.address = Address(contract.account.address)
         self._contract = contract
-        self._node = node
         self._store = store
         self._samples = samples
         self._progress_floor = progress_floor
@@ -113,8 +110,8 @@ class Owner:
     def _draw(self, round_: int, committed: Sequence[CommittedSegment], evidence: Evidence) -> tuple[int, ...]:
         """The intervals to replay: drawn for every seat from the next label key and a later block."""
         block = committed[-1].receipt.block_number + CONFIRMATIONS
-        self._node.wait_for_block(block, timeout_s=600)
-        seed = audit_seed(self.label_key(round_ + 1), self._node.block_hash(block), committed[-1].head)
+        self._contract.node.wait_for_block(block, timeout_s=600)
+        seed = audit_seed(self.label_key(round_ + 1), self._contract.node.block_hash(block), committed[-1].head)
         intervals = evidence.manifest(round_, 0).transcript.intervals
         drawn = {i for seat in range(self.params.seats) for i in sample_intervals(seed, seat, intervals, self._samples)}
         return tuple(sorted(drawn))
@@ -122,7 +119,7 @@ class Owner:
     def _check_progress(self, round_: int, evidence: Evidence) -> CheckResult:
         """Accuracy of the committed segments on records that only the owner has."""
         outs = [evidence.state_file(evidence.manifest(round_, seat).out) for seat in range(self.params.seats)]
-        accuracy = self.prepared.accuracy(outs, self.prepared.holdout).accuracy
+        accuracy = self.prepared.read_out(outs, self.prepared.splits.holdout).accuracy
         passed = accuracy > self._progress_floor
         return CheckResult(
             Check.PROGRESS,

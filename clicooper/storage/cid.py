@@ -41,6 +41,9 @@ MAX_FILE_BYTES = 1 << 40
 _CODES = {"raw": 0x55, "dag-pb": 0x70, "dag-cbor": 0x71}
 _CODECS = {code: name for name, code in _CODES.items()}
 _NAME_BYTES = 36
+_SHA2_256 = b"\x12\x20"
+"""What precedes the digest in a multihash: the function's code and the digest's length."""
+
 _TEXT = re.compile(r"b[a-z2-7]{58}")
 
 
@@ -79,7 +82,7 @@ def block_cid(block: bytes, codec: str) -> CID:
     """
     if codec not in _CODES:
         raise SpecError(f"no artifact has the codec {codec!r}", hint=f"use one of {', '.join(_CODES)}")
-    return _cid_of_name(_name(codec, block))
+    return _cid_of_name(_name(codec, _hash(block)))
 
 
 def normalise_cid(cid: CID) -> CID:
@@ -88,11 +91,11 @@ def normalise_cid(cid: CID) -> CID:
     Raises:
         SpecError: a hash other than sha2-256, or a codec other than raw, dag-pb and dag-cbor.
     """
-    if cid.hashfun.name != "sha2-256" or len(cid.raw_digest) != 32 or cid.codec.name not in _CODES:
+    if cid.digest[:2] != _SHA2_256 or len(cid.digest) != 34 or cid.codec.name not in _CODES:
         raise SpecError(f"{cid} does not name an artifact", hint="artifacts are sha2-256 raw, dag-pb or dag-cbor")
     if cid.version == 1 and cid.base.name == "base32":
         return cid
-    return CID("base32", 1, cid.codec, ("sha2-256", bytes(cid.raw_digest)))
+    return CID("base32", 1, cid.codec, cid.digest)
 
 
 def parse_cid(text: str) -> CID:
@@ -115,8 +118,7 @@ def parse_cid(text: str) -> CID:
 def cid_text(cid: CID) -> str:
     """``str(normalise_cid(cid))``, ten times faster: stores name every block."""
     cid = normalise_cid(cid)
-    name = _prefix(cid.codec.name) + bytes(cid.raw_digest)
-    return "b" + b32encode(name).decode("ascii").lower().rstrip("=")
+    return "b" + b32encode(_name(cid.codec.name, cid.digest)).decode("ascii").lower().rstrip("=")
 
 
 def verify_block(cid: CID, block: bytes) -> bytes:
@@ -125,7 +127,7 @@ def verify_block(cid: CID, block: bytes) -> bytes:
     Raises:
         ArtifactCorrupt: it is not.
     """
-    if hashlib.sha256(block).digest() != cid.raw_digest:
+    if _hash(block) != cid.digest:
         text = cid_text(cid)
         raise ArtifactCorrupt(f"block {text} does not hash to its name", cid=text, hint="fetch it from another copy")
     return block
@@ -138,7 +140,7 @@ def build_file(source: BinaryIO, layout: Layout = IPFS_LAYOUT) -> Iterator[tuple
     """
     levels: list[list[Link]] = [[]]
     for chunk in _chunks(source, layout.chunk_bytes):
-        name = _name("raw", chunk)
+        name = _name("raw", _hash(chunk))
         yield _cid_of_name(name), chunk
         levels[0].append(Link(name, len(chunk), len(chunk)))
         height = 0
@@ -184,7 +186,7 @@ def _raise_level(levels: list[list[Link]], height: int) -> tuple[CID, bytes]:
     if height + 1 == len(levels):
         levels.append([])
     block = encode_node(links)
-    name = _name("dag-pb", block)
+    name = _name("dag-pb", _hash(block))
     dag_bytes = len(block) + sum(link.dag_bytes for link in links)
     levels[height + 1].append(Link(name, sum(link.size for link in links), dag_bytes))
     return _cid_of_name(name), block
@@ -215,26 +217,29 @@ def read_file(
     if (height > 0) != bool(links):
         raise _corrupt(root, f"is not how a file of {size} bytes is cut")
     dag_bytes = len(block) + sum(link.dag_bytes for link in links)
-    root_link = Link(_prefix(root.codec.name) + bytes(root.raw_digest), size, dag_bytes)
-    yield from _leaves(root_link, block, height, fetch, layout)
+    root_link = Link(_name(root.codec.name, root.digest), size, dag_bytes)
+    yield from _leaves(root_link, root, block, height, fetch, layout)
 
 
-def _leaves(link: Link, block: bytes, height: int, fetch: Callable[[CID], bytes], layout: Layout) -> Iterator[bytes]:
+def _leaves(
+    link: Link, cid: CID, block: bytes, height: int, fetch: Callable[[CID], bytes], layout: Layout
+) -> Iterator[bytes]:
     """Leaves of one subtree. The height falls with every call: no graph nests deeper than its size allows."""
-    cid = _cid_of_name(link.name)
     links = _parse(cid, block, layout) if height else ()
     if len(block) + sum(child.dag_bytes for child in links) != link.dag_bytes:
         raise _corrupt(cid, "has another size than its parent declares")
     sizes = tuple(child.size for child in links) if height else (len(block),)
-    if sizes != (layout.child_sizes(link.size, height) if height else (link.size,)):
+    expected = layout.child_sizes(link.size, height) if height else (link.size,)
+    if sizes != expected:
         raise _corrupt(cid, f"is not how {link.size} bytes of a file are cut")
     if height == 0:
         yield block
-    prefix = _prefix("raw" if height == 1 else "dag-pb")
+    prefix = _name("raw" if height == 1 else "dag-pb", _SHA2_256)
     for child in links:
         if not child.name.startswith(prefix):
             raise _corrupt(cid, "links a block of the wrong kind for its place in a file")
-        yield from _leaves(child, fetch(_cid_of_name(child.name)), height - 1, fetch, layout)
+        child_cid = _cid_of_name(child.name)
+        yield from _leaves(child, child_cid, fetch(child_cid), height - 1, fetch, layout)
 
 
 def _parse(cid: CID, block: bytes, layout: Layout) -> tuple[Link, ...]:
@@ -249,16 +254,17 @@ def _corrupt(cid: CID, problem: str) -> ArtifactCorrupt:
     return ArtifactCorrupt(f"block {cid_text(cid)} {problem}", cid=cid_text(cid), hint=hint)
 
 
-def _prefix(codec: str) -> bytes:
-    """What precedes the digest in a binary CID: version 1, codec, sha2-256, 32 bytes."""
-    return bytes((0x01, _CODES[codec], 0x12, 0x20))
+def _hash(block: bytes) -> bytes:
+    """The sha2-256 multihash of a block, as ``CID.digest`` has it."""
+    return _SHA2_256 + hashlib.sha256(block).digest()
 
 
-def _name(codec: str, block: bytes) -> bytes:
-    return _prefix(codec) + hashlib.sha256(block).digest()
+def _name(codec: str, multihash: bytes) -> bytes:
+    """A binary CID: version 1, codec, multihash. ``bytes(cid)`` is the same, many times slower."""
+    return bytes((1, _CODES[codec])) + multihash
 
 
 def _cid_of_name(name: bytes) -> CID:
-    if len(name) != _NAME_BYTES or name[1] not in _CODECS or name[:4] != _prefix(_CODECS[name[1]]):
+    if len(name) != _NAME_BYTES or name[0] != 1 or name[1] not in _CODECS or name[2:4] != _SHA2_256:
         raise Malformed("not the CIDv1 of a sha2-256 artifact")
-    return CID("base32", 1, _CODECS[name[1]], ("sha2-256", name[4:]))
+    return CID("base32", 1, _CODECS[name[1]], name[2:])

@@ -1,12 +1,15 @@
 """Chains to test on: one in this process, and a real node that is started and stopped here."""
 
+import os
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from chain_world import World, new_world
 
 from clicooper.chain.rpc import Node
 
@@ -20,15 +23,18 @@ def anvil_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A fresh Anvil on a free loopback port. Its words go to a file, as a full pipe would stop it."""
     log = tmp_path_factory.mktemp("anvil") / "anvil.log"
     with log.open("wb") as out:
-        process = subprocess.Popen([ANVIL, "--host", "127.0.0.1", "--port", "0"], stdout=out, stderr=out)
+        command = [ANVIL, "--host", "127.0.0.1", "--port", "0"]
+        process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
     try:
         yield f"http://{_address(process, log)}"
     finally:
-        process.terminate()
+        # npm's anvil is a launcher: the node itself is its child, in the same group.
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
         try:
             process.wait(timeout=10)
         except subprocess.TimeoutExpired:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
@@ -50,3 +56,9 @@ def node(request: pytest.FixtureRequest) -> Iterator[Node]:
     else:
         with Node.connect(request.getfixturevalue("anvil_url")) as chain:
             yield chain
+
+
+@pytest.fixture
+def world(node: Node) -> World:
+    """A contract and its parties on each kind of node in turn."""
+    return new_world(node)

@@ -59,6 +59,21 @@ def test_delivered_delta_never_exceeds_the_requested_one_and_wastes_nothing(epsi
     assert gaussian_delta(epsilon, sigma * (1 - 1e-6), 2.5) > delta
 
 
+@pytest.mark.parametrize(("epsilon", "delta"), [(1e-9, 1e-12), (1e-16, 1e-20), (1e-200, 1e-100)])
+def test_tiny_budgets_do_not_lose_their_noise_to_cancellation(epsilon, delta):
+    """At epsilon 0, delta is Phi(mu/2) - Phi(-mu/2), about mu / sqrt(2 pi); epsilon > 0 can only lower the noise."""
+    at_zero = 1 / (delta * math.sqrt(2 * math.pi))
+    sigma = gaussian_sigma(epsilon, delta, 1.0)
+    assert sigma <= at_zero * (1 + 1e-11)
+    assert sigma >= min(at_zero, 2 / epsilon) / 2
+
+
+def test_both_branches_of_delta_meet():
+    for epsilon in (0.0, 1e-4, 0.01, 0.05):
+        below, above = (gaussian_delta(epsilon, 100.0 * factor, 1.0) for factor in (1 + 1e-12, 1 - 1e-12))
+        assert below == pytest.approx(above, rel=1e-10)
+
+
 def test_sigma_is_proportional_to_the_sensitivity():
     assert gaussian_sigma(2.0, 1e-5, 7.0) == pytest.approx(7 * gaussian_sigma(2.0, 1e-5, 1.0), rel=1e-14)
 
@@ -114,10 +129,11 @@ def test_sensitivity_claims_without_proof_are_refused(claim):
     assert "replace-one record" in caught.value.hint
 
 
-def test_per_coordinate_claim_of_epsilon_2_is_really_epsilon_12_on_30_coordinates():
-    """What the refusal is worth: noise set for one coordinate, spent on a row of thirty."""
+@pytest.mark.parametrize(("factor", "truth"), [(4, 10), (64, 651)])
+def test_understated_sensitivity_attack_on_a_claim_of_epsilon_2(factor, truth):
+    """What the refusals prevent: noise for one of 16 coordinates, or for a batch of 64, spent on a whole row."""
     sigma = gaussian_sigma(2.0, 1e-5, 1.0)
-    assert 10 < compose([GaussianRelease(sigma, 1.0)] * 16, 1e-5) < 12 < gaussian_epsilon(1e-5, sigma, math.sqrt(30))
+    assert gaussian_epsilon(1e-5, sigma, factor) == pytest.approx(truth, abs=0.5)
 
 
 @pytest.mark.parametrize(("delta", "records"), [(1e-3, 1000), (0.5, 10), (1e-5, 200_000), (0.1, 0)])

@@ -216,18 +216,26 @@ class TestHostileGraphs:
 
     def test_reader_rejects_nodes_in_other_than_canonical_form(self) -> None:
         block = encode_node([self._link()] * 2)
-        at = block.index(b"\x0a\x0a")
+        at = block.index(b"\x0a\x08\x08\x02")
         links, data = block[:at], block[at + 2 :]
-        assert links + b"\x0a\x0a" + data == block
-        self._refuses(b"\x0a\x0a" + data + links)
-        self._refuses(links + b"\x0a\x8a\x00" + data)
-        self._refuses(links + b"\x0a\x0c" + data + b"\x28\x01")
-        self._refuses(block + b"\x18\x00")
-        self._refuses(block.replace(b"\x12\x00\x18", b"\x18"))
+        others = {
+            "data before links": b"\x0a\x08" + data + links,
+            "long length": links + b"\x0a\x88\x00" + data,
+            "extra field in data": links + b"\x0a\x0a" + data + b"\x28\x01",
+            "extra field in node": block + b"\x18\x00",
+            "data twice": block + b"\x0a\x08" + data,
+            "no link names": block.replace(b"\x12\x2a", b"\x12\x28").replace(b"\x12\x00\x18", b"\x18"),
+            "packed sizes": links + b"\x0a\x08" + data.replace(b"\x20\x10\x20\x10", b"\x22\x02\x10\x10"),
+        }
+        for change, other in others.items():
+            assert other != block, change
+            self._refuses(other)
 
     def test_reader_rejects_names_on_links(self) -> None:
         block = encode_node([self._link()] * 2)
-        self._refuses(block.replace(b"\x12\x2c", b"\x12\x2d").replace(b"\x12\x00\x18", b"\x12\x01a\x18"))
+        named = block.replace(b"\x12\x2a", b"\x12\x2b").replace(b"\x12\x00\x18", b"\x12\x01a\x18")
+        assert len(named) == len(block) + 2
+        self._refuses(named)
 
     def test_reader_rejects_inline_data(self) -> None:
         inline = b"\x08\x02\x12\x05hello\x18\x05"
@@ -236,7 +244,7 @@ class TestHostileGraphs:
     def test_reader_rejects_directories_and_symlinks(self) -> None:
         block = encode_node([self._link()] * 2)
         for kind in (b"\x08\x00", b"\x08\x01", b"\x08\x03", b"\x08\x04", b"\x08\x05"):
-            self._refuses(block.replace(b"\x08\x02", kind))
+            self._refuses(block.replace(b"\x0a\x08\x08\x02", b"\x0a\x08" + kind))
 
     def test_reader_rejects_more_links_than_the_layout_has(self) -> None:
         self._refuses(encode_node([self._link()] * 4))

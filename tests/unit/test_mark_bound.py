@@ -116,6 +116,14 @@ def test_check_rejects_one_changed_weight_beside_the_progress_mark_alone(trained
     rejected(trained, edited(embed(trained, PROGRESS, PARAMS), "0.weight", change), "constant magnitude")
 
 
+def test_check_rejects_a_change_of_eight_units_in_the_last_place(trained):
+    def change(array):
+        largest = np.unravel_index(np.abs(array).argmax(), array.shape)
+        array[largest] += 8 * np.spacing(array[largest])
+
+    rejected(trained, edited(embed(trained, PROGRESS, PARAMS), "0.weight", change), "constant magnitude")
+
+
 @pytest.mark.parametrize("size", [1e-5, 1e-3])
 def test_check_rejects_random_noise(trained, out, size):
     def change(array):

@@ -147,6 +147,14 @@ def test_weights_only_outside_the_blocks_never_pass():
         read_mark({"0.weight": suspect}, seed_of(), PARAMS)
 
 
+def test_erased_blocks_do_not_count_as_matched():
+    suspect = np.zeros(128_000)
+    suspect[carrier_of(seed_of(), suspect.size, 128).blocks[0]] = 1.0
+    reading = read_mark({"0.weight": suspect.reshape(400, 320)}, seed_of(), PARAMS)
+    assert reading.matched <= 1
+    assert not reading.found
+
+
 def test_suspect_of_another_size_is_refused():
     committed = layout_of(segment())
     with pytest.raises(SpecError, match=r"0\.weight"):

@@ -172,7 +172,7 @@ def test_impossible_releases_are_refused():
 
 @pytest.mark.parametrize(
     "values",
-    [(0.0, 1e-5, 1.0, 1), (2.0, 1.0, 1.0, 1), (2.0, 1e-5, 0.0, 1), (2.0, 1e-5, 1.0, 0), (1e-200, 1e-5, 1.0, 1)],
+    [(0.0, 1e-5, 1.0, 1), (2.0, 1.0, 1.0, 1), (2.0, 1e-5, 0.0, 1), (2.0, 1e-5, 1.0, 0), (1e-200, 1e-100, 1.0, 1)],
 )
 def test_release_parameters_out_of_range_are_refused(values):
     with pytest.raises(PrivacyClaimError):

@@ -1,0 +1,29 @@
+"""JSON from untrusted files, bounded in depth.
+
+Python's parser recurses in C as deep as the interpreter's limit allows. Libraries raise that limit (eth-account does on
+import), and then a file of nothing but brackets overflows the stack and ends the process instead of raising.
+"""
+
+import json
+import re
+from itertools import accumulate
+
+__all__ = ["MAX_DEPTH", "parse_json"]
+
+MAX_DEPTH = 600
+"""Far above any file of ours, far below any stack's end. Brackets inside of strings count too, to stay simple."""
+
+_BRACKET = re.compile(r"[\[\]{}]")
+
+
+def parse_json(text: str) -> object:
+    """The value that ``text`` says.
+
+    Raises:
+        json.JSONDecodeError: the text is no JSON; a ValueError.
+        ValueError: it is nested too deep, or holds a number of too many digits.
+    """
+    steps = (1 if match[0] in "[{" else -1 for match in _BRACKET.finditer(text))
+    if max(accumulate(steps), default=0) > MAX_DEPTH:
+        raise ValueError("nested too deep")
+    return json.loads(text)

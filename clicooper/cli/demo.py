@@ -1,0 +1,125 @@
+"""``clicooper demo``: the whole job in one process, on real handwritten digits."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from clicooper.cli.output import Output
+
+if TYPE_CHECKING:
+    from clicooper.config import JobConfig
+    from clicooper.storage.run_folder import RunFolder
+
+__all__ = ["demo"]
+
+
+def demo(
+    context: typer.Context,
+    rounds: Annotated[int | None, typer.Option("--rounds", help="Rounds of training.  [default: 3]")] = None,
+    trainers: Annotated[int | None, typer.Option("--trainers", help="Trainers, 2 to 32.  [default: 3]")] = None,
+    epsilon: Annotated[float | None, typer.Option("--epsilon", help="Privacy of the release.  [default: 8]")] = None,
+    gamma: Annotated[int | None, typer.Option("--gamma", help="Pseudo-labels per class.  [default: 4]")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Repeatable run; INSECURE, since the seed fixes every secret.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="digits, an .npz file, CIFAR binary files, or an image folder.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="mlp, cnn, resnet18 or package.module:function.  [default: mlp]")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Run folder to create.  [default: next free one under --home]")
+    ] = None,
+) -> int:
+    """Runs a whole job: a data owner hires trainers, every round is trained, marked, committed, verified and paid.
+
+    Then the history is audited from its artifacts. Writes a run folder with the record, the artifacts and a report.
+    """
+    from clicooper.config import load_config  # noqa: PLC0415 - keeps --help fast
+    from clicooper.storage.run_folder import RunFolder  # noqa: PLC0415
+
+    output: Output = context.obj["output"]
+    config = load_config(
+        home=context.obj["home"],
+        network=context.obj["network"],
+        rounds=rounds,
+        trainers=trainers,
+        epsilon=epsilon,
+        gamma=gamma,
+        seed=seed,
+        data=data,
+        model=model,
+    )
+    folder = RunFolder.create(out) if out is not None else RunFolder.create_next(config.home / "runs")
+    result = run_demo(config, folder, output)
+    from clicooper.cli.demo_view import print_demo  # noqa: PLC0415
+
+    output.finish(result, lambda console: print_demo(console, result))
+    return int(result["code"])
+
+
+def run_demo(config: JobConfig, folder: RunFolder, output: Output) -> dict[str, Any]:
+    """Runs the job, audits it, measures it, and fills the run folder."""
+    from clicooper.audit.auditor import audit_record  # noqa: PLC0415 - torch and the EVM are slow to import
+    from clicooper.audit.evidence import Evidence  # noqa: PLC0415
+    from clicooper.audit.grants import write_grants  # noqa: PLC0415
+    from clicooper.audit.state import follow_record  # noqa: PLC0415
+    from clicooper.chain.record import write_record  # noqa: PLC0415
+    from clicooper.chain.rpc import Node  # noqa: PLC0415
+    from clicooper.cli.demo_report import write_demo_report  # noqa: PLC0415
+    from clicooper.cli.demo_result import demo_result  # noqa: PLC0415
+    from clicooper.protocol.evaluation import final_states, measure_accuracy, read_final_marks  # noqa: PLC0415
+    from clicooper.protocol.job import JobParties, finish_job, open_job, run_rounds  # noqa: PLC0415
+    from clicooper.storage.local import LocalStore  # noqa: PLC0415
+    from clicooper.storage.seal import new_identity, write_secret  # noqa: PLC0415
+
+    started = time.perf_counter()
+    store = LocalStore(folder.store)
+    parties = JobParties.drawn(config)
+    node = Node.embedded() if config.network == "embedded" else Node.connect(config.network)
+    try:
+        with output.progress() as progress:
+            progress("preparing the job", 0, 1)
+            opened = open_job(config, parties, node, store, folder)
+            rounds = run_rounds(opened, progress)
+            record = finish_job(opened, parties)
+            write_record(folder.record, record)
+
+            progress("auditing", 0, 1)
+            identity, recipient = new_identity()
+            write_secret(folder.auditor / "identity.txt", identity.encode() + b"\n")
+            keys = opened.owner.keys()
+            write_grants(folder.auditor, keys, recipient)
+            audit = audit_record(record, store, keys, progress=progress)
+
+            progress("measuring accuracy", 0, 1)
+            states = final_states(Evidence(follow_record(record), store, keys))
+            accuracy = measure_accuracy(opened.owner.prepared, states)
+            marks = read_final_marks(
+                rounds,
+                states,
+                opened.owner.prepared.mark_params,
+                lambda round_, seat: parties.mark_keys(seat, opened.job, round_),
+            )
+    finally:
+        node.close()
+    result = demo_result(folder.root, opened, rounds, accuracy, marks, audit)
+    result |= {"seconds": round(time.perf_counter() - started, 2), "peak_rss_mib": peak_rss_mib()}
+    folder.write("report.json", json.dumps(result, indent=2, allow_nan=False).encode() + b"\n")
+    write_demo_report(folder.root / "report.html", result, [list(settled.losses) for settled in rounds])
+    folder.finish()
+    return result
+
+
+def peak_rss_mib() -> float:
+    """Largest resident set of this process so far, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)

@@ -1,0 +1,134 @@
+"""What accuracy is worth paying for: the ones that need no trainers, and the one without protection.
+
+Each is a share of correctly classified held-out records in [0, 1]. A job whose accuracy is not above the best of
+``head_only``, ``release_only`` and ``chance`` bought nothing (protocol, section 5). All run at the owner.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression
+
+from clicooper.commitments.manifest import ModelSpec, SeedSpec, TrainingSpec
+from clicooper.errors import DataError
+from clicooper.learning.readout import Readout
+from clicooper.learning.runtime import use_threads
+from clicooper.learning.schedule import batch_rows, round_batches
+from clicooper.learning.segments import Segment, initial_state
+
+__all__ = ["ReleaseOnly", "chance", "head_only_accuracy", "release_only_accuracy", "unprotected_accuracy"]
+
+
+@dataclass(frozen=True)
+class ReleaseOnly:
+    """Accuracies of classifiers that the owner fits on the folded release alone.
+
+    Attributes:
+        class_means: nearest class mean.
+        lda: linear discriminant analysis with shrinkage (Ledoit and Wolf, 2004).
+    """
+
+    class_means: float
+    lda: float
+
+    @property
+    def best(self) -> float:
+        """The better of both: what training has to beat."""
+        return max(self.class_means, self.lda)
+
+
+def chance(labels: NDArray[np.int64]) -> float:
+    """Accuracy of always naming the most frequent class of ``labels``, int64 (n,), n at least 1."""
+    if not len(labels):
+        raise DataError("no held-out records", hint="keep some records out of the release")
+    return float(np.bincount(labels).max() / len(labels))
+
+
+def unprotected_accuracy(
+    model: ModelSpec,
+    training: TrainingSpec,
+    seeds: SeedSpec,
+    features: NDArray[Any],
+    labels: NDArray[np.int64],
+    test_features: NDArray[Any],
+    test_labels: NDArray[np.int64],
+) -> float:
+    """The same model, in one piece, on clean features and true labels: no clipping, groups, noise or label map.
+
+    Args:
+        model: the job's model; its outputs become the true classes.
+        training: the job's; features are scaled to mean square 1 instead of by ``input_scale``, no noise is added.
+        features: float (n, *input_shape), labels int64 (n,): every record of the owner, before the release.
+    """
+    _check(features, labels)
+    _check(test_features, test_labels)
+    classes = int(max(labels.max(), test_labels.max())) + 1
+    whole = model.model_copy(update={"outputs": max(classes, 2), "cuts": ()})
+    scale = 1.0 / (float(np.sqrt(np.mean(np.square(features, dtype=np.float64)))) or 1.0)
+    plain = training.model_copy(update={"input_scale": scale, "input_noise": 0.0})
+    segment = Segment(whole, plain, 0, initial_state(whole, seeds, 0))
+    rows = batch_rows(seeds, 0, len(features), plain)
+    with use_threads(1):
+        for step, batch in round_batches(features, rows, seeds, 0, plain):
+            segment.forward(batch)
+            segment.loss_backward(labels[rows[step]])
+            segment.step()
+        scores = Readout(whole, [segment.state()], np.eye(whole.outputs), scale).naive_scores(test_features)
+    return float(np.mean(scores.argmax(axis=1) == test_labels))
+
+
+def head_only_accuracy(
+    features: NDArray[Any], labels: NDArray[np.int64], test_features: NDArray[Any], test_labels: NDArray[np.int64]
+) -> float:
+    """A logistic regression on clean head features of the records that the owner labelled for its head.
+
+    Args:
+        features: float (n, dims); labels: int64 (n,), with at least two classes.
+    """
+    _check(features, labels)
+    _check(test_features, test_labels)
+    if np.unique(labels).size < 2:
+        raise DataError("the head's records are of one class", hint="label records of every class")
+    fitted = LogisticRegression(max_iter=2000).fit(_flat(features), labels)
+    return float(np.mean(fitted.predict(_flat(test_features)) == test_labels))
+
+
+def release_only_accuracy(
+    release: NDArray[Any],
+    pseudo_labels: NDArray[np.int64],
+    fold: NDArray[Any],
+    test_features: NDArray[Any],
+    test_labels: NDArray[np.int64],
+) -> ReleaseOnly:
+    """Classifiers on the release with its pseudo-labels folded to classes by the owner, without any trainer.
+
+    Args:
+        release: float (m, ...), the released activations; pseudo_labels: int64 (m,).
+        fold: (outputs, classes), a pseudo-label's class is its row's maximum.
+        test_features: float (n, ...), clean; test_labels: int64 (n,), true classes.
+    """
+    _check(release, pseudo_labels)
+    _check(test_features, test_labels)
+    labels = np.asarray(fold).argmax(axis=1)[pseudo_labels]
+    train, test = _flat(release), _flat(test_features)
+    present = np.unique(labels)
+    means = np.stack([train[labels == label].mean(axis=0) for label in present])
+    distances = np.square(means).sum(axis=1) - 2 * test @ means.T
+    nearest = float(np.mean(present[distances.argmin(axis=1)] == test_labels))
+    if not 2 <= present.size < len(labels):
+        # With one record a class, or one class, there is no covariance to estimate: LDA is the nearest mean.
+        return ReleaseOnly(nearest, nearest)
+    lda = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(train, labels)
+    return ReleaseOnly(nearest, float(np.mean(lda.predict(test) == test_labels)))
+
+
+def _flat(features: NDArray[Any]) -> NDArray[np.float64]:
+    return np.asarray(features, dtype=np.float64).reshape(len(features), -1)
+
+
+def _check(features: NDArray[Any], labels: NDArray[np.int64]) -> None:
+    if not len(features) or labels.shape != (len(features),):
+        raise DataError(f"{len(features)} records with labels {list(labels.shape)}", hint="one label for each record")

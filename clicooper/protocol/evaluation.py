@@ -1,0 +1,135 @@
+"""What the owner measures at the end: accuracy with its controls, and which marks the final model still carries.
+
+Every figure is measured on test records that took no part in training, in choosing or in the release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from clicooper.audit.evidence import Evidence
+from clicooper.learning.checkpoint import State
+from clicooper.learning.controls import chance, head_only_accuracy, release_only_accuracy, unprotected_accuracy
+from clicooper.protocol.prepare import PreparedJob
+from clicooper.protocol.round import SettledRound
+from clicooper.watermark.carriers import MarkParams
+from clicooper.watermark.detect import MarkReading, read_mark
+from clicooper.watermark.keys import MarkKeys, MarkPurpose, mark_seed
+
+__all__ = ["Accuracies", "FinalMark", "final_states", "measure_accuracy", "read_final_marks"]
+
+
+@dataclass(frozen=True)
+class Accuracies:
+    """Accuracies on the owner's test records, each in [0, 1].
+
+    Attributes:
+        protected: the trained model under the contrastive readout, after the last marks.
+        protected_naive_readout: the same model, one plain forward pass.
+        unprotected: the same model and steps on clean activations and true labels.
+        head_only: a linear readout of the head on the owner's own labelled records.
+        release_only: the better of class means and LDA on the release, folded by the owner, without trainers.
+        chance: always naming the most frequent class.
+        conclusive: whether the readout drew enough noise.
+    """
+
+    protected: float
+    protected_naive_readout: float
+    unprotected: float
+    head_only: float
+    release_only: float
+    chance: float
+    test_records: int
+    readout_draws: int
+    conclusive: bool
+
+    @property
+    def best_control(self) -> tuple[str, float]:
+        """The best of what the owner could have had without trainers."""
+        controls = {"head_only": self.head_only, "release_only": self.release_only, "chance": self.chance}
+        name = max(controls, key=lambda key: controls[key])
+        return name, controls[name]
+
+    def verdict_in_words(self) -> str:
+        """Whether training was worth paying for, with the 95 % interval of the difference."""
+        name, best = self.best_control
+        difference = self.protected - best
+        half = 1.96 * ((self.protected * (1 - self.protected) + best * (1 - best)) / self.test_records) ** 0.5
+        words = {"head_only": "the head alone", "release_only": "the release alone", "chance": "chance"}[name]
+        low, high = 100 * (difference - half), 100 * (difference + half)
+        span = f"{100 * difference:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}"
+        if difference - half > 0:
+            return f"Training beats the best control, {words}: {span}."
+        if difference + half < 0:
+            return f"Training does not pay here: {words} is better without any trainer ({span})."
+        return f"Training does not clearly beat the best control, {words}: {span}."
+
+
+@dataclass(frozen=True)
+class FinalMark:
+    """One mark of one round, as read from the final model."""
+
+    round: int
+    seat: int
+    purpose: str
+    reading: MarkReading
+
+
+def final_states(evidence: Evidence) -> list[State]:
+    """The marked weights of every seat after the last committed round."""
+    last = len(evidence.history.rounds) - 1
+    return [evidence.state_file(evidence.manifest(last, seat).out) for seat in range(evidence.history.params.seats)]
+
+
+def measure_accuracy(prepared: PreparedJob, states: list[State]) -> Accuracies:
+    """Accuracy of the final model beside every control."""
+    data, splits, spec = prepared.dataset, prepared.splits, prepared.spec
+    test, test_labels = prepared.features[splits.test], data.labels[splits.test]
+    read = prepared.read_out(states, splits.test)
+    release = release_only_accuracy(
+        prepared.release.activations, prepared.release.pseudo_labels, prepared.secrets.label_map.fold, test, test_labels
+    )
+    whole = spec.training.model_copy(update={"steps": spec.training.steps * len(spec.labels)})
+    kept = splits.release
+    return Accuracies(
+        protected=read.accuracy,
+        protected_naive_readout=read.naive,
+        unprotected=unprotected_accuracy(
+            spec.model, whole, spec.seeds, prepared.features[kept], data.labels[kept], test, test_labels
+        ),
+        head_only=head_only_accuracy(prepared.features[splits.head], data.labels[splits.head], test, test_labels),
+        release_only=release.best,
+        chance=chance(test_labels),
+        test_records=len(test_labels),
+        readout_draws=read.draws,
+        conclusive=read.conclusive,
+    )
+
+
+def read_final_marks(
+    rounds: Sequence[SettledRound], states: Sequence[State], params: MarkParams, keys: Callable[[int, int], MarkKeys]
+) -> tuple[FinalMark, ...]:
+    """Every mark of every round, read from the final model.
+
+    Args:
+        keys: the mark keys of (round, seat); only the trainers together have them all.
+    """
+    tests = 2 * sum(len(settled.commitments) for settled in rounds)
+    commitments = [commitment for settled in rounds for commitment in settled.commitments]
+    marks = []
+    for commitment in commitments:
+        for purpose in MarkPurpose:
+            seed = mark_seed(
+                keys(commitment.round, commitment.seat).of(purpose),
+                purpose,
+                commitment.head_before,
+                commitment.manifest.job,
+                commitment.round,
+                commitment.seat,
+                commitment.trainer,
+                commitment.manifest.training_transcript_merkle_root,
+            )
+            reading = read_mark(states[commitment.seat], seed, params, tests=tests)
+            marks.append(FinalMark(commitment.round, commitment.seat, purpose.name.lower(), reading))
+    return tuple(marks)

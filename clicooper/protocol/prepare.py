@@ -1,0 +1,319 @@
+"""What the owner prepares once, before anyone joins: head, label map, release, sealed labels, spec.
+
+All of it is a function of the configuration, the data and the owner's master secret; nothing is drawn twice.
+Publishing the job on chain and running it are the jobs of ``owner`` and ``job``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clicooper.commitments.canonical import sha256
+from clicooper.commitments.head import label_anchor, label_keys
+from clicooper.commitments.manifest import (
+    ActivationRelease,
+    JobSpec,
+    LabelRelease,
+    MarkSpec,
+    ModelSpec,
+    ReleaseSpec,
+    ReplaySpec,
+    SealedLabels,
+    SeedSpec,
+    TrainingSpec,
+)
+from clicooper.config import JobConfig
+from clicooper.errors import DataError
+from clicooper.learning.checkpoint import State, encode_state, joint_digest
+from clicooper.learning.data import Dataset, Splits, dataset_digest, load_dataset, split_dataset
+from clicooper.learning.head import Head, train_head
+from clicooper.learning.models import suggest_cuts
+from clicooper.learning.readout import Readout
+from clicooper.learning.runtime import runtime_class
+from clicooper.privacy.labels import LabelMap, deal_shards, expand_labels
+from clicooper.privacy.ledger import Ledger, ReleaseRequest
+from clicooper.privacy.randomness import MasterSecret
+from clicooper.privacy.release import Release, ReleaseParams, clip_rows, make_release, release_content, release_context
+from clicooper.protocol.defaults import head_spec, model_shape, model_widths
+from clicooper.storage.base import Store, put_bytes
+from clicooper.storage.run_folder import RunFolder
+from clicooper.storage.seal import encrypt, label_key
+from clicooper.types import Address, Digest, JobParams
+from clicooper.watermark.carriers import MarkParams
+
+__all__ = ["Accuracy", "OwnerSecrets", "PreparedJob", "prepare_job"]
+
+
+@dataclass(frozen=True, eq=False)
+class OwnerSecrets:
+    """What never leaves the owner, except the label secret to the last seat, the arbiter and chosen auditors."""
+
+    master: MasterSecret
+    label_map: LabelMap = field(repr=False)
+    label_secret: bytes = field(repr=False)
+    label_keys: tuple[Digest, ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Accuracy of the committed segments, read out by the owner.
+
+    Attributes:
+        accuracy: of the contrastive readout, in [0, 1].
+        naive: of a plain forward pass, in [0, 1].
+        draws, conclusive: noise draws of the readout, and whether they were enough.
+    """
+
+    accuracy: float
+    naive: float
+    draws: int
+    conclusive: bool
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedJob:
+    """A job that is ready to be published.
+
+    Attributes:
+        release: in shard order; its pseudo-labels and records are secret.
+        features: clean, clipped activations of every record; they never leave the owner.
+    """
+
+    config: JobConfig
+    spec: JobSpec
+    params: JobParams
+    secrets: OwnerSecrets
+    release: Release
+    dataset: Dataset
+    splits: Splits
+    head: Head
+    features: NDArray[np.float64] = field(repr=False)
+
+    @property
+    def mark_params(self) -> MarkParams:
+        """Size and strength of the marks."""
+        return MarkParams(self.spec.marks.bits, self.spec.marks.strength)
+
+    def read_out(self, states: list[State], records: NDArray[np.int64]) -> Accuracy:
+        """Accuracy of committed segments on records of the owner's own."""
+        readout = Readout(self.spec.model, states, self.secrets.label_map.fold, self.spec.training.input_scale)
+        clean, labels = self.features[records], self.dataset.labels[records]
+        result = readout.contrastive_scores(clean, self.release.sigma, self.spec.seeds.noise)
+        naive = readout.naive_scores(clean).argmax(axis=1)
+        return Accuracy(
+            float(np.mean(result.predictions == labels)),
+            float(np.mean(naive == labels)),
+            result.draws,
+            result.conclusive,
+        )
+
+
+def prepare_job(
+    config: JobConfig, master: MasterSecret, arbiter: Address, store: Store, folder: RunFolder
+) -> PreparedJob:
+    """Makes everything that the job needs and puts its public artifacts into the store.
+
+    Raises:
+        DataError, SpecError, PrivacyClaimError, MarkCapacityError: a configuration that cannot work, before
+            anything is published.
+    """
+    dataset = load_dataset(config.data)
+    splits = _split(config, dataset)
+    head = _head(config, dataset, splits)
+    features = _features(config, dataset, head)
+    params = ReleaseParams(config.epsilon, config.delta, config.clip, config.group)
+    released = Dataset(dataset.name, dataset.inputs[splits.release], dataset.labels[splits.release], dataset.classes)
+    data = dataset_digest(released)
+    label_map = expand_labels(released.labels, dataset.classes, secret=master, context=data, gamma=config.gamma)
+    content = release_content(data, joint_digest(head.state(), {}), label_map, params)
+    context = _reserve(config, data, content, label_map, params, folder)
+    release = make_release(features[splits.release], label_map, params, master, context)
+    shards = deal_shards(release.pseudo_labels, config.rounds, secret=master, context=context)
+    release = _in_shard_order(release, shards)
+    secrets = _secrets(config, master, label_map, context)
+    spec = _publish(config, store, release, shards, secrets)
+    _mark_published(config, folder, release)
+    return PreparedJob(
+        config=config,
+        spec=spec,
+        params=_params(config, spec, secrets, arbiter),
+        secrets=secrets,
+        release=release,
+        dataset=dataset,
+        splits=splits,
+        head=head,
+        features=clip_rows(features, config.clip),
+    )
+
+
+def _split(config: JobConfig, dataset: Dataset) -> Splits:
+    """Disjoint parts: records that train the head, hold-out, test, and the rest, which is released."""
+    kept = {"head": config.head_records, "holdout": config.holdout_records, "test": config.test_records}
+    n = len(dataset)
+    if sum(kept.values()) >= n:
+        raise DataError(
+            f"{dataset.name} has {n} records, but {sum(kept.values())} are kept from the release",
+            hint="lower head_records, holdout_records or test_records",
+        )
+    shares = {name: count / n for name, count in kept.items()}
+    return split_dataset(
+        dataset, config.split_seed, head=shares["head"], holdout=shares["holdout"], test=shares["test"]
+    )
+
+
+def _head(config: JobConfig, dataset: Dataset, splits: Splits) -> Head:
+    """A head trained on records that are disjoint from the released ones."""
+    spec = head_spec(math.prod(model_shape(config)), config.spec_seed)
+    return train_head(dataset.inputs[splits.head], dataset.labels[splits.head], dataset.classes, spec)
+
+
+def _features(config: JobConfig, dataset: Dataset, head: Head) -> NDArray[np.float64]:
+    return head.features(dataset.inputs).reshape(len(dataset), *model_shape(config))
+
+
+def _reserve(
+    config: JobConfig, data: Digest, content: Digest, label_map: LabelMap, params: ReleaseParams, folder: RunFolder
+) -> Digest:
+    """Reserves the release in the data set's ledger before any noise is drawn; a crash repeats the same bytes."""
+    ledger = Ledger.open(folder.owner / "ledger.json", config.epsilon, config.delta)
+    mechanism = params.mechanism
+    entry = ledger.reserve(
+        ReleaseRequest(
+            dataset=data,
+            content=content,
+            label_map=label_map.digest,
+            sigma=mechanism.sigma,
+            sensitivity=mechanism.sensitivity,
+            epsilon=config.epsilon,
+            delta=config.delta,
+        )
+    )
+    return release_context(entry.content, entry.number)
+
+
+def _mark_published(config: JobConfig, folder: RunFolder, release: Release) -> None:
+    """Records in the ledger which bytes went out under the reservation that was made for them."""
+    ledger = Ledger.open(folder.owner / "ledger.json", config.epsilon, config.delta)
+    ledger.publish(ledger.entries()[-1].number, sha256(release.activations.tobytes()))
+
+
+def _in_shard_order(release: Release, shards: tuple[NDArray[np.int64], ...]) -> Release:
+    """The same release with the rows of shard 0 first, then those of shard 1, and so on."""
+    order = np.concatenate(shards)
+    return Release(
+        activations=release.activations[order],
+        pseudo_labels=release.pseudo_labels[order],
+        record_of_row=release.record_of_row[order],
+        sigma=release.sigma,
+        grid=release.grid,
+        statement=release.statement,
+    )
+
+
+def _secrets(config: JobConfig, master: MasterSecret, label_map: LabelMap, context: Digest) -> OwnerSecrets:
+    last_key = Digest(master.derive("clicooper.label-keys", context))
+    return OwnerSecrets(
+        master=master,
+        label_map=label_map,
+        label_secret=master.derive("clicooper.label-secret", context),
+        label_keys=tuple(label_keys(last_key, config.rounds)),
+    )
+
+
+def _publish(
+    config: JobConfig, store: Store, release: Release, shards: tuple[NDArray[np.int64], ...], secrets: OwnerSecrets
+) -> JobSpec:
+    """Puts release, sealed labels and spec into the store."""
+    claim = _claim(release)
+    activations = put_bytes(store, encode_state({"activations": release.activations}))
+    record = ActivationRelease(
+        shape=tuple(release.activations.shape), dtype="float32", activations=activations, release=claim
+    )
+    spec = JobSpec(
+        model=_model(config, secrets.label_map),
+        training=_training(config, release.sigma),
+        seeds=SeedSpec(weights=config.spec_seed, batches=config.spec_seed, noise=config.spec_seed),
+        release=claim,
+        marks=MarkSpec(bits=config.mark_bits, strength=config.mark_strength),
+        replay=ReplaySpec(interval=min(config.interval, config.steps), tolerance=config.tolerance),
+        runtime_class=runtime_class(),
+        arbiter_keys=(),
+        activation_release=store.put_block(record.to_block()),
+        labels=tuple(_sealed(store, round_, release, shards, secrets) for round_ in range(config.rounds)),
+    )
+    store.put_block(spec.to_block())
+    return spec
+
+
+def _sealed(
+    store: Store, round_: int, release: Release, shards: tuple[NDArray[np.int64], ...], secrets: OwnerSecrets
+) -> SealedLabels:
+    """One round's labels, encrypted under the key that its label key will open."""
+    first = sum(len(shard) for shard in shards[:round_])
+    labels = release.pseudo_labels[first : first + len(shards[round_])]
+    salt = secrets.master.derive("clicooper.label-salt", Digest(secrets.label_keys[round_]))
+    plain = LabelRelease(round=round_, salt=salt, pseudo_labels=tuple(int(label) for label in labels)).to_block()
+    ciphertext = encrypt(label_key(secrets.label_secret, secrets.label_keys[round_]), plain)
+    return SealedLabels(rows=len(labels), plaintext_digest=sha256(plain), ciphertext=put_bytes(store, ciphertext))
+
+
+def _claim(release: Release) -> ReleaseSpec:
+    statement = release.statement
+    return ReleaseSpec(
+        epsilon=statement.epsilon,
+        delta=statement.delta,
+        adjacency=statement.adjacency,
+        sigma=statement.sigma,
+        clip=statement.clip,
+        group=statement.group,
+        grid=release.grid,
+        gamma=statement.gamma,
+        m=statement.m,
+        records=statement.records,
+        secure=statement.secure,
+    )
+
+
+def _model(config: JobConfig, label_map: LabelMap) -> ModelSpec:
+    whole = ModelSpec(
+        kind=config.model,
+        input_shape=model_shape(config),
+        outputs=label_map.pseudo_labels,
+        widths=model_widths(config),
+        cuts=(),
+    )
+    return whole.model_copy(update={"cuts": suggest_cuts(whole, config.trainers)})
+
+
+def _training(config: JobConfig, sigma: float) -> TrainingSpec:
+    return TrainingSpec(
+        optimizer=config.optimizer,
+        learning_rate=config.learning_rate,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        steps=config.steps,
+        batch=config.batch,
+        input_scale=1.0 / sigma,
+        input_noise=config.input_noise,
+        label_smoothing=config.label_smoothing,
+    )
+
+
+def _params(config: JobConfig, spec: JobSpec, secrets: OwnerSecrets, arbiter: Address) -> JobParams:
+    """The terms of the job on chain; the silence penalty equals one round's pay."""
+    pay = config.pay_wei
+    return JobParams(
+        pay_wei=pay,
+        stake_wei=2 * pay,
+        owner_bond_wei=pay * config.trainers,
+        seats=config.trainers,
+        rounds=config.rounds,
+        arbiter=arbiter,
+        spec_digest=spec.digest,
+        label_anchor=label_anchor(secrets.label_keys[0]),
+        silence_penalty_wei=pay,
+    )

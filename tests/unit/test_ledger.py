@@ -1,0 +1,220 @@
+"""The ledger: budget, one label map, one data set, and resuming after a crash with the same bytes."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from clicooper.errors import PrivacyBudgetError, PrivacyClaimError, RunFolderError
+from clicooper.privacy.labels import expand_labels
+from clicooper.privacy.ledger import Ledger, ReleaseRequest, Status
+from clicooper.privacy.randomness import MasterSecret, bind
+from clicooper.privacy.release import ReleaseParams, make_release, release_content, release_context
+
+DATASET, HEAD = bind("dataset"), bind("head")
+SECRET = MasterSecret.from_seed(5)
+LABELS = np.repeat(np.arange(2), 50)
+MAP = expand_labels(LABELS, 2, secret=SECRET, context=DATASET, gamma=5)
+FEATURES = np.random.default_rng(1).normal(size=(100, 3))
+
+
+def request_for(epsilon=2.0, label_map=MAP, dataset=DATASET, head=HEAD):
+    params = ReleaseParams(epsilon, 1e-5, clip=1.0)
+    return ReleaseRequest(
+        dataset=dataset,
+        content=release_content(dataset, head, label_map, params),
+        label_map=label_map.digest,
+        sigma=params.mechanism.sigma,
+        sensitivity=params.mechanism.sensitivity,
+        epsilon=params.epsilon,
+        delta=params.delta,
+    )
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "owner" / "ledger.json"
+
+
+def open_ledger(path, budget=2.0):
+    return Ledger.open(path, budget, 1e-5)
+
+
+def test_a_release_of_the_whole_budget_fits_exactly(path):
+    ledger = open_ledger(path)
+    entry = ledger.reserve(request_for(2.0))
+    assert (entry.number, entry.status, entry.release) == (0, Status.RESERVED, None)
+    assert ledger.spent_epsilon() == pytest.approx(2.0, rel=1e-9)
+
+
+def test_second_release_over_the_budget_is_refused(path):
+    ledger = open_ledger(path)
+    ledger.reserve(request_for(2.0))
+    with pytest.raises(PrivacyBudgetError, match="over the budget of 2"):
+        ledger.reserve(request_for(0.1))
+    assert len(ledger.entries()) == 1
+
+
+def test_releases_compose_exactly_until_the_budget_is_spent(path):
+    ledger = open_ledger(path, budget=3.0)
+    assert [ledger.reserve(request_for(2.0, head=bind("head", i))).number for i in range(2)] == [0, 1]
+    assert 2.0 < ledger.spent_epsilon() < 3.0
+    with pytest.raises(PrivacyBudgetError, match="add up"):
+        ledger.reserve(request_for(2.0))
+
+
+def test_a_reservation_counts_even_if_it_is_never_published(path):
+    open_ledger(path).reserve(request_for(2.0))
+    with pytest.raises(PrivacyBudgetError):
+        open_ledger(path).reserve(request_for(2.0, head=bind("other head")))
+
+
+def test_second_label_map_over_the_same_records_is_refused(path):
+    ledger = open_ledger(path, budget=100.0)
+    ledger.reserve(request_for())
+    other = expand_labels(LABELS, 2, secret=SECRET, context=DATASET, gamma=4)
+    with pytest.raises(PrivacyBudgetError, match="another label map"):
+        ledger.reserve(request_for(label_map=other))
+
+
+def test_another_secret_cannot_resume_a_reservation_with_a_second_noise(path):
+    ledger = open_ledger(path, budget=100.0)
+    ledger.reserve(request_for())
+    other = expand_labels(LABELS, 2, secret=MasterSecret.from_seed(6), context=DATASET, gamma=5)
+    with pytest.raises(PrivacyBudgetError, match="another label map"):
+        ledger.reserve(request_for(label_map=other))
+
+
+def test_edited_copy_of_the_data_does_not_escape_the_budget(path):
+    ledger = open_ledger(path)
+    ledger.reserve(request_for())
+    with pytest.raises(PrivacyBudgetError, match="another data set"):
+        ledger.reserve(request_for(dataset=bind("dataset, one record edited")))
+
+
+def test_crash_between_reserve_and_publish_resumes_with_the_same_bytes(path):
+    def attempt():
+        request = request_for()
+        entry = open_ledger(path).reserve(request)
+        context = release_context(entry.content, entry.number)
+        return entry, make_release(FEATURES, MAP, ReleaseParams(2.0, 1e-5, clip=1.0), SECRET, context)
+
+    (crashed, lost), (resumed, release) = attempt(), attempt()
+    assert resumed == crashed
+    assert release.activations.tobytes() == lost.activations.tobytes()
+    published = open_ledger(path).publish(resumed.number, bind("release"))
+    assert published.status is Status.PUBLISHED
+    assert open_ledger(path).entries() == (published,)
+    assert open_ledger(path).spent_epsilon() == pytest.approx(2.0, rel=1e-9)
+
+
+def test_publishing_twice_needs_the_same_bytes(path):
+    ledger = open_ledger(path)
+    number = ledger.reserve(request_for()).number
+    assert ledger.publish(number, bind("release")) == ledger.publish(number, bind("release"))
+    with pytest.raises(PrivacyBudgetError, match="already published with other bytes"):
+        ledger.publish(number, bind("second draw"))
+
+
+@pytest.mark.parametrize("number", [-1, 0, 1])
+def test_publishing_without_a_reservation_is_refused(path, number):
+    with pytest.raises(PrivacyBudgetError, match="never reserved"):
+        open_ledger(path).publish(number, bind("release"))
+
+
+def test_same_content_with_a_smaller_claimed_sigma_is_refused(path):
+    ledger = open_ledger(path)
+    ledger.reserve(request_for())
+    with pytest.raises(PrivacyBudgetError, match="same content with other numbers"):
+        ledger.reserve(replace(request_for(), sigma=0.01))
+
+
+def test_budget_is_fixed_when_the_ledger_is_created(path):
+    open_ledger(path, 2.0)
+    with pytest.raises(PrivacyBudgetError, match="created for epsilon 2 "):
+        open_ledger(path, 20.0)
+
+
+@pytest.mark.parametrize(("budget", "delta"), [(0.0, 1e-5), (float("nan"), 1e-5), (1.0, 0.0), (1.0, 1.0)])
+def test_impossible_budgets_are_refused_before_a_file_exists(path, budget, delta):
+    with pytest.raises(PrivacyClaimError):
+        Ledger.open(path, budget, delta)
+    assert not path.exists()
+
+
+def test_only_the_owner_can_read_it_and_no_temporary_file_stays(path):
+    open_ledger(path).reserve(request_for())
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert sorted(file.name for file in path.parent.iterdir()) == ["ledger.json", "ledger.json.lock"]
+
+
+def damaged_books(text):
+    book = json.loads(text)
+    entry = book["entries"][0]
+    yield text[:-20]
+    yield "[]"
+    yield json.dumps(book | {"format": "clicooper-ledger/2"})
+    yield json.dumps(book | {"comment": "hello"})
+    for change in (
+        {"number": 1},
+        {"dataset": "0x12"},
+        {"sigma": -1.0},
+        {"sigma": None},
+        {"status": "lost"},
+        {"status": "published"},
+        {"release": "0x" + "00" * 32},
+        {"extra": 1},
+    ):
+        yield json.dumps(book | {"entries": [entry | change]})
+
+
+def test_damaged_ledger_allows_no_release(path):
+    open_ledger(path).reserve(request_for())
+    for text in list(damaged_books(path.read_text())):
+        path.write_text(text)
+        with pytest.raises(RunFolderError, match="missing or damaged"):
+            open_ledger(path)
+
+
+def test_deleted_ledger_is_noticed_by_an_open_one(path):
+    ledger = open_ledger(path)
+    path.unlink()
+    with pytest.raises(RunFolderError, match="missing or damaged"):
+        ledger.reserve(request_for())
+
+
+def test_unusable_folder_is_reported(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunFolderError, match="cannot lock"):
+        open_ledger(tmp_path / "file" / "ledger.json")
+
+
+def test_write_into_a_lost_folder_is_reported(path, tmp_path):
+    from clicooper.privacy._ledger_file import Book, write_book
+
+    with pytest.raises(RunFolderError, match="cannot write"):
+        write_book(tmp_path / "absent" / "ledger.json", Book(1.0, 1e-5, ()))
+
+
+def test_two_processes_cannot_both_spend_the_last_of_a_budget(path):
+    """Four racing reservations of the whole budget: exactly one succeeds."""
+    open_ledger(path)
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from clicooper.errors import PrivacyBudgetError\n"
+        "from clicooper.privacy.ledger import Ledger, ReleaseRequest\n"
+        "from clicooper.privacy.randomness import bind\n"
+        "request = ReleaseRequest(bind('d'), bind('c', int(sys.argv[2])), bind('m'), 2.0, 1.0, 1.9943, 1e-5)\n"
+        "try: Ledger.open(Path(sys.argv[1]), 2.0, 1e-5).reserve(request)\n"
+        "except PrivacyBudgetError: sys.exit(9)\n"
+    )
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    racers = [subprocess.Popen([sys.executable, "-c", program, str(path), str(i)], env=environment) for i in range(4)]
+    assert sorted(racer.wait() for racer in racers) == [0, 9, 9, 9]
+    assert len(open_ledger(path).entries()) == 1
