@@ -6,7 +6,6 @@ turns it into the right row. What is compared is named in the row, with both sid
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -18,7 +17,7 @@ from clicooper.commitments.canonical import cid_of_digest, tensor_digest
 from clicooper.commitments.head import mark_commitment
 from clicooper.commitments.manifest import KeyRecord, SegmentManifest, StateLinks
 from clicooper.errors import ArtifactCorrupt, CliCooperError, SealError
-from clicooper.learning.checkpoint import encode_state, joint_digest
+from clicooper.learning.checkpoint import state_bytes, state_digest
 from clicooper.learning.schedule import batch_input, batch_rows
 from clicooper.learning.segments import initial_state
 from clicooper.privacy.accounting import gaussian_sigma, sensitivity
@@ -118,8 +117,8 @@ def check_links(evidence: Evidence, commitment: Commitment) -> Iterator[CheckRes
 
 def _initial_links(evidence: Evidence, seat: int) -> StateLinks:
     spec = evidence.spec
-    weights = encode_state(initial_state(spec.model, spec.seeds, seat))
-    return StateLinks(weights=file_cid(io.BytesIO(weights)), optimizer=None)
+    weights = state_bytes(initial_state(spec.model, spec.seeds, seat))
+    return StateLinks(weights=file_cid(weights), optimizer=None)
 
 
 def _handed_over(previous: SegmentManifest) -> StateLinks:
@@ -136,7 +135,7 @@ def check_artifacts(evidence: Evidence, commitment: Commitment) -> Iterator[Chec
     for number, links in enumerate(ends):
         step = min((number + 1) * transcript.interval, len(transcript.steps)) - 1
         weights, optimizer = evidence.state(links)
-        claims.append((f"state after step {step}", transcript.steps[step].state, joint_digest(weights, optimizer)))
+        claims.append((f"state after step {step}", transcript.steps[step].state, state_digest(weights, optimizer)))
     evidence.state_file(manifest.out)
     yield _first_difference(Check.ARTIFACTS, str(manifest.cid), claims, round_, seat)
 
@@ -147,7 +146,7 @@ def check_coverage(evidence: Evidence, round_: int) -> Iterator[CheckResult]:
     rows = batch_rows(spec.seeds, round_, spec.rows_until(round_), spec.training)
     claims: list[tuple[str, object, object]] = []
     for step, chosen in enumerate(rows):
-        batch = batch_input(evidence.activations, chosen, step, round_=round_, seeds=spec.seeds, training=spec.training)
+        batch = batch_input(evidence.activations, chosen, spec.seeds, round_, step, spec.training)
         claims.append((f"batch of step {step}", tensor_digest(batch), transcript.steps[step].input))
     row = _first_difference(Check.COVERAGE, f"{len(rows)} batches", claims, round_, 0)
     passed = f"{len(rows)} batches of {rows.shape[1]} as scheduled"
@@ -232,7 +231,7 @@ def _progress_seed(evidence: Evidence, commitment: Commitment) -> bytes:
         commitment.round,
         commitment.seat,
         commitment.trainer,
-        manifest.training_transcript_merkle_root,
+        Digest(manifest.training_transcript_merkle_root),
     )
 
 

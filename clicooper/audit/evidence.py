@@ -22,6 +22,7 @@ from clicooper.learning.checkpoint import State, load_state
 from clicooper.learning.transcript import Transcript
 from clicooper.storage.base import Store, get_bytes
 from clicooper.storage.seal import label_key, open_labels
+from clicooper.types import Digest
 
 __all__ = ["Evidence"]
 
@@ -122,7 +123,7 @@ class Evidence:
         sealed = self.spec.labels[round_]
         ciphertext = get_bytes(self.store, sealed.ciphertext, max_bytes=MAX_LABELS_BYTES)
         key = label_key(self.keys.label_secret, self.history.rounds[round_].label_key)
-        return LabelRelease.from_block(open_labels(ciphertext, key, sealed.plaintext_digest))
+        return LabelRelease.from_block(open_labels(ciphertext, key, Digest(sealed.plaintext_digest)))
 
     def spec_steps(self) -> int:
         """Steps of a round, 0 where the spec cannot be read."""

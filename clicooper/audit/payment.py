@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from clicooper.audit.state import History
 from clicooper.audit.verdict import Check, CheckResult
-from clicooper.types import Phase, Verdict
+from clicooper.types import Address, Phase, Verdict
 
 __all__ = ["check_payment"]
 
@@ -18,7 +18,7 @@ def check_payment(history: History) -> Iterator[CheckResult]:
 
     That each withdrawal paid exactly what was owed at its moment is a rule of the state machine already.
     """
-    paid: dict[str, int] = {}
+    paid: dict[Address, int] = {}
     for withdrawal in history.withdrawals:
         paid[withdrawal.account] = paid.get(withdrawal.account, 0) + withdrawal.amount_wei
     for account in sorted({history.owner, *(seat.trainer for seat in history.seats), *paid}):

@@ -24,7 +24,6 @@ from clicooper.learning.replay import (
     summed_residual,
 )
 from clicooper.learning.runtime import runtime_class
-from clicooper.learning.schedule import LabelledRows
 from clicooper.types import Verdict
 
 __all__ = ["RoundReplay", "judge", "replay_intervals"]
@@ -104,15 +103,12 @@ def _replay_one(evidence: Evidence, interval: int, result: RoundReplay) -> None:
             hint=f"audit on {spec.runtime_class}",
         )
     replay = replay_interval(
-        spec.model,
-        spec.training,
-        spec.seeds,
-        round_=round_,
-        interval=spec.replay.interval,
-        index=interval,
-        start_states=[evidence.state(evidence.start_state(round_, seat, interval)) for seat in seats],
-        activations=evidence.activations,
-        labelled=LabelledRows.of([evidence.labels(r) for r in range(round_ + 1)]),
+        spec,
+        round_,
+        interval,
+        [evidence.state(evidence.start_state(round_, seat, interval)) for seat in seats],
+        evidence.activations,
+        evidence.pseudo_labels_until(round_),
     )
     if _same_class(evidence):
         _compare_digests(evidence, interval, replay, result)
@@ -120,7 +116,7 @@ def _replay_one(evidence: Evidence, interval: int, result: RoundReplay) -> None:
         _compare_end_states(evidence, interval, replay, result)
     result.losses[interval] = replay.losses
     result.intervals += 1
-    result.steps += len(replay.steps[0])
+    result.steps += replay.steps_count
 
 
 def _compare_digests(evidence: Evidence, interval: int, replay: IntervalReplay, result: RoundReplay) -> None:

@@ -8,6 +8,7 @@ Hashing of files to CIDs is the job of ``clicooper.storage``.
 """
 
 import hashlib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
@@ -31,6 +32,7 @@ __all__ = [
     "save_state",
     "state_bytes",
     "state_digest",
+    "weight_norm",
 ]
 
 State: TypeAlias = dict[str, NDArray[Any]]
@@ -114,6 +116,12 @@ def state_digest(weights: Mapping[str, NDArray[Any]], optimizer: Mapping[str, ND
         encoded = name.encode()
         running.update(len(encoded).to_bytes(4, "big") + encoded + tensor_digest(weights[name]))
     return Digest(running.digest())
+
+
+def weight_norm(state: Mapping[str, NDArray[Any]]) -> float:
+    """L2 norm over all floating arrays of a state, summed in float64 in name order."""
+    squares = (np.square(state[n], dtype=np.float64).sum() for n in sorted(state) if state[n].dtype.kind == "f")
+    return math.sqrt(float(sum(squares)))
 
 
 def diff_states(expected: Mapping[str, NDArray[Any]], actual: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:

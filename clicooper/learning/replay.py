@@ -32,11 +32,13 @@ class IntervalReplay:
         first_step: its first step.
         steps: by seat, the digests of each of its steps.
         end_states: by seat, weights and optimizer state after it.
+        losses: training loss of each of its steps, in nats.
     """
 
     first_step: int
     steps: tuple[tuple[StepDigests, ...], ...]
     end_states: tuple[tuple[State, State], ...]
+    losses: tuple[float, ...]
 
     @property
     def steps_count(self) -> int:
@@ -94,7 +96,7 @@ def replay_interval(
     batches = round_batches(activations, rows, spec.seeds, round_, spec.training, first=first, last=last)
     train_round(workers, batches, threads=threads)
     ends = tuple((worker.segment.state(), worker.segment.optimizer_state()) for worker in workers)
-    return IntervalReplay(first, tuple(worker.recorder.steps for worker in workers), ends)
+    return IntervalReplay(first, tuple(worker.recorder.steps for worker in workers), ends, workers[-1].losses)
 
 
 def _worker(

@@ -86,6 +86,7 @@ class Segment:
         Raises:
             DataError: a batch of a shape that the segment cannot take.
         """
+        self._optimizer.zero_grad(set_to_none=True)
         self._input = torch.tensor(x, dtype=self._dtype, requires_grad=self.seat > 0)
         try:
             self._output = self._module(self._input)
@@ -126,9 +127,8 @@ class Segment:
         return loss.item(), self._input_gradient()
 
     def step(self) -> None:
-        """One optimizer step with the gradients of the last backward pass, which are then forgotten."""
+        """One optimizer step with the gradients of the last backward pass."""
         self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
         self._input = self._output = None
 
     def state(self) -> State:
@@ -142,10 +142,6 @@ class Segment:
             moments = self._optimizer.state.get(weight, {})
             flat.update({f"{key}/{name}": _array(value) for key, value in moments.items() if value is not None})
         return flat
-
-    def weight_norm(self) -> float:
-        """L2 norm over all parameters, summed in float64."""
-        return math.sqrt(sum(float(w.detach().double().square().sum()) for w in self._module.parameters()))
 
     def _pending(self) -> Tensor:
         if self._output is None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from clicooper.commitments.manifest import ModelSpec, ReplaySpec, TrainingSpec
 from clicooper.errors import SpecError
-from clicooper.learning.checkpoint import State, state_digest
+from clicooper.learning.checkpoint import State, state_digest, weight_norm
 from clicooper.learning.runtime import use_threads
 from clicooper.learning.segments import Segment
 from clicooper.learning.transcript import Crossing, Recorder, Transcript, ends_interval
@@ -106,6 +106,11 @@ class SeatWorker:
         self._losses: list[float] = []
         self._interval_states: list[tuple[State, State]] = []
 
+    @property
+    def losses(self) -> tuple[float, ...]:
+        """Training loss of every step so far, in nats; empty but in the last seat."""
+        return tuple(self._losses)
+
     def receive_labels(self, labels: NDArray[np.int64]) -> None:
         """Takes the round's pseudo-labels, int64 (steps, batch): the last seat's alone, before its first step.
 
@@ -157,7 +162,7 @@ class SeatWorker:
             optimizer=self.segment.optimizer_state(),
             transcript=Transcript(self.recorder.steps, self._interval),
             interval_states=tuple(self._interval_states),
-            losses=tuple(self._losses),
+            losses=self.losses,
             metrics=self._metrics(),
         )
 
@@ -189,7 +194,7 @@ class SeatWorker:
         self._interval_states.append((weights, optimizer))
 
     def _metrics(self) -> dict[str, float]:
-        metrics = {"weight_norm": self.segment.weight_norm()}
+        metrics = {"weight_norm": weight_norm(self.segment.state())}
         if self._losses:
             last = (self._steps - 1) % self._interval + 1
             metrics |= {"loss": fmean(self._losses), "final_loss": fmean(self._losses[-last:])}

@@ -13,6 +13,7 @@ from clicooper.learning.checkpoint import State
 from clicooper.learning.controls import chance, head_only_accuracy, release_only_accuracy, unprotected_accuracy
 from clicooper.protocol.prepare import PreparedJob
 from clicooper.protocol.round import SettledRound
+from clicooper.types import Digest, JobId
 from clicooper.watermark.carriers import MarkParams
 from clicooper.watermark.detect import MarkReading, read_mark
 from clicooper.watermark.keys import MarkKeys, MarkPurpose, mark_seed
@@ -124,11 +125,11 @@ def read_final_marks(
                 keys(commitment.round, commitment.seat).of(purpose),
                 purpose,
                 commitment.head_before,
-                commitment.manifest.job,
+                JobId(commitment.manifest.job),
                 commitment.round,
                 commitment.seat,
                 commitment.trainer,
-                commitment.manifest.training_transcript_merkle_root,
+                Digest(commitment.manifest.training_transcript_merkle_root),
             )
             reading = read_mark(states[commitment.seat], seed, params, tests=tests)
             marks.append(FinalMark(commitment.round, commitment.seat, purpose.name.lower(), reading))

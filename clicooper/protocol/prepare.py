@@ -28,7 +28,7 @@ from clicooper.commitments.manifest import (
 )
 from clicooper.config import JobConfig
 from clicooper.errors import DataError
-from clicooper.learning.checkpoint import State, encode_state, joint_digest
+from clicooper.learning.checkpoint import State, state_bytes, state_digest
 from clicooper.learning.data import Dataset, Splits, dataset_digest, load_dataset, split_dataset
 from clicooper.learning.head import Head, train_head
 from clicooper.learning.models import suggest_cuts
@@ -129,7 +129,7 @@ def prepare_job(
     released = Dataset(dataset.name, dataset.inputs[splits.release], dataset.labels[splits.release], dataset.classes)
     data = dataset_digest(released)
     label_map = expand_labels(released.labels, dataset.classes, secret=master, context=data, gamma=config.gamma)
-    content = release_content(data, joint_digest(head.state(), {}), label_map, params)
+    content = release_content(data, state_digest(head.state()), label_map, params)
     context = _reserve(config, data, content, label_map, params, folder)
     release = make_release(features[splits.release], label_map, params, master, context)
     shards = deal_shards(release.pseudo_labels, config.rounds, secret=master, context=context)
@@ -229,7 +229,7 @@ def _publish(
 ) -> JobSpec:
     """Puts release, sealed labels and spec into the store."""
     claim = _claim(release)
-    activations = put_bytes(store, encode_state({"activations": release.activations}))
+    activations = put_bytes(store, state_bytes({"activations": release.activations}))
     record = ActivationRelease(
         shape=tuple(release.activations.shape), dtype="float32", activations=activations, release=claim
     )

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from clicooper.audit.verdict import CheckResult
 from clicooper.chain.client import Receipt
 from clicooper.commitments.manifest import SegmentManifest
-from clicooper.learning.schedule import RoundSchedule
 from clicooper.learning.training import TrainedSegment, train_round
 from clicooper.protocol.owner import Owner
 from clicooper.protocol.trainer import CommittedSegment, Trainer
@@ -75,7 +74,7 @@ def run_round(
         RevertError: the contract refused a call.
     """
     previous = last.manifests if last else (None,) * len(trainers)
-    trained, losses = train_segments(owner, trainers, round_, previous, progress)
+    trained = train_segments(owner.prepared.secrets.label_secret, trainers, round_, previous, progress)
     committed = commit_in_order(trainers, round_, head, trained, previous)
     progress(f"round {round_}: verifying", 0, 1)
     verified = owner.verify_round(round_, committed)
@@ -83,7 +82,7 @@ def run_round(
     return SettledRound(
         round=round_,
         commitments=committed,
-        losses=losses,
+        losses=trained[-1].losses,
         checks=verified.results,
         replayed_intervals=verified.replayed.intervals,
         accepted=receipt,
@@ -92,24 +91,25 @@ def run_round(
 
 
 def train_segments(
-    owner: Owner,
+    label_secret: bytes,
     trainers: Sequence[Trainer],
     round_: int,
     previous: Sequence[SegmentManifest | None],
     progress: Progress,
-) -> tuple[tuple[TrainedSegment, ...], tuple[float, ...]]:
+) -> tuple[TrainedSegment, ...]:
     """Trains all segments together: the last seat opens the labels, activations flow up, gradients back."""
-    schedule = trainers[-1].open_schedule(round_, owner.prepared.secrets.label_secret)
-    workers = [trainer.start_round(schedule, seat) for trainer, seat in zip(trainers, previous, strict=True)]
-    train_round(workers, _reported(schedule, trainers[0].activations(), progress))
-    return tuple(worker.finish() for worker in workers), workers[-1].losses
+    workers = [trainer.start_round(before) for trainer, before in zip(trainers, previous, strict=True)]
+    labels = trainers[-1].open_labels(round_, label_secret)
+    workers[-1].receive_labels(labels[trainers[-1].schedule(round_)])
+    train_round(workers, _reported(trainers[0].batches(round_), round_, progress))
+    return tuple(worker.finish() for worker in workers)
 
 
 def _reported(
-    schedule: RoundSchedule, activations: NDArray[np.float32], progress: Progress
+    batches: Iterator[tuple[int, NDArray[np.float32]]], round_: int, progress: Progress
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    for step, batch in schedule.batches(activations):
-        progress(f"round {schedule.round}: training", step, schedule.training.steps)
+    for step, batch in batches:
+        progress(f"round {round_}: training", step, 0)
         yield step, batch
 
 

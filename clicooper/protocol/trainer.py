@@ -7,7 +7,7 @@ from the chain and the store, so that a restart, or a replacement in its seat, s
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,9 +31,9 @@ from clicooper.commitments.manifest import (
     TranscriptLinks,
 )
 from clicooper.errors import VerificationFailed
-from clicooper.learning.checkpoint import State, encode_state, load_state
-from clicooper.learning.schedule import LabelledRows, RoundSchedule, plan_round
-from clicooper.learning.segments import Segment, initial_state
+from clicooper.learning.checkpoint import State, load_state, state_bytes
+from clicooper.learning.schedule import batch_rows, round_batches
+from clicooper.learning.segments import initial_state
 from clicooper.learning.training import SeatWorker, TrainedSegment
 from clicooper.storage.base import Store, get_bytes, put_bytes
 from clicooper.storage.seal import label_key, open_labels
@@ -111,28 +111,35 @@ class Trainer:
         release = ActivationRelease.from_block(self._store.get_block(self._spec.activation_release))
         return np.asarray(self._load(release.activations)["activations"], dtype=np.float32)
 
-    def open_schedule(self, round_: int, label_secret: bytes) -> RoundSchedule:
-        """The batches of a round, with labels opened by the keys that the chain has revealed so far.
+    def open_labels(self, round_: int, label_secret: bytes) -> NDArray[np.int64]:
+        """Pseudo-labels of all rows that the round trains on, opened by the keys that the chain has revealed.
 
         Raises:
             SealError: a key that does not open its labels.
         """
         keys = label_keys_of(self._contract.events(self._job))
-        releases = []
-        for sealed, key in zip(self._spec.labels, keys[: round_ + 1], strict=False):
+        opened: list[int] = []
+        for sealed, key in zip(self._spec.labels[: round_ + 1], keys, strict=True):
             ciphertext = get_bytes(self._store, sealed.ciphertext)
             block = open_labels(ciphertext, label_key(label_secret, key), Digest(sealed.plaintext_digest))
-            releases.append(LabelRelease.from_block(block))
-        return plan_round(self._spec.training, self._spec.seeds, round_, LabelledRows.of(releases))
+            opened += LabelRelease.from_block(block).pseudo_labels
+        return np.asarray(opened, dtype=np.int64)
 
-    def start_round(self, schedule: RoundSchedule, previous: SegmentManifest | None) -> SeatWorker:
+    def schedule(self, round_: int) -> NDArray[np.int64]:
+        """The release rows of every step of a round, shape (steps, batch); public."""
+        return batch_rows(self._spec.seeds, round_, self._spec.rows_until(round_), self._spec.training)
+
+    def batches(self, round_: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """``(step, input of seat 0)`` for every step of a round."""
+        spec = self._spec
+        return round_batches(self.activations(), self.schedule(round_), spec.seeds, round_, spec.training)
+
+    def start_round(self, previous: SegmentManifest | None) -> SeatWorker:
         """The working segment, in the state that the seat's last accepted round left behind."""
         links = self.state_in(previous)
         optimizer = None if links.optimizer is None else self._load(links.optimizer)
         spec = self._spec
-        segment = Segment(spec.model, spec.training, self.seat, self._load(links.weights), optimizer)
-        labels = schedule.labels if segment.is_last else None
-        return SeatWorker(segment, steps=spec.training.steps, interval=spec.replay.interval, labels=labels)
+        return SeatWorker(spec.model, spec.training, spec.replay, self.seat, self._load(links.weights), optimizer)
 
     def state_in(self, previous: SegmentManifest | None) -> StateLinks:
         """Where the round starts: the spec's initial weights, or what the last accepted manifest hands over."""
@@ -166,7 +173,8 @@ class Trainer:
             for purpose in MarkPurpose
         }
         params = self._mark_params
-        out = embed_both(trained.trained, seeds[MarkPurpose.PROGRESS], seeds[MarkPurpose.OWNERSHIP], params)
+        marked = embed_both(trained.trained, seeds[MarkPurpose.PROGRESS], seeds[MarkPurpose.OWNERSHIP], params)
+        out = dict(marked)
         readings = {purpose: self._read_back(out, seed, params) for purpose, seed in seeds.items()}
 
         ownership_hash = Digest(keccak(keys.of(MarkPurpose.OWNERSHIP)))
@@ -241,7 +249,7 @@ class Trainer:
         return reading
 
     def _put(self, state: State) -> CID:
-        return put_bytes(self._store, encode_state(state))
+        return put_bytes(self._store, state_bytes(state))
 
     def _load(self, cid: CID) -> State:
         buffer = io.BytesIO()

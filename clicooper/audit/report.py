@@ -1,0 +1,117 @@
+"""An audit's findings as one HTML file for people.
+
+Job: order the rows, count them, explain the checks, render. Non-jobs: verdicts (``verdict``), and how a page is
+framed, escaped and written (``page``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from clicooper.audit.page import render_page, write_page
+from clicooper.audit.verdict import AuditReport, Check, CheckResult, combine
+from clicooper.types import Verdict
+
+__all__ = ["render_report", "write_report"]
+
+_DEMANDS = {
+    Check.RECORD: "every event was allowed where it stands and every head follows from the events before it.",
+    Check.MANIFEST: "each committed manifest says what the chain and the job's specification say.",
+    Check.LINKS: "each segment continues the weights of its last accepted round and its neighbour's manifest.",
+    Check.ARTIFACTS: "every file is there, hashes to its name and has the digests that were committed.",
+    Check.COVERAGE: "training used exactly the scheduled batches of the release, in order.",
+    Check.BOUNDARY: "neighbours agree on every activation and gradient that passed between them.",
+    Check.LABELS: "the labels of each round are those fixed before the first one, evenly dealt.",
+    Check.RELEASE: "the released activations carry the noise that their privacy statement needs.",
+    Check.MARK: "the trainer's mark, bound to head, round, seat and work, is in the committed weights.",
+    Check.EMBED: "nothing but the marks was changed between the trained and the committed weights.",
+    Check.REPLAY: "training again from a committed state gives the committed numbers.",
+    Check.PROGRESS: "the metrics that trainers report are those that the replay measures.",
+    Check.PAYMENT: "nobody withdrew more than was owed and all money is accounted for.",
+}
+"""What each check demands; every sentence continues "demands that"."""
+
+_ORDER = (Verdict.FAIL, Verdict.INCONCLUSIVE)
+
+
+@dataclass(frozen=True)
+class _CheckSummary:
+    """One check over all rounds; ``verdict`` is empty where the audit made no claim of it."""
+
+    name: str
+    verdict: str
+    counts: dict[str, int]
+    meaning: str
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The rows of one round, or those of the job as a whole."""
+
+    title: str
+    summary: str
+    rows: tuple[CheckResult, ...]
+
+
+def write_report(path: Path, report: AuditReport) -> None:
+    """Writes the report as one self-contained HTML file, whole or not at all.
+
+    Raises:
+        RunFolderError: the path cannot be written.
+    """
+    write_page(path, render_report(report))
+
+
+def render_report(report: AuditReport) -> str:
+    """The report as an HTML document; equal reports give equal text."""
+    return render_page(
+        "audit.html.j2",
+        report=report,
+        counts=_counts(report.results),
+        in_words=_in_words(report),
+        checks=[_summarise(check, report.results) for check in Check],
+        not_passed=[row for verdict in _ORDER for row in report.results if row.verdict is verdict],
+        groups=_group(report.results),
+    )
+
+
+def _in_words(report: AuditReport) -> str:
+    failed, unknown = report.count(Verdict.FAIL), report.count(Verdict.INCONCLUSIVE)
+    if not report.results:
+        return "Nothing could be checked, so nothing is confirmed."
+    if failed:
+        return f"{_many(failed, 'claim')} of {len(report.results):,} contradicted by the record or its artifacts."
+    if unknown:
+        return f"No contradiction was found, but {_many(unknown, 'claim')} of {len(report.results):,} not checked."
+    return f"All {len(report.results):,} claims that were checked hold."
+
+
+def _many(number: int, noun: str) -> str:
+    return f"{number:,} {noun} is" if number == 1 else f"{number:,} {noun}s are"
+
+
+def _counts(rows: Iterable[CheckResult]) -> dict[str, int]:
+    found = [row.verdict for row in rows]
+    return {verdict.value: found.count(verdict) for verdict in Verdict}
+
+
+def _summarise(check: Check, results: Iterable[CheckResult]) -> _CheckSummary:
+    rows = [row for row in results if row.check is check]
+    verdict = combine(rows).value if rows else ""
+    return _CheckSummary(check.value, verdict, _counts(rows), _DEMANDS[check])
+
+
+def _group(results: tuple[CheckResult, ...]) -> list[_Group]:
+    """The job's own rows first, then round by round; within each in the order of checking."""
+    rounds = sorted({row.round for row in results if row.round is not None})
+    titles = [(None, "The job as a whole"), *((round_, f"Round {round_}") for round_ in rounds)]
+    groups = []
+    for round_, title in titles:
+        rows = tuple(row for row in results if row.round == round_)
+        if rows:
+            counts = _counts(rows)
+            words = ", ".join(f"{counts[verdict.value]:,} {verdict.value}" for verdict in Verdict if counts[verdict.value])
+            groups.append(_Group(title, words, rows))
+    return groups
