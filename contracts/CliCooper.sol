@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
-import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
 import {ICliCooper} from "./interfaces/ICliCooper.sol";
 import {Job, MAX_SEATS, Seat} from "./types/Job.sol";
 
@@ -9,7 +9,7 @@ import {Job, MAX_SEATS, Seat} from "./types/Job.sol";
 /// @notice Escrow, ordered commitments and settlement of client-cooperative split learning.
 /// @dev Documented in `ICliCooper`; sections follow the life of a job. Pay is lazy: a round is accepted by one
 /// counter, and what a seat earned follows from it. Money leaves through `withdraw` alone.
-contract CliCooper is ICliCooper, ReentrancyGuardTransient {
+contract CliCooper is ICliCooper, ReentrancyGuard {
     bytes32 private constant TAG = keccak256("CliCooper/1");
     address private constant DEAD = 0x000000000000000000000000000000000000dEaD;
     uint256 private constant MIN_SEATS = 2;

@@ -84,7 +84,7 @@ def write_page(path: Path, html: str) -> None:
         RunFolderError: the path cannot be written.
     """
     hint = "name a file in a writable folder, such as report.html"
-    if not path.name or path.is_dir():
+    if not path.name:
         raise RunFolderError(f"cannot write the report to {path}: it is a folder", hint=hint)
     try:
         write_atomic(path, html.encode())
@@ -92,7 +92,9 @@ def write_page(path: Path, html: str) -> None:
         raise RunFolderError(f"cannot write the report: {e.message}", hint=hint) from e
 
 
-def draw_svg(name: str, alt: str, draw: Callable[[Axes], None], *, width_in: float = 5.2, height_in: float = 3.1) -> Markup:
+def draw_svg(
+    name: str, alt: str, draw: Callable[[Axes], None], *, width_in: float = 5.2, height_in: float = 3.1
+) -> Markup:
     """Draws one plot and returns it as an element for a page.
 
     Text stays text, colours of ``PALETTE`` follow the page's scheme, and identifiers start with ``name``.

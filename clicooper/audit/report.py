@@ -78,18 +78,18 @@ def render_report(report: AuditReport) -> str:
 
 
 def _in_words(report: AuditReport) -> str:
-    failed, unknown = report.count(Verdict.FAIL), report.count(Verdict.INCONCLUSIVE)
-    if not report.results:
+    failed, unknown, total = report.count(Verdict.FAIL), report.count(Verdict.INCONCLUSIVE), len(report.results)
+    if not total:
         return "Nothing could be checked, so nothing is confirmed."
     if failed:
-        return f"{_many(failed, 'claim')} of {len(report.results):,} contradicted by the record or its artifacts."
+        return f"{_share(failed, total)} contradicted by the record or its artifacts."
     if unknown:
-        return f"No contradiction was found, but {_many(unknown, 'claim')} of {len(report.results):,} not checked."
-    return f"All {len(report.results):,} claims that were checked hold."
+        return f"No contradiction was found, but {_share(unknown, total)} not checked."
+    return f"All {total:,} claims that were checked hold."
 
 
-def _many(number: int, noun: str) -> str:
-    return f"{number:,} {noun} is" if number == 1 else f"{number:,} {noun}s are"
+def _share(number: int, total: int) -> str:
+    return f"{number:,} of {total:,} claims {'is' if number == 1 else 'are'}"
 
 
 def _counts(rows: Iterable[CheckResult]) -> dict[str, int]:
@@ -112,6 +112,8 @@ def _group(results: tuple[CheckResult, ...]) -> list[_Group]:
         rows = tuple(row for row in results if row.round == round_)
         if rows:
             counts = _counts(rows)
-            words = ", ".join(f"{counts[verdict.value]:,} {verdict.value}" for verdict in Verdict if counts[verdict.value])
+            words = ", ".join(
+                f"{counts[verdict.value]:,} {verdict.value}" for verdict in Verdict if counts[verdict.value]
+            )
             groups.append(_Group(title, words, rows))
     return groups

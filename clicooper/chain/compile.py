@@ -38,7 +38,7 @@ ARTIFACT_NAME: Final = "CliCooper.json"
 REMAPPINGS: Final = {"@openzeppelin/contracts/": "node_modules/@openzeppelin/contracts/"}
 
 SETTINGS: Final[Mapping[str, Any]] = {
-    "evmVersion": "prague",
+    "evmVersion": "shanghai",
     "optimizer": {"enabled": True, "runs": 1_000_000},
     "remappings": [f"{prefix}={target}" for prefix, target in REMAPPINGS.items()],
 }

@@ -121,9 +121,7 @@ def _final_marks(result: dict[str, Any]) -> Iterator[_Point]:
         yield _Point(int(mark["round"]), int(mark["seat"]), progress, float(mark["log2_p"]))
 
 
-def _scatter(
-    points: Sequence[_Point], rounds: int, seats: int, limits: tuple[float, float]
-) -> Callable[[Axes], None]:
+def _scatter(points: Sequence[_Point], rounds: int, seats: int, limits: tuple[float, float]) -> Callable[[Axes], None]:
     """Draws marks by round; a round's seats stand side by side, and of a seat progress before ownership."""
     low, threshold = limits
 

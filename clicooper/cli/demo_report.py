@@ -13,11 +13,9 @@ from typing import Any
 from clicooper.audit.page import render_page, write_page
 from clicooper.cli.demo_charts import draw_accuracy, draw_gas, draw_loss, draw_marks
 from clicooper.cli.demo_view import ACCURACIES
+from clicooper.watermark.detect import ACCEPT_LOG2_P
 
 __all__ = ["render_demo_report", "write_demo_report"]
-
-ACCEPT_LOG2_P = -64.0
-"""A mark is accepted at p <= 2^-64; ``watermark.detect`` has the same bound, and imports torch."""
 
 
 def write_demo_report(path: Path, result: dict[str, Any], losses: list[list[float]]) -> None:

@@ -4,12 +4,15 @@ Two machines of the same runtime class give bitwise equal training; across class
 This module decides nothing about either, see ``replay``.
 """
 
+import hashlib
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from clicooper.errors import SpecError
 
@@ -23,12 +26,15 @@ def runtime_class(threads: int = 1) -> str:
         threads: threads that the computation uses, see ``use_threads``.
 
     Returns:
-        Such as ``torch-2.13.0 x86_64 AVX512 float32 threads=1 numpy-2.4.6``. The build's local suffix
-        (``+cpu``) is left out: it names how torch was packaged.
+        Such as ``torch-2.13.0 x86_64 AVX512 float32 threads=1 numpy-2.4.6 bits=0123456789abcdef``. The build's local
+        suffix (``+cpu``) is left out: it names how torch was packaged. ``bits`` is a digest of sample results:
+        matrix libraries choose their code by the processor's maker and caches too, and an honest trainer must not be
+        accused by a machine that only looks the same.
     """
     version = torch.__version__.split("+")[0]
     capability = torch.backends.cpu.get_cpu_capability()
-    return f"torch-{version} {platform.machine()} {capability} float32 threads={threads} numpy-{np.__version__}"
+    name = f"torch-{version} {platform.machine()} {capability} float32 threads={threads} numpy-{np.__version__}"
+    return f"{name} bits={_sample_bits(threads)}"
 
 
 @contextmanager
@@ -43,12 +49,34 @@ def use_threads(threads: int = 1) -> Iterator[None]:
     if threads < 1:
         raise SpecError(f"cannot compute with {threads} threads", hint="use 1 thread or more")
     threads_before = torch.get_num_threads()
-    strict_before = torch.are_deterministic_algorithms_enabled()
-    warn_before = torch.is_deterministic_algorithms_warn_only_enabled()
+    mode_before = torch.get_deterministic_debug_mode()
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    # Same effect as use_deterministic_algorithms, which would also import torch's compiler for 1.5 s.
+    torch.set_deterministic_debug_mode("error")
     try:
         yield
     finally:
         torch.set_num_threads(threads_before)
-        torch.use_deterministic_algorithms(strict_before, warn_only=warn_before)
+        torch.set_deterministic_debug_mode(mode_before)
+
+
+@cache
+def _sample_bits(threads: int) -> str:
+    """First 64 bits, in hex, of sha2-256 over forward and backward passes of the sizes and layers that jobs use."""
+    rng = np.random.Generator(np.random.PCG64(0))
+
+    def draw(*shape: int) -> Tensor:
+        return torch.tensor(rng.standard_normal(shape, dtype=np.float32), requires_grad=True)
+
+    running = hashlib.sha256()
+    with use_threads(threads), torch.enable_grad():
+        for batch, width in ((1, 64), (64, 64), (64, 384), (128, 384), (50, 1000)):
+            tensors = [draw(batch, width), draw(width, width), draw(width)]
+            loss = torch.log_softmax(nn.functional.linear(*tensors).relu(), dim=1).square().mean()
+            for gradient in torch.autograd.grad(loss, tensors):
+                running.update(gradient.numpy().tobytes())
+        images, kernels = draw(8, 16, 12, 12), draw(32, 16, 3, 3)
+        maps = nn.functional.batch_norm(nn.functional.conv2d(images, kernels, padding=1), None, None, training=True)
+        for gradient in torch.autograd.grad(maps.relu().square().sum(), (images, kernels)):
+            running.update(gradient.numpy().tobytes())
+    return running.hexdigest()[:16]

@@ -87,6 +87,7 @@ class Segment:
             DataError: a batch of a shape that the segment cannot take.
         """
         self._optimizer.zero_grad(set_to_none=True)
+        # Copied, also because results may depend on alignment in memory, which is torch's own here for every caller.
         self._input = torch.tensor(x, dtype=self._dtype, requires_grad=self.seat > 0)
         try:
             self._output = self._module(self._input)

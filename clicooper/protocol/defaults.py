@@ -1,4 +1,4 @@
-"""Sizes that follow from the kind of model, where the configuration leaves them open."""
+"""Sizes that follow from the kind of model and the number of seats, where the configuration leaves them open."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from clicooper.learning.head import HeadSpec
 
 __all__ = ["head_spec", "model_shape", "model_widths"]
 
-SHAPES: dict[str, tuple[int, ...]] = {"mlp": (32,), "cnn": (1, 8, 8), "resnet18": (3, 32, 32)}
-WIDTHS: dict[str, tuple[int, ...]] = {"mlp": (384, 384, 384, 384), "cnn": (64, 128, 256), "resnet18": (64,)}
+SHAPES: dict[str, tuple[int, ...]] = {"mlp": (16,), "cnn": (1, 8, 8), "resnet18": (3, 32, 32)}
+MLP_WIDTH = 384
+"""One square layer of this width holds the marks of one seat."""
+
+CNN_CHANNELS = 128
 
 
 def model_shape(config: JobConfig) -> tuple[int, ...]:
@@ -17,10 +20,12 @@ def model_shape(config: JobConfig) -> tuple[int, ...]:
 
 
 def model_widths(config: JobConfig) -> tuple[int, ...]:
-    """Hidden widths or channels, by the model's kind."""
-    return config.widths or WIDTHS.get(config.model, ())
+    """Hidden widths or channels; by default one layer more than there are seats, each with room for a seat's marks."""
+    layers = config.trainers + 1
+    defaults = {"mlp": (MLP_WIDTH,) * layers, "cnn": (CNN_CHANNELS,) * layers, "resnet18": (64,)}
+    return config.widths or defaults.get(config.model, ())
 
 
 def head_spec(dims: int, seed: int) -> HeadSpec:
     """The owner's head with ``dims`` outputs."""
-    return HeadSpec(dims=dims, seed=seed)
+    return HeadSpec(hidden=(128,), dims=dims, epochs=80, learning_rate=3e-3, weight_decay=1e-2, seed=seed)

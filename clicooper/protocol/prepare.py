@@ -98,11 +98,15 @@ class PreparedJob:
         """Size and strength of the marks."""
         return MarkParams(self.spec.marks.bits, self.spec.marks.strength)
 
-    def read_out(self, states: list[State], records: NDArray[np.int64]) -> Accuracy:
-        """Accuracy of committed segments on records of the owner's own."""
+    def read_out(self, states: list[State], records: NDArray[np.int64], draws: int | None = None) -> Accuracy:
+        """Accuracy of committed segments on records of the owner's own.
+
+        Args:
+            draws: of the readout; None doubles them until its predictions settle.
+        """
         readout = Readout(self.spec.model, states, self.secrets.label_map.fold, self.spec.training.input_scale)
         clean, labels = self.features[records], self.dataset.labels[records]
-        result = readout.contrastive_scores(clean, self.release.sigma, self.spec.seeds.noise)
+        result = readout.contrastive_scores(clean, self.release.sigma, self.spec.seeds.noise, draws=draws)
         naive = readout.naive_scores(clean).argmax(axis=1)
         return Accuracy(
             float(np.mean(result.predictions == labels)),

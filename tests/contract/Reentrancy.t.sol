@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
-import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
 import {CliCooper} from "../../contracts/CliCooper.sol";
 import {ICliCooper} from "../../contracts/interfaces/ICliCooper.sol";
 import {Base} from "./Base.sol";
@@ -34,7 +34,7 @@ contract GreedyTrainer {
         for (uint256 i = 0; i < jobs.length; ++i) {
             try cooper.withdraw(jobs[i]) {}
             catch (bytes memory reason) {
-                if (!swallow || bytes4(reason) != ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector) {
+                if (!swallow || bytes4(reason) != ReentrancyGuard.ReentrancyGuardReentrantCall.selector) {
                     revert("refused");
                 }
                 ++refusals;

@@ -1,5 +1,9 @@
 """The round's loop: split equals whole, and interrupted equals uninterrupted."""
 
+import re
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -122,3 +126,10 @@ def test_runtime_class_names_what_changes_results() -> None:
     name = runtime_class()
     assert name.startswith("torch-") and f"numpy-{np.__version__}" in name and "threads=1" in name
     assert runtime_class(2) != name
+    assert re.search(r" bits=[0-9a-f]{16}$", name)
+
+
+def test_runtime_class_is_the_same_in_another_process() -> None:
+    code = "import torch; torch.rand(7); from clicooper.learning.runtime import runtime_class as r; print(r())"
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert other.stdout.strip() == runtime_class()
