@@ -35,6 +35,7 @@ PALETTE = {
     "line": ("#d3d9df", "#3a4149"),
     "ink": ("#1a1f24", "#e8eaed"),
     "muted": ("#56606a", "#a3adb7"),
+    "control": ("#9aa4ae", "#6f7a85"),
     "link": ("#0a58b5", "#7db8f5"),
     "pass": ("#19732f", "#5cc97b"),
     "fail": ("#c0241f", "#ff8078"),
@@ -73,7 +74,7 @@ def render_page(template: str, **context: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"thousands": _thousands, "fixed": _fixed}
+    environment.filters |= {"thousands": _thousands, "fixed": _fixed, "general": _general}
     return environment.get_template(template).render(palette=PALETTE, version=__version__, **context)
 
 
@@ -93,7 +94,7 @@ def write_page(path: Path, html: str) -> None:
 
 
 def draw_svg(
-    name: str, alt: str, draw: Callable[[Axes], None], *, width_in: float = 5.2, height_in: float = 3.1
+    name: str, alt: str, draw: Callable[[Axes], None], *, width_in: float = 4.7, height_in: float = 2.8
 ) -> Markup:
     """Draws one plot and returns it as an element for a page.
 
@@ -176,3 +177,7 @@ def _thousands(value: int) -> str:
 def _fixed(value: float, digits: int) -> str:
     """A number with ``digits`` decimals; a minus sign only where something is left of it."""
     return f"{value:z.{digits}f}"
+
+
+def _general(value: float) -> str:
+    return f"{value:g}"

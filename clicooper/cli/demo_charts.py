@@ -21,7 +21,7 @@ _SIGNS = "osDv^P>X"
 """One marker a seat, so that seats differ by more than colour."""
 
 _MANY_ROUNDS = 12
-_INK, _MUTED, _LINE = (PALETTE[name][0] for name in ("ink", "muted", "line"))
+_INK, _MUTED, _CONTROL, _FAIL = (PALETTE[name][0] for name in ("ink", "muted", "control", "fail"))
 _ACCURACIES = (
     ("protected", "protected"),
     ("protected_naive_readout", "protected, naive readout"),
@@ -49,10 +49,9 @@ def draw_loss(losses: Sequence[Sequence[float]]) -> Markup:
     """
 
     def draw(axes: Axes) -> None:
-        start = 0
-        top = axes.get_xaxis_transform()
+        start, top = 0, axes.get_xaxis_transform()
+        axes.plot([loss for values in losses for loss in values], color=SERIES[0], linewidth=1.3)
         for round_, values in enumerate(losses):
-            axes.plot(range(start, start + len(values)), values, color=SERIES[0], linewidth=1.3)
             axes.axvline(start, color=_MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
             if len(losses) <= _MANY_ROUNDS:
                 axes.text(start, 1.02, f" round {round_}", transform=top, color=_MUTED, fontsize=8.5)
@@ -61,7 +60,7 @@ def draw_loss(losses: Sequence[Sequence[float]]) -> Markup:
         axes.set_ylim(bottom=0)
 
     alt = f"Line plot: training loss over {sum(map(len, losses))} steps in {len(losses)} rounds"
-    return draw_svg("loss", alt, draw, width_in=7.2, height_in=2.8)
+    return draw_svg("loss", alt, draw)
 
 
 def draw_accuracy(accuracy: dict[str, Any]) -> Markup:
@@ -70,7 +69,7 @@ def draw_accuracy(accuracy: dict[str, Any]) -> Markup:
 
     def draw(axes: Axes) -> None:
         places = range(len(values))
-        axes.barh(places, values, height=0.66, color=[SERIES[0], *[SERIES[6]] * (len(values) - 1)])
+        axes.barh(places, values, height=0.66, color=[SERIES[0], *[_CONTROL] * (len(values) - 1)])
         for place, value in zip(places, values, strict=True):
             axes.text(value + 0.01, place, f"{value:.3f}", va="center", color=_INK)
         axes.set_yticks(places, [words for _, words in _ACCURACIES], color=_INK)
@@ -82,7 +81,7 @@ def draw_accuracy(accuracy: dict[str, Any]) -> Markup:
     alt = "Bar chart of accuracies: " + ", ".join(
         f"{words} {value:.3f}" for (_, words), value in zip(_ACCURACIES, values, strict=True)
     )
-    return draw_svg("accuracy", alt, draw, width_in=7.2, height_in=2.5)
+    return draw_svg("accuracy", alt, draw)
 
 
 def draw_marks(result: dict[str, Any], threshold: float) -> tuple[Markup, Markup]:
@@ -140,9 +139,9 @@ def _scatter(points: Sequence[_Point], rounds: int, seats: int, limits: tuple[fl
                     fillstyle="full" if progress else "none",
                     label=label if progress else None,
                 )
-        axes.axhline(threshold, color=PALETTE["fail"][0], linewidth=1, linestyle=(0, (4, 3)))
-        words = f"accepted at or below {threshold:g} "
-        axes.text(rounds - 0.5, threshold, words, color=PALETTE["fail"][0], ha="right", va="bottom", fontsize=8.5)
+        axes.axhline(threshold, color=_FAIL, linewidth=1, linestyle=(0, (4, 3)))
+        words = f"accepted at or below \N{MINUS SIGN}{-threshold:g} "
+        axes.text(rounds - 0.5, threshold, words, color=_FAIL, ha="right", va="bottom", fontsize=8.5)
         axes.set(xlabel="round", ylabel="log2 p", ylim=(low, 4))
         _finish_rounds(axes, rounds)
 
@@ -165,13 +164,13 @@ def draw_gas(result: dict[str, Any]) -> Markup:
             ]
             axes.bar([x for x, _ in bars], [y for _, y in bars], 0.9 * width, color=color, label=label)
         accepts = [int(settled["gas_accept"]) / 1000 for settled in rounds]
-        axes.bar([place + seats * width for place in places], accepts, 0.9 * width, color=_MUTED, label="accept")
+        axes.bar([place + seats * width for place in places], accepts, 0.9 * width, color=_CONTROL, label="accept")
         axes.set(xlabel="round", ylabel="thousand gas")
         axes.grid(visible=False, axis="x")
         _finish_rounds(axes, len(rounds))
 
     alt = f"Bar chart: gas of the commitments of {seats} seats and of the accept in {len(rounds)} rounds"
-    return draw_svg("gas", alt, draw, width_in=7.2, height_in=2.8)
+    return draw_svg("gas", alt, draw)
 
 
 def _seat_styles(seats: int) -> Iterator[tuple[int, str | None, str]]:

@@ -3,54 +3,62 @@
 The release's guarantee needs a head that is fixed independently of the released records: random, or trained on records
 that are never released (disjoint by source or person, which only the caller can know). Clipping, mixing and noise are
 the job of ``clicooper.privacy``. A head from a public model is any state that fits ``HeadSpec``.
+
+Features have unit L2 norm, so that clipping at 1 changes nothing, and are trained that way: a classifier on unit
+vectors (a cosine softmax, Wang et al., "NormFace", 2017) spreads the classes over the sphere, where the noise of the
+release hurts them least.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from itertools import pairwise
+from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from clicooper.commitments.manifest import ModelSpec, SeedSpec, TrainingSpec
 from clicooper.errors import DataError, SpecError
 from clicooper.learning.checkpoint import State
 from clicooper.learning.runtime import use_threads
-from clicooper.learning.schedule import batch_rows
-from clicooper.learning.segments import Segment, initial_state
+from clicooper.learning.schedule import Purpose, generator
 
 __all__ = ["Head", "HeadSpec", "random_head", "train_head"]
 
 _ROWS = 8192
 """Records of one forward pass."""
 
+_SMALLEST_NORM = 1e-9
+
 
 @dataclass(frozen=True)
 class HeadSpec:
-    """A small multilayer perceptron, trained as a classifier whose last hidden layer are the features.
+    """A small multilayer perceptron with linear, unit-norm features, trained under a throw-away linear classifier.
 
     Attributes:
         kind: ``random``: never trained; ``disjoint``: trained on records that are not released.
-        hidden: widths of the layers before the features.
+        hidden: widths of the ReLU layers before the features.
         dims: number of features.
         epochs: passes over the training records.
         batch: records of a step.
         learning_rate, weight_decay, label_smoothing: of AdamW and cross entropy.
-        center: subtract the mean feature of the training records, so that no norm is spent on what all share.
-        normalise: scale features to unit L2 norm, so that clipping at 1 changes nothing.
-        seed: public seed of weights and batches.
+        input_noise: standard deviation of Gaussian noise added to the standardised inputs in each step.
+        cosine_scale: length to which the unit features are stretched before the classifier.
+        seed: public seed of weights, batches and noise.
     """
 
     kind: Literal["random", "disjoint"] = "disjoint"
-    hidden: tuple[int, ...] = (256,)
-    dims: int = 64
-    epochs: int = 30
+    hidden: tuple[int, ...] = (128,)
+    dims: int = 16
+    epochs: int = 80
     batch: int = 64
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-4
-    label_smoothing: float = 0.1
-    center: bool = True
-    normalise: bool = True
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-2
+    label_smoothing: float = 0.0
+    input_noise: float = 0.3
+    cosine_scale: float = 4.0
     seed: int = 0
 
 
@@ -59,8 +67,8 @@ class Head:
 
     Args:
         input_shape: shape of a record.
-        state: the network's weights, ``input.center`` and ``input.scale`` (records are standardised by these two
-            numbers first) and ``features.center`` (dims,).
+        state: float arrays ``layer0.weight``, ``layer0.bias``, ..., and ``input.center`` and ``input.scale``, the two
+            numbers that standardise records.
 
     Raises:
         SpecError: a state that does not fit the specification.
@@ -70,21 +78,12 @@ class Head:
         self.spec = spec
         self.input_shape = tuple(input_shape)
         self._state = {name: np.array(array) for name, array in state.items()}
-        weights = {name: array for name, array in self._state.items() if name.startswith("block")}
-        extra = {name: array.shape for name, array in self._state.items() if name not in weights}
-        if extra != {"input.center": (), "input.scale": (), "features.center": (spec.dims,)}:
-            raise SpecError("the state is not a head's", hint="blocks, input.center, input.scale, features.center")
-        model = _network(spec, self.input_shape, classes=2, cut=True)
-        self._segment = Segment(model, _training(spec, steps=1), 0, weights)
-
-    @classmethod
-    def untrained(cls, spec: HeadSpec, input_shape: tuple[int, ...], center: float = 0.0, scale: float = 1.0) -> Self:
-        """A head with its initial weights."""
-        weights = initial_state(_network(spec, input_shape, classes=2, cut=True), _seeds(spec), 0)
-        return cls(spec, input_shape, weights | _standardisation(spec, center, scale))
+        expected = _shapes(spec, self.input_shape) | {"input.center": (), "input.scale": ()}
+        if {name: array.shape for name, array in self._state.items()} != expected:
+            raise SpecError("the state is not this head's", hint=f"it needs {', '.join(sorted(expected))}")
 
     def features(self, inputs: NDArray[Any]) -> NDArray[np.float64]:
-        """Features of records, float64 (n, dims).
+        """Unit-norm features of records, float64 (n, dims).
 
         Args:
             inputs: numeric (n, *input_shape).
@@ -92,26 +91,21 @@ class Head:
         Raises:
             DataError: records of another shape.
         """
-        raw = self._raw(inputs)
-        if self.spec.center:
-            raw = raw - self._state["features.center"]
-        if self.spec.normalise:
-            raw = raw / np.maximum(np.linalg.norm(raw, axis=1, keepdims=True), np.finfo(np.float64).tiny)
-        return raw
+        if inputs.shape[1:] != self.input_shape:
+            raise DataError(
+                f"records of shape {list(inputs.shape[1:])}", hint=f"the head takes {list(self.input_shape)}"
+            )
+        layers = {n: torch.tensor(a, dtype=torch.float64) for n, a in self._state.items() if n.startswith("layer")}
+        parts = [np.zeros((0, self.spec.dims))]
+        with use_threads(1), torch.inference_mode():
+            for at in range(0, len(inputs), _ROWS):
+                records = _standardised(inputs[at : at + _ROWS], self._state).astype(np.float64)
+                parts.append(_unit(_forward(layers, torch.from_numpy(records))).numpy())
+        return np.concatenate(parts)
 
     def state(self) -> State:
         """A copy of everything that ``Head`` needs to be the same again."""
         return {name: np.array(array) for name, array in self._state.items()}
-
-    def centered(self, inputs: NDArray[Any]) -> "Head":
-        """The same head, its features centered on the mean over ``inputs``."""
-        return Head(self.spec, self.input_shape, self._state | {"features.center": self._raw(inputs).mean(axis=0)})
-
-    def _raw(self, inputs: NDArray[Any]) -> NDArray[np.float64]:
-        records = _standardised(inputs, self.input_shape, self._state)
-        with use_threads(1):
-            parts = [self._segment.forward(records[at : at + _ROWS]) for at in range(0, len(records), _ROWS)]
-        return np.concatenate([np.zeros((0, self.spec.dims)), *parts]).astype(np.float64)
 
 
 def random_head(spec: HeadSpec, input_shape: tuple[int, ...], *, center: float = 0.0, scale: float = 1.0) -> Head:
@@ -125,7 +119,7 @@ def random_head(spec: HeadSpec, input_shape: tuple[int, ...], *, center: float =
     """
     if spec.kind != "random":
         raise SpecError(f"a {spec.kind} head is not random", hint="use train_head")
-    return Head.untrained(spec, input_shape, center, scale)
+    return Head(spec, input_shape, _initial_layers(spec, input_shape) | _standardisation(center, scale))
 
 
 def train_head(inputs: NDArray[Any], labels: NDArray[np.int64], classes: int, spec: HeadSpec) -> Head:
@@ -144,58 +138,82 @@ def train_head(inputs: NDArray[Any], labels: NDArray[np.int64], classes: int, sp
         raise SpecError("a random head is not trained", hint="use random_head")
     if not len(inputs) or len(inputs) != len(labels) or classes < 2:
         raise DataError(f"{len(inputs)} records with {len(labels)} labels of {classes} classes", hint="one label each")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise DataError(f"labels outside 0..{classes - 1}", hint="number classes from 0")
     shape = tuple(inputs.shape[1:])
-    known = _standardisation(spec, float(np.mean(inputs)), float(np.std(inputs)) or 1.0)
-    training = _training(spec, steps=max(1, spec.epochs * len(inputs) // spec.batch))
-    model = _network(spec, shape, classes, cut=False)
-    segment = Segment(model, training, 0, initial_state(model, _seeds(spec), 0))
-    records = _standardised(inputs, shape, known)
+    known = _standardisation(float(np.mean(inputs)), float(np.std(inputs)) or 1.0)
     with use_threads(1):
-        for rows in batch_rows(_seeds(spec), 0, len(records), training):
-            segment.forward(records[rows])
-            segment.loss_backward(labels[rows])
-            segment.step()
-    readout = f"block{len(spec.hidden) + 1}."
-    weights = {name: array for name, array in segment.state().items() if not name.startswith(readout)}
-    return Head(spec, shape, weights | known).centered(inputs)
+        layers = _fit(_standardised(inputs, known), labels, classes, spec, _initial_layers(spec, shape))
+    return Head(spec, shape, layers | known)
 
 
-def _network(spec: HeadSpec, input_shape: tuple[int, ...], classes: int, *, cut: bool) -> ModelSpec:
-    """The classifier; cut, its segment 0 ends at the features."""
-    widths = (*spec.hidden, spec.dims)
-    cuts = (len(widths),) if cut else ()
-    return ModelSpec(kind="mlp", input_shape=input_shape, outputs=classes, widths=widths, cuts=cuts)
+def _fit(records: NDArray[np.float32], labels: NDArray[np.int64], classes: int, spec: HeadSpec, start: State) -> State:
+    """The layers after training under a cosine classifier that is thrown away."""
+    classifier = _he_normal((classes, spec.dims), spec.seed, len(start), gain=0.7)
+    weights = {name: torch.tensor(array, requires_grad=True) for name, array in start.items()}
+    readout = torch.tensor(classifier, requires_grad=True)
+    optimizer = torch.optim.AdamW([*weights.values(), readout], lr=spec.learning_rate, weight_decay=spec.weight_decay)
+    for batch, rows in _batches(records, spec):
+        logits = spec.cosine_scale * _unit(_forward(weights, torch.from_numpy(batch))) @ readout.T
+        loss = nn.functional.cross_entropy(logits, torch.from_numpy(labels[rows]), label_smoothing=spec.label_smoothing)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    if not math.isfinite(loss.item()):
+        raise SpecError("training the head diverged: the loss is not finite", hint="lower its learning rate")
+    return {name: weight.detach().numpy().copy() for name, weight in weights.items()}
 
 
-def _training(spec: HeadSpec, steps: int) -> TrainingSpec:
-    return TrainingSpec(
-        optimizer="adamw",
-        learning_rate=spec.learning_rate,
-        momentum=0.9,
-        weight_decay=spec.weight_decay,
-        steps=steps,
-        batch=spec.batch,
-        input_scale=1.0,
-        input_noise=0.0,
-        label_smoothing=spec.label_smoothing,
-    )
+def _batches(records: NDArray[np.float32], spec: HeadSpec) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    """Noisy batches, one permutation of all records an epoch."""
+    for epoch in range(spec.epochs):
+        rng = generator(spec.seed, Purpose.HEAD, epoch)
+        order = rng.permutation(len(records))
+        for at in range(0, len(order), spec.batch):
+            rows = order[at : at + spec.batch]
+            noise = rng.standard_normal(records[rows].shape, dtype=np.float32)
+            yield records[rows] + np.float32(spec.input_noise) * noise, rows
 
 
-def _seeds(spec: HeadSpec) -> SeedSpec:
-    return SeedSpec(weights=spec.seed, batches=spec.seed, noise=spec.seed)
+def _forward(layers: dict[str, Tensor], x: Tensor) -> Tensor:
+    count = len(layers) // 2
+    for number in range(count):
+        x = nn.functional.linear(x, layers[f"layer{number}.weight"], layers[f"layer{number}.bias"])
+        x = torch.relu(x) if number + 1 < count else x
+    return x
 
 
-def _standardisation(spec: HeadSpec, center: float, scale: float) -> State:
-    if not math.isfinite(center) or not math.isfinite(scale) or scale <= 0:
-        raise DataError("inputs cannot be standardised", hint="finite numbers, a scale above 0")
+def _unit(x: Tensor) -> Tensor:
+    return torch.as_tensor(x / x.norm(dim=1, keepdim=True).clamp_min(_SMALLEST_NORM))
+
+
+def _shapes(spec: HeadSpec, input_shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    sizes = (math.prod(input_shape), *spec.hidden, spec.dims)
+    shapes: dict[str, tuple[int, ...]] = {}
+    for number, (inputs, outputs) in enumerate(pairwise(sizes)):
+        shapes |= {f"layer{number}.weight": (outputs, inputs), f"layer{number}.bias": (outputs,)}
+    return shapes
+
+
+def _initial_layers(spec: HeadSpec, input_shape: tuple[int, ...]) -> State:
+    shapes = _shapes(spec, input_shape).items()
     return {
-        "input.center": np.array(center),
-        "input.scale": np.array(scale),
-        "features.center": np.zeros(spec.dims),
+        name: _he_normal(shape, spec.seed, place) if len(shape) == 2 else np.zeros(shape, dtype=np.float32)
+        for place, (name, shape) in enumerate(shapes)
     }
 
 
-def _standardised(inputs: NDArray[Any], shape: tuple[int, ...], known: State) -> NDArray[np.float32]:
-    if inputs.shape[1:] != shape:
-        raise DataError(f"records of shape {list(inputs.shape[1:])}", hint=f"the head takes {list(shape)}")
-    return np.asarray((inputs - known["input.center"]) / known["input.scale"], dtype=np.float32)
+def _he_normal(shape: tuple[int, ...], seed: int, place: int, gain: float = 1.0) -> NDArray[np.float32]:
+    rng = generator(seed, Purpose.HEAD, 1 << 30, place)
+    return rng.standard_normal(shape, dtype=np.float32) * np.float32(gain * math.sqrt(2.0 / shape[1]))
+
+
+def _standardisation(center: float, scale: float) -> State:
+    if not math.isfinite(center) or not math.isfinite(scale) or scale <= 0:
+        raise DataError("inputs cannot be standardised", hint="finite numbers, a scale above 0")
+    return {"input.center": np.array(center), "input.scale": np.array(scale)}
+
+
+def _standardised(inputs: NDArray[Any], known: State) -> NDArray[np.float32]:
+    flat = inputs.reshape(len(inputs), -1)
+    return np.asarray((flat - known["input.center"]) / known["input.scale"], dtype=np.float32)

@@ -25,6 +25,7 @@ class Purpose(IntEnum):
     BATCHES = 2
     INPUT_NOISE = 3
     READOUT = 4
+    HEAD = 5
 
 
 def generator(seed: int, purpose: Purpose, *counters: int) -> np.random.Generator:

@@ -28,4 +28,4 @@ def model_widths(config: JobConfig) -> tuple[int, ...]:
 
 def head_spec(dims: int, seed: int) -> HeadSpec:
     """The owner's head with ``dims`` outputs."""
-    return HeadSpec(hidden=(128,), dims=dims, epochs=80, learning_rate=3e-3, weight_decay=1e-2, seed=seed)
+    return HeadSpec(dims=dims, seed=seed)
