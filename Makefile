@@ -19,7 +19,7 @@ test-python: $(VENV)/.dev-ready $(NODE)
 	$(PY) -m pytest --cov --cov-report=term $(ARGS)
 
 test-contracts: $(VENV)/.dev-ready $(NODE)
-	node_modules/.bin/forge test
+	scripts/forge test
 	$(PY) scripts/compile.py --check
 
 lint: $(VENV)/.dev-ready $(NODE)
@@ -27,12 +27,12 @@ lint: $(VENV)/.dev-ready $(NODE)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-cache
-	node_modules/.bin/forge fmt --check
+	scripts/forge fmt --check
 
 format: $(VENV)/.dev-ready $(NODE)
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
-	node_modules/.bin/forge fmt
+	scripts/forge fmt
 
 bench: $(VENV)/.dev-ready
 	for file in benchmarks/[a-z]*.py; do $(PY) $$file || exit 1; done

@@ -51,7 +51,7 @@ class JobConfig(BaseSettings):
     holdout_records: int = Field(default=100, ge=1)
     test_records: int = Field(default=360, ge=1)
 
-    epsilon: float = Field(default=8.0, gt=0)
+    epsilon: float = Field(default=4.0, gt=0)
     delta: float = Field(default=1e-5, gt=0, lt=1)
     clip: float = Field(default=1.0, gt=0)
     group: int = Field(default=4, ge=1)

@@ -17,21 +17,21 @@ from clicooper.types import Verdict
 __all__ = ["render_report", "write_report"]
 
 _DEMANDS = {
-    Check.RECORD: "every event was allowed where it stands and every head follows from the events before it.",
-    Check.MANIFEST: "each committed manifest says what the chain and the job's specification say.",
-    Check.LINKS: "each segment continues the weights of its last accepted round and its neighbour's manifest.",
-    Check.ARTIFACTS: "every file is there, hashes to its name and has the digests that were committed.",
-    Check.COVERAGE: "training used exactly the scheduled batches of the release, in order.",
-    Check.BOUNDARY: "neighbours agree on every activation and gradient that passed between them.",
-    Check.LABELS: "the labels of each round are those fixed before the first one, evenly dealt.",
-    Check.RELEASE: "the released activations carry the noise that their privacy statement needs.",
-    Check.MARK: "the trainer's mark, bound to head, round, seat and work, is in the committed weights.",
-    Check.EMBED: "nothing but the marks was changed between the trained and the committed weights.",
-    Check.REPLAY: "training again from a committed state gives the committed numbers.",
-    Check.PROGRESS: "the metrics that trainers report are those that the replay measures.",
-    Check.PAYMENT: "nobody withdrew more than was owed and all money is accounted for.",
+    Check.RECORD: "Every event was allowed where it stands and every head follows from the events before it.",
+    Check.MANIFEST: "Each committed manifest says what the chain and the job's specification say.",
+    Check.LINKS: "Each segment continues the weights of its last accepted round and its neighbour's manifest.",
+    Check.ARTIFACTS: "Every file is there, hashes to its name and has the digests that were committed.",
+    Check.COVERAGE: "Training used exactly the scheduled batches of the release, in order.",
+    Check.BOUNDARY: "Neighbours agree on every activation and gradient that passed between them.",
+    Check.LABELS: "The labels of each round are those fixed before the first one, evenly dealt.",
+    Check.RELEASE: "The declared noise suffices for the privacy claim, and the rows are as declared.",
+    Check.MARK: "The trainer's mark, bound to head, round, seat and work, is in the committed weights.",
+    Check.EMBED: "Nothing but the marks was changed between the trained and the committed weights.",
+    Check.REPLAY: "Training again from a committed state gives the committed numbers.",
+    Check.PROGRESS: "The metrics that trainers report are those that the replay measures.",
+    Check.PAYMENT: "Nobody withdrew more than was owed and all money is accounted for.",
 }
-"""What each check demands; every sentence continues "demands that"."""
+"""What each check demands, in one sentence."""
 
 _ORDER = (Verdict.FAIL, Verdict.INCONCLUSIVE)
 
@@ -43,7 +43,7 @@ class _CheckSummary:
     name: str
     verdict: str
     counts: dict[str, int]
-    meaning: str
+    demand: str
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ def demo(
     context: typer.Context,
     rounds: Annotated[int | None, typer.Option("--rounds", help="Rounds of training.  [default: 3]")] = None,
     trainers: Annotated[int | None, typer.Option("--trainers", help="Trainers, 2 to 32.  [default: 3]")] = None,
-    epsilon: Annotated[float | None, typer.Option("--epsilon", help="Privacy of the release.  [default: 8]")] = None,
+    epsilon: Annotated[float | None, typer.Option("--epsilon", help="Privacy of the release.  [default: 4]")] = None,
     gamma: Annotated[int | None, typer.Option("--gamma", help="Pseudo-labels per class.  [default: 4]")] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", help="Repeatable run; INSECURE, since the seed fixes every secret.")

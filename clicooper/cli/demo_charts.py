@@ -50,7 +50,8 @@ def draw_loss(losses: Sequence[Sequence[float]]) -> Markup:
 
     def draw(axes: Axes) -> None:
         start, top = 0, axes.get_xaxis_transform()
-        axes.plot([loss for values in losses for loss in values], color=SERIES[0], linewidth=1.3)
+        steps = [loss for values in losses for loss in values]
+        axes.plot(steps, color=SERIES[0], linewidth=1.3, marker="o" if len(steps) == 1 else "")
         for round_, values in enumerate(losses):
             axes.axvline(start, color=_MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
             if len(losses) <= _MANY_ROUNDS:
@@ -139,9 +140,8 @@ def _scatter(points: Sequence[_Point], rounds: int, seats: int, limits: tuple[fl
                     fillstyle="full" if progress else "none",
                     label=label if progress else None,
                 )
-        axes.axhline(threshold, color=_FAIL, linewidth=1, linestyle=(0, (4, 3)))
-        words = f"accepted at or below \N{MINUS SIGN}{-threshold:g} "
-        axes.text(rounds - 0.5, threshold, words, color=_FAIL, ha="right", va="bottom", fontsize=8.5)
+        words = f"limit \N{MINUS SIGN}{-threshold:g}"
+        axes.axhline(threshold, color=_FAIL, linewidth=1, linestyle=(0, (4, 3)), label=words)
         axes.set(xlabel="round", ylabel="log2 p", ylim=(low, 4))
         _finish_rounds(axes, rounds)
 

@@ -29,7 +29,11 @@ def demo_result(
     """Everything that a run showed, as plain JSON values."""
     code = exit_code(audit.verdict)
     statement = opened.owner.prepared.release.statement
-    privacy = asdict(statement) | {"text": statement.text()}
+    hiding = opened.owner.prepared.map_hiding()
+    privacy = asdict(statement) | {
+        "text": statement.text(),
+        "label_map": {"ratio": round(hiding.ratio, 4), "hidden": hiding.holds, "in_words": hiding.text()},
+    }
     return {
         "ok": code == 0,
         "code": code,

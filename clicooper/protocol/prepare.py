@@ -27,13 +27,15 @@ from clicooper.commitments.manifest import (
     TrainingSpec,
 )
 from clicooper.config import JobConfig
-from clicooper.errors import DataError
+from clicooper.errors import DataError, MarkCapacityError
 from clicooper.learning.checkpoint import State, state_bytes, state_digest
 from clicooper.learning.data import Dataset, Splits, dataset_digest, load_dataset, split_dataset
 from clicooper.learning.head import Head, train_head
-from clicooper.learning.models import suggest_cuts
+from clicooper.learning.models import build_segments, suggest_cuts
 from clicooper.learning.readout import Readout
 from clicooper.learning.runtime import runtime_class
+from clicooper.learning.segments import initial_state
+from clicooper.privacy.hiding import MapHiding, measure_hiding
 from clicooper.privacy.labels import LabelMap, deal_shards, expand_labels
 from clicooper.privacy.ledger import Ledger, ReleaseRequest
 from clicooper.privacy.randomness import MasterSecret
@@ -43,7 +45,7 @@ from clicooper.storage.base import Store, put_bytes
 from clicooper.storage.run_folder import RunFolder
 from clicooper.storage.seal import encrypt, label_key
 from clicooper.types import Address, Digest, JobParams
-from clicooper.watermark.carriers import MarkParams
+from clicooper.watermark.carriers import MarkParams, check_capacity
 
 __all__ = ["Accuracy", "OwnerSecrets", "PreparedJob", "prepare_job"]
 
@@ -98,6 +100,12 @@ class PreparedJob:
         """Size and strength of the marks."""
         return MarkParams(self.spec.marks.bits, self.spec.marks.strength)
 
+    def map_hiding(self) -> MapHiding:
+        """How well this release hides its label map; for the owner's eyes."""
+        rows = self.secrets.label_map.m // self.config.group
+        kept = self.splits.release
+        return measure_hiding(self.features[kept], self.dataset.labels[kept], self.release.sigma, rows)
+
     def read_out(self, states: list[State], records: NDArray[np.int64], draws: int | None = None) -> Accuracy:
         """Accuracy of committed segments on records of the owner's own.
 
@@ -133,13 +141,15 @@ def prepare_job(
     released = Dataset(dataset.name, dataset.inputs[splits.release], dataset.labels[splits.release], dataset.classes)
     data = dataset_digest(released)
     label_map = expand_labels(released.labels, dataset.classes, secret=master, context=data, gamma=config.gamma)
+    model = _model(config, label_map)
+    _check_model(config, model)
     content = release_content(data, state_digest(head.state()), label_map, params)
     context = _reserve(config, data, content, label_map, params, folder)
     release = make_release(features[splits.release], label_map, params, master, context)
     shards = deal_shards(release.pseudo_labels, config.rounds, secret=master, context=context)
     release = _in_shard_order(release, shards)
     secrets = _secrets(config, master, label_map, context)
-    spec = _publish(config, store, release, shards, secrets)
+    spec = _publish(config, store, model, release, shards, secrets)
     _mark_published(config, folder, release)
     return PreparedJob(
         config=config,
@@ -229,7 +239,12 @@ def _secrets(config: JobConfig, master: MasterSecret, label_map: LabelMap, conte
 
 
 def _publish(
-    config: JobConfig, store: Store, release: Release, shards: tuple[NDArray[np.int64], ...], secrets: OwnerSecrets
+    config: JobConfig,
+    store: Store,
+    model: ModelSpec,
+    release: Release,
+    shards: tuple[NDArray[np.int64], ...],
+    secrets: OwnerSecrets,
 ) -> JobSpec:
     """Puts release, sealed labels and spec into the store."""
     claim = _claim(release)
@@ -238,9 +253,9 @@ def _publish(
         shape=tuple(release.activations.shape), dtype="float32", activations=activations, release=claim
     )
     spec = JobSpec(
-        model=_model(config, secrets.label_map),
+        model=model,
         training=_training(config, release.sigma),
-        seeds=SeedSpec(weights=config.spec_seed, batches=config.spec_seed, noise=config.spec_seed),
+        seeds=_seeds(config),
         release=claim,
         marks=MarkSpec(bits=config.mark_bits, strength=config.mark_strength),
         replay=ReplaySpec(interval=min(config.interval, config.steps), tolerance=config.tolerance),
@@ -291,6 +306,22 @@ def _model(config: JobConfig, label_map: LabelMap) -> ModelSpec:
         cuts=(),
     )
     return whole.model_copy(update={"cuts": suggest_cuts(whole, config.trainers)})
+
+
+def _check_model(config: JobConfig, model: ModelSpec) -> None:
+    """Refuses a model that cannot run, or a segment that cannot hold its marks, before noise is drawn or coin spent."""
+    build_segments(model)
+    for seat in range(config.trainers):
+        try:
+            check_capacity(initial_state(model, _seeds(config), seat), MarkParams(config.mark_bits, config.mark_strength))
+        except MarkCapacityError as e:
+            raise MarkCapacityError(
+                f"seat {seat}: {e.message}", hint="use larger widths or fewer trainers; fewer mark_bits need less"
+            ) from e
+
+
+def _seeds(config: JobConfig) -> SeedSpec:
+    return SeedSpec(weights=config.spec_seed, batches=config.spec_seed, noise=config.spec_seed)
 
 
 def _training(config: JobConfig, sigma: float) -> TrainingSpec:

@@ -100,16 +100,17 @@ def train_segments(
     """Trains all segments together: the last seat opens the labels, activations flow up, gradients back."""
     workers = [trainer.start_round(before) for trainer, before in zip(trainers, previous, strict=True)]
     labels = trainers[-1].open_labels(round_, label_secret)
-    workers[-1].receive_labels(labels[trainers[-1].schedule(round_)])
-    train_round(workers, _reported(trainers[0].batches(round_), round_, progress))
+    schedule = trainers[-1].schedule(round_)
+    workers[-1].receive_labels(labels[schedule])
+    train_round(workers, _reported(trainers[0].batches(round_), round_, len(schedule), progress))
     return tuple(worker.finish() for worker in workers)
 
 
 def _reported(
-    batches: Iterator[tuple[int, NDArray[np.float32]]], round_: int, progress: Progress
+    batches: Iterator[tuple[int, NDArray[np.float32]]], round_: int, steps: int, progress: Progress
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     for step, batch in batches:
-        progress(f"round {round_}: training", step, 0)
+        progress(f"round {round_}: training", step, steps)
         yield step, batch
 
 
