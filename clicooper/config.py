@@ -1,80 +1,118 @@
 """One configuration record for a job, and where its values come from.
 
 Precedence: explicit argument, then ``CLICOOPER_*`` in the environment, then ``clicooper.toml`` in the working
-directory, then the default. Nothing here reads data, keys or the network.
+directory, then the default. A value that cannot be used is refused together with its source, and so is a setting
+that does not exist: a misspelt privacy parameter must not pass for its default. Nothing here reads data, keys or
+the network.
 """
 
 from __future__ import annotations
 
+import difflib
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from clicooper.errors import UsageError
 
-__all__ = ["JobConfig", "load_config"]
+__all__ = ["SETTINGS_FILE", "JobConfig", "load_config"]
 
 SETTINGS_FILE = "clicooper.toml"
+PREFIX = "CLICOOPER_"
+EMBEDDED = "embedded"
+
+
+def _split_numbers(value: object) -> object:
+    """Text such as ``128,128``, as the environment holds it, as a list."""
+    if not isinstance(value, str):
+        return value
+    return [part.strip() for part in value.strip("[]() ").split(",") if part.strip()]
+
+
+Sizes = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=2**20)], ...], NoDecode, BeforeValidator(_split_numbers), Field(max_length=64)
+]
 
 
 class JobConfig(BaseSettings):
     """Everything that the owner of a job decides; defaults are those of the demo on digits.
 
-    Attributes:
-        home: where run folders go.
-        network: ``embedded`` or the URL of an EVM node.
-        data: ``digits``, an ``.npz`` file, a CIFAR binary file or folder, or an image folder.
-        model: ``mlp``, ``cnn``, ``resnet18`` or ``package.module:function``.
-        seed: fixes every key and secret of a rehearsal, which is then INSECURE; None draws them from the OS.
-        head_records, holdout_records, test_records: records kept from the release, in this order of use.
-        activation_shape: shape of one released activation; empty takes the model's default.
-        gamma: pseudo-labels per class of the rarest class.
-        samples: intervals that the owner replays per seat and round before it pays.
+    Each field's description is what an error's hint and docs/configuration.md say about it.
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="CLICOOPER_", toml_file=SETTINGS_FILE, extra="ignore", frozen=True, allow_inf_nan=False
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        toml_file=SETTINGS_FILE,
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
     )
 
-    home: Path = Path(".clicooper")
-    network: str = "embedded"
+    home: Path = Field(default=Path(".clicooper"), description="folder of the run folders")
+    network: str = Field(default=EMBEDDED, description="'embedded', or the http(s) URL of an EVM node")
 
-    data: str = "digits"
-    trainers: int = Field(default=3, ge=2, le=32)
-    rounds: int = Field(default=3, ge=1, le=1000)
-    seed: int | None = Field(default=None, ge=0, lt=2**63)
-    split_seed: int = Field(default=2026, ge=0, lt=2**63)
-    spec_seed: int = Field(default=2026, ge=0, lt=2**32)
-    head_records: int = Field(default=500, ge=1)
-    holdout_records: int = Field(default=100, ge=1)
-    test_records: int = Field(default=360, ge=1)
+    data: str = Field(
+        default="digits", description="'digits', an .npz file, a CIFAR .bin file or folder, or an image folder"
+    )
+    trainers: int = Field(default=3, ge=2, le=32, description="trainers, one segment each, 2 to 32")
+    rounds: int = Field(default=3, ge=1, le=1000, description="rounds of training, 1 to 1000")
+    seed: int | None = Field(
+        default=None, ge=0, lt=2**63, description="whole number that fixes every key and secret; INSECURE"
+    )
+    split_seed: int = Field(default=2026, ge=0, lt=2**63, description="public seed of the division of the records")
+    spec_seed: int = Field(
+        default=2026, ge=0, lt=2**32, description="public seed of initial weights, batches and input noise"
+    )
+    head_records: int = Field(default=500, ge=1, description="records that train the owner's head, never released")
+    holdout_records: int = Field(default=100, ge=1, description="records that judge progress, never released")
+    test_records: int = Field(default=360, ge=1, description="records that measure accuracy, never released")
 
-    epsilon: float = Field(default=4.0, gt=0)
-    delta: float = Field(default=1e-5, gt=0, lt=1)
-    clip: float = Field(default=1.0, gt=0)
-    group: int = Field(default=4, ge=1)
-    gamma: int = Field(default=4, ge=1)
+    epsilon: float = Field(default=4.0, gt=0, description="privacy of the release for one record, above 0")
+    delta: float = Field(default=1e-5, gt=0, lt=1, description="failure probability of that privacy, between 0 and 1")
+    clip: float = Field(default=1.0, gt=0, description="largest L2 norm of one record's activation")
+    group: int = Field(default=4, ge=1, description="records averaged into one released row, at least 1")
+    gamma: int = Field(default=4, ge=1, description="pseudo-labels of the rarest class, at least 1")
 
-    model: str = "mlp"
-    activation_shape: tuple[int, ...] = ()
-    widths: tuple[int, ...] = ()
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: float = Field(default=0.01, gt=0)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    weight_decay: float = Field(default=5e-4, ge=0)
-    steps: int = Field(default=40, ge=1)
-    batch: int = Field(default=64, ge=1)
-    input_noise: float = Field(default=0.0, ge=0)
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    model: str = Field(default="mlp", description="mlp, cnn, resnet18 or package.module:function")
+    activation_shape: Sizes = Field(default=(), description="shape of one released activation; empty: the model's own")
+    widths: Sizes = Field(default=(), description="layer widths or channels; empty: the model's own")
+    optimizer: Literal["sgd", "adamw"] = Field(default="sgd", description="sgd or adamw")
+    learning_rate: float = Field(default=0.01, gt=0, description="step size, above 0")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="momentum of sgd, from 0 to below 1")
+    weight_decay: float = Field(default=5e-4, ge=0, description="weight decay, 0 or more")
+    steps: int = Field(default=40, ge=1, description="optimizer steps of a round")
+    batch: int = Field(default=64, ge=1, description="rows of a step")
+    input_noise: float = Field(default=0.0, ge=0, description="public noise on scaled activations, a deviation")
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="label smoothing, from 0 to below 1")
 
-    mark_bits: int = Field(default=128, ge=64, le=4096)
-    mark_strength: float = Field(default=2.0, gt=0)
-    interval: int = Field(default=10, ge=1)
-    tolerance: float = Field(default=1e-5, gt=0)
-    samples: int = Field(default=1, ge=1)
-    pay_wei: int = Field(default=10**15, ge=1, lt=2**88)
+    mark_bits: int = Field(default=128, ge=64, le=4096, description="bits of one watermark, 64 to 4096")
+    mark_strength: float = Field(default=2.0, gt=0, description="margin of a watermark in units of the weights' rms")
+    interval: int = Field(default=10, ge=1, description="steps between two committed states")
+    tolerance: float = Field(
+        default=1e-5, gt=0, description="relative L2 difference that a replay on other hardware may show"
+    )
+    samples: int = Field(default=1, ge=1, description="intervals that the owner replays per seat before it pays")
+    pay_wei: int = Field(default=10**15, ge=1, lt=2**88, description="pay of one seat for one round, in wei")
+
+    @field_validator("network")
+    @classmethod
+    def _check_network(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value != EMBEDDED and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("neither 'embedded' nor an http(s) URL")
+        return value
 
     @classmethod
     def settings_customise_sources(
@@ -93,16 +131,47 @@ def load_config(**arguments: object) -> JobConfig:
     """The configuration with every argument that is not None applied on top.
 
     Raises:
-        UsageError: a value out of range or of the wrong type, named with its source value.
+        UsageError: a value out of range or of the wrong type, or a setting that does not exist, named with its
+            source; or a settings file that cannot be read.
     """
+    given = {name: value for name, value in arguments.items() if value is not None}
+    _check_environment(os.environ)
     try:
-        return JobConfig(**{name: value for name, value in arguments.items() if value is not None})  # type: ignore[arg-type]
+        return JobConfig(**given)  # type: ignore[arg-type]
     except ValidationError as e:
-        first = e.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise UsageError(
-            f"{name} = {first['input']!r}: {first['msg']}",
-            hint=f"check the option, CLICOOPER_{name.upper()} and {SETTINGS_FILE}",
-        ) from e
-    except ValueError as e:
-        raise UsageError(f"{SETTINGS_FILE} cannot be read: {e}", hint="fix or remove the file") from e
+        raise _refusal(e, given) from e
+    except (OSError, ValueError) as e:
+        raise UsageError(f"{SETTINGS_FILE} cannot be read: {e}", hint="fix the file or remove it") from e
+
+
+def _refusal(e: ValidationError, given: Mapping[str, object]) -> UsageError:
+    """The first thing that is wrong, in the words of whoever set it."""
+    first = e.errors()[0]
+    name = str(first["loc"][0])
+    if name not in JobConfig.model_fields:
+        near = difflib.get_close_matches(name, JobConfig.model_fields, n=1)
+        hint = f"did you mean {near[0]}?" if near else "docs/configuration.md lists every key"
+        return UsageError(f"{SETTINGS_FILE}: there is no setting {name!r}", hint=hint)
+    reason = first["msg"].removeprefix("Value error, ")
+    what = f"{name}: {JobConfig.model_fields[name].description}"
+    return UsageError(f"{_origin(name, given, first['input'])}: {reason[:1].lower()}{reason[1:]}", hint=what)
+
+
+def _origin(name: str, given: Mapping[str, object], value: Any) -> str:
+    """The setting as its user wrote it: option, variable or line of the file."""
+    if name in given:
+        return f"--{name.replace('_', '-')} {given[name]}"
+    for variable, text in os.environ.items():
+        if variable.upper() == PREFIX + name.upper() and text:
+            return f"{variable}={text}"
+    return f"{SETTINGS_FILE}: {name} = {value!r}"
+
+
+def _check_environment(environment: Mapping[str, str]) -> None:
+    """Refuses a variable that is almost a setting; others with the prefix may belong to other programs."""
+    known = [PREFIX + name.upper() for name in JobConfig.model_fields]
+    for variable in environment:
+        if variable.upper().startswith(PREFIX) and variable.upper() not in known:
+            near = difflib.get_close_matches(variable.upper(), known, n=1, cutoff=0.85)
+            if near:
+                raise UsageError(f"{variable} is no setting", hint=f"did you mean {near[0]}?")

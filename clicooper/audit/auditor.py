@@ -1,7 +1,7 @@
 """An audit: follow the record, then judge every claim that its artifacts make.
 
-``audit_record`` is what anyone runs over a whole history; ``check_commitments`` and ``check_round`` are the parts
-that an owner runs before it pays for a round.
+``audit_record`` is what anyone runs over a whole history, ``audit_files`` the same over files that anybody may have
+damaged; ``check_commitments`` and ``check_round`` are the parts that an owner runs before it pays for a round.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 from clicooper.audit import checks
 from clicooper.audit.evidence import Evidence
@@ -18,12 +19,16 @@ from clicooper.audit.progress import check_progress
 from clicooper.audit.replay import judge, replay_intervals
 from clicooper.audit.state import History, follow_record
 from clicooper.audit.verdict import AuditReport, Check, CheckResult, Replayed
-from clicooper.chain.record import JobRecord
-from clicooper.errors import RecordError
+from clicooper.chain.record import JobRecord, record_from_json
+from clicooper.errors import RecordError, StorageError
 from clicooper.storage.base import Store
+from clicooper.storage.local import LocalStore
 from clicooper.types import Verdict
 
-__all__ = ["audit_record", "check_commitments", "check_round"]
+__all__ = ["audit_files", "audit_record", "check_commitments", "check_round"]
+
+STORE_MARKER = "clicooper-store"
+"""The file by which a folder says that it is a store."""
 
 Progress = Callable[[str, int, int], None]
 """Called with (what, done, total) as the audit goes on."""
@@ -49,7 +54,7 @@ def audit_record(
     """
     started = clock()
     replayed = Replayed(0, 0, 0.0)
-    rows: list[CheckResult] = list(checks.check_store(store))
+    rows = [*checks.guarded(Check.ARTIFACTS, "store", partial(checks.check_store, store))]
     commitments = 0
     try:
         history = follow_record(record)
@@ -62,12 +67,74 @@ def audit_record(
     return AuditReport(record.source, record.blocks, commitments, tuple(rows), replayed, clock() - started)
 
 
+def audit_files(
+    record_path: Path,
+    store_path: Path,
+    keys: AuditKeys,
+    *,
+    progress: Progress = _silent,
+    clock: Callable[[], float] = time.perf_counter,
+) -> AuditReport:
+    """Judges a record and a store as they lie on a disk, whatever has happened to them.
+
+    A damaged record leaves no history to judge, and a damaged store marker no store to read: each is a row of the
+    report like any other, and what the other one says is judged all the same.
+
+    Raises:
+        StorageError: the record cannot be read, or the store's folder cannot be listed.
+    """
+    started = clock()
+    store = _open_store(store_path)
+    try:
+        record = record_from_json(_read(record_path))
+    except RecordError as e:
+        rows = (CheckResult.of_error(Check.RECORD, record_path.name, e), *_store_rows(store))
+        return AuditReport(record_path.name, (0, 0), 0, rows, Replayed(0, 0, 0.0), clock() - started)
+    if not isinstance(store, CheckResult):
+        return audit_record(record, store, keys, progress=progress, clock=clock)
+    rows, commitments = _judge_events(record)
+    return AuditReport(
+        record.source, record.blocks, commitments, (store, *rows), Replayed(0, 0, 0.0), clock() - started
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as e:
+        hint = "check the path and its permissions"
+        raise StorageError(f"cannot read the record {path}: {e.strerror}", hint=hint) from e
+
+
+def _open_store(path: Path) -> LocalStore | CheckResult:
+    """The store, or the row that says why the folder cannot be taken for one."""
+    try:
+        return LocalStore(path)
+    except StorageError as e:
+        verdict = Verdict.FAIL if (path / STORE_MARKER).exists() else Verdict.INCONCLUSIVE
+        return CheckResult(Check.ARTIFACTS, verdict, STORE_MARKER, e.message)
+
+
+def _store_rows(store: LocalStore | CheckResult) -> tuple[CheckResult, ...]:
+    if isinstance(store, CheckResult):
+        return (store,)
+    return checks.guarded(Check.ARTIFACTS, "store", partial(checks.check_store, store))
+
+
+def _judge_events(record: JobRecord) -> tuple[tuple[CheckResult, ...], int]:
+    """What a record shows without any artifact, and how many commitments it holds."""
+    try:
+        history = follow_record(record)
+    except RecordError as e:
+        return (CheckResult.of_error(Check.RECORD, "record", e),), 0
+    return (_followed(history), *check_payment(history)), len(history.commitments)
+
+
 def _audit_history(history: History, evidence: Evidence, progress: Progress) -> tuple[list[CheckResult], Replayed]:
     """All rows after the record's own, in the order of the history."""
-    accepted = f"{history.accepted_rounds} of {history.params.rounds} rounds accepted"
-    events = f"{len(history.commitments)} commitments, {accepted}, head 0x{history.head.hex()}"
-    rows = [CheckResult(Check.RECORD, Verdict.PASS, "state machine", events)]
-    rows += checks.guarded(Check.RECORD, "key records", partial(checks.check_seats, evidence))
+    rows = [_followed(history)]
+    for seat in history.seats:
+        rows += checks.guarded(Check.RECORD, seat.trainer, partial(checks.check_seat, seat), seat=seat.seat)
     rows += checks.guarded(Check.RELEASE, "activation release", partial(checks.check_release, evidence))
     intervals = steps = total_steps = 0
     for round_ in range(len(history.rounds)):
@@ -79,6 +146,12 @@ def _audit_history(history: History, evidence: Evidence, progress: Progress) -> 
         total_steps += _committed_steps(evidence, round_)
     rows += check_payment(history)
     return rows, Replayed(intervals, steps, steps / total_steps if total_steps else 0.0)
+
+
+def _followed(history: History) -> CheckResult:
+    accepted = f"{history.accepted_rounds} of {history.params.rounds} rounds accepted"
+    events = f"{len(history.commitments)} commitments, {accepted}, head 0x{history.head.hex()}"
+    return CheckResult(Check.RECORD, Verdict.PASS, "state machine", events)
 
 
 def _committed_steps(evidence: Evidence, round_: int) -> int:
@@ -112,18 +185,19 @@ def check_round(
     rows = checks.guarded(
         Check.LABELS, f"labels of round {round_}", partial(checks.check_labels, evidence, round_), round_
     )
-    if len(evidence.history.rounds[round_].commitments) < evidence.history.params.seats:
-        unfinished = CheckResult(
-            Check.REPLAY, Verdict.INCONCLUSIVE, f"round {round_}", "not every seat has committed yet", round_
-        )
-        return (*rows, unfinished), Replayed(0, 0, 0.0)
+    committed = len(evidence.history.rounds[round_].commitments)
+    if committed < evidence.history.params.seats:
+        # Where nobody committed anything, nothing is claimed that a replay could confirm.
+        why = f"{committed} of {evidence.history.params.seats} seats have committed: the work cannot be done again"
+        unfinished = CheckResult(Check.REPLAY, Verdict.INCONCLUSIVE, f"round {round_}", why, round_)
+        return (*rows, *([unfinished] if committed else [])), Replayed(0, 0, 0.0)
     rows += checks.guarded(Check.COVERAGE, "batches", partial(checks.check_coverage, evidence, round_), round_, 0)
     result = None
 
     def replay() -> Iterator[CheckResult]:
         nonlocal result
-        total = evidence.manifest(round_, 0).transcript.intervals
-        result = replay_intervals(evidence, round_, range(total) if intervals is None else intervals)
+        chosen = range(evidence.intervals) if intervals is None else intervals
+        result = replay_intervals(evidence, round_, chosen)
         yield from judge(evidence, result)
 
     rows += checks.guarded(Check.REPLAY, f"round {round_}", replay, round_)

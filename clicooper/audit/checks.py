@@ -11,15 +11,16 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from clicooper.audit.evidence import Evidence
-from clicooper.audit.state import Commitment
+from clicooper.audit.state import Commitment, Seat
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.commitments.canonical import cid_of_digest, tensor_digest
 from clicooper.commitments.head import mark_commitment
 from clicooper.commitments.manifest import KeyRecord, SegmentManifest, StateLinks
-from clicooper.errors import ArtifactCorrupt, CliCooperError, SealError
+from clicooper.errors import CliCooperError, SealError
 from clicooper.learning.checkpoint import state_bytes, state_digest
 from clicooper.learning.schedule import batch_input, batch_rows
 from clicooper.learning.segments import initial_state
+from clicooper.learning.transcript import Transcript
 from clicooper.privacy.accounting import gaussian_sigma, sensitivity
 from clicooper.storage.base import Store
 from clicooper.storage.cid import file_cid
@@ -39,7 +40,7 @@ __all__ = [
     "check_manifest",
     "check_mark",
     "check_release",
-    "check_seats",
+    "check_seat",
     "check_store",
     "guarded",
 ]
@@ -59,18 +60,16 @@ def guarded(
         return (CheckResult.of_error(check, subject, e, round_=round_, seat=seat),)
 
 
-def check_seats(evidence: Evidence) -> Iterator[CheckResult]:
-    """Every registered key record is well-formed."""
-    for seat in evidence.history.seats:
-        record = KeyRecord.from_block(seat.key_record)
-        yield CheckResult(Check.RECORD, Verdict.PASS, seat.trainer, f"registered {record.endpoint}", seat=seat.seat)
+def check_seat(seat: Seat) -> Iterator[CheckResult]:
+    """The key record that a trainer registered is well-formed."""
+    record = KeyRecord.from_block(seat.key_record)
+    yield CheckResult(Check.RECORD, Verdict.PASS, seat.trainer, f"registered {record.endpoint}", seat=seat.seat)
 
 
 def check_manifest(evidence: Evidence, commitment: Commitment) -> Iterator[CheckResult]:
     """The committed manifest says what the chain and the spec say."""
     manifest = evidence.manifest(commitment.round, commitment.seat)
     spec = evidence.spec
-    intervals = -(-spec.training.steps // spec.replay.interval)
     claims = [
         ("job", commitment.logged.event.job, manifest.job),
         ("round", commitment.round, manifest.round),
@@ -81,7 +80,7 @@ def check_manifest(evidence: Evidence, commitment: Commitment) -> Iterator[Check
         ("runtime class", spec.runtime_class, manifest.runtime_class),
         ("steps", spec.training.steps, manifest.transcript.steps),
         ("interval", spec.replay.interval, manifest.transcript.interval),
-        ("interval states", intervals - 1, len(manifest.transcript.states)),
+        ("interval states", evidence.intervals - 1, len(manifest.transcript.states)),
     ]
     yield _first_difference(Check.MANIFEST, str(manifest.cid), claims, commitment.round, commitment.seat)
 
@@ -104,11 +103,12 @@ def check_links(evidence: Evidence, commitment: Commitment) -> Iterator[CheckRes
     round_, seat = commitment.round, commitment.seat
     manifest = evidence.manifest(round_, seat)
     previous = evidence.manifest(round_ - 1, seat) if round_ else None
-    predecessor = evidence.manifest(round_, seat - 1) if seat else None
+    # By its digest on chain: what the neighbour's manifest says, or whether it is there, is not this seat's affair.
+    predecessor = cid_of_digest(evidence.commitment(round_, seat - 1).manifest_digest) if seat else None
     start = _initial_links(evidence, seat) if previous is None else _handed_over(previous)
     claims: list[tuple[str, object, object]] = [
         ("previous", previous and str(previous.cid), manifest.previous and str(manifest.previous)),
-        ("predecessor", predecessor and str(predecessor.cid), manifest.predecessor and str(manifest.predecessor)),
+        ("predecessor", predecessor and str(predecessor), manifest.predecessor and str(manifest.predecessor)),
         ("initial weights" if previous is None else "weights in", str(start.weights), str(manifest.state_in.weights)),
         ("optimizer in", str(start.optimizer), str(manifest.state_in.optimizer)),
     ]
@@ -162,31 +162,42 @@ def check_boundary(evidence: Evidence, commitment: Commitment) -> Iterator[Check
         ("boundary digests", manifest.boundary, transcript.boundary()),
     ]
     yield _first_difference(Check.BOUNDARY, str(manifest.transcript.leaves), own, round_, seat)
-    if seat == 0:
-        return
-    below = evidence.transcript(round_, seat - 1)
+    if seat:
+        yield _compare_neighbours(evidence, round_, seat, transcript)
+
+
+def _compare_neighbours(evidence: Evidence, round_: int, seat: int, transcript: Transcript) -> CheckResult:
+    """What the seat received is what the seat below sent, and the other way round; a mismatch names the pair."""
+    subject = f"seats {seat - 1} and {seat}"
+    try:
+        below = evidence.transcript(round_, seat - 1)
+    except CliCooperError as e:
+        # The neighbour's own rows judge its transcript; held against this seat it would accuse the wrong one.
+        return CheckResult(Check.BOUNDARY, Verdict.INCONCLUSIVE, subject, e.message, round_)
     pair: list[tuple[str, object, object]] = []
     for step, (lower, upper) in enumerate(zip(below.steps, transcript.steps, strict=True)):
         pair.append((f"activation of step {step}", lower.output, upper.input))
         pair.append((f"gradient of step {step}", upper.grad_sent, lower.grad_received))
-    row = _first_difference(Check.BOUNDARY, f"seats {seat - 1} and {seat}", pair, round_, None)
+    row = _first_difference(Check.BOUNDARY, subject, pair, round_, None)
     passed = f"agree on {len(pair)} tensors"
-    yield row if row.verdict is Verdict.FAIL else CheckResult(row.check, row.verdict, row.subject, passed, round_)
+    return row if row.verdict is Verdict.FAIL else CheckResult(row.check, row.verdict, row.subject, passed, round_)
 
 
 def check_labels(evidence: Evidence, round_: int) -> Iterator[CheckResult]:
     """The round's labels open under its key, are those of the spec, and stay within exactly m a pseudo-label."""
     spec, labels = evidence.spec, evidence.labels(round_)
-    per_label = spec.release.m // spec.release.group
-    counts = np.bincount(evidence.pseudo_labels_until(round_), minlength=spec.model.outputs)
+    outputs, per_label = spec.model.outputs, spec.release.m // spec.release.group
+    until = evidence.pseudo_labels_until(round_)
+    # Clipped, so that a label out of range, a failure of its own below, cannot size the array of counts.
+    counts = np.bincount(np.minimum(until, outputs - 1), minlength=outputs)
     claims: list[tuple[str, object, object]] = [
         ("round", round_, labels.round),
         ("rows", spec.labels[round_].rows, len(labels.pseudo_labels)),
-        ("labels in range", True, max(labels.pseudo_labels) < spec.model.outputs),
+        ("labels in range", True, bool((until < outputs).all())),
         ("at most m a pseudo-label", True, int(counts.max()) <= per_label),
     ]
     if round_ == len(spec.labels) - 1:
-        claims.append(("exactly m a pseudo-label", [per_label] * spec.model.outputs, counts.tolist()))
+        claims.append(("exactly m a pseudo-label", [per_label] * outputs, counts.tolist()))
     yield _first_difference(Check.LABELS, str(spec.labels[round_].ciphertext), claims, round_, None)
 
 
@@ -277,7 +288,7 @@ def check_store(store: Store) -> Iterator[CheckResult]:
         try:
             store.get_block(cid)
             blocks += 1
-        except ArtifactCorrupt as e:
-            yield CheckResult.of_error(Check.ARTIFACTS, e.cid, e)
+        except CliCooperError as e:
+            yield CheckResult.of_error(Check.ARTIFACTS, str(cid), e)
     verdict = Verdict.PASS if blocks else Verdict.INCONCLUSIVE
     yield CheckResult(Check.ARTIFACTS, verdict, "store", f"{blocks} blocks hash to their names")

@@ -19,7 +19,7 @@ from clicooper.commitments.canonical import cid_of_digest
 from clicooper.commitments.manifest import ActivationRelease, JobSpec, LabelRelease, SegmentManifest, StateLinks
 from clicooper.errors import ArtifactMissing, CliCooperError, SealError, SpecError
 from clicooper.learning.checkpoint import State, load_state
-from clicooper.learning.transcript import Transcript
+from clicooper.learning.transcript import Transcript, interval_count
 from clicooper.storage.base import Store, get_bytes
 from clicooper.storage.seal import label_key, open_labels
 from clicooper.types import Digest
@@ -49,8 +49,26 @@ class Evidence:
 
     @cached_property
     def spec(self) -> JobSpec:
-        """The JobSpec that the contract's parameters name."""
-        return JobSpec.from_block(self.store.get_block(cid_of_digest(self.history.params.spec_digest)))
+        """The JobSpec that the contract's parameters name.
+
+        Raises:
+            SpecError: it is for another number of seats or rounds than the contract's.
+        """
+        params = self.history.params
+        spec = JobSpec.from_block(self.store.get_block(cid_of_digest(params.spec_digest)))
+        planned = len(spec.model.cuts) + 1, len(spec.labels)
+        if planned != (params.seats, params.rounds):
+            raise SpecError(
+                f"the spec is for {planned[0]} seats and {planned[1]} rounds, the job has {params.seats} and "
+                f"{params.rounds}",
+                hint="the owner published a spec that does not fit its job",
+            )
+        return spec
+
+    @property
+    def intervals(self) -> int:
+        """Replayable intervals of a round, as the spec demands them; manifests only claim a number."""
+        return interval_count(self.spec.training.steps, self.spec.replay.interval)
 
     @cached_property
     def release(self) -> ActivationRelease:
@@ -85,8 +103,20 @@ class Evidence:
         return SegmentManifest.from_block(block)
 
     def _transcript(self, round_: int, seat: int) -> Transcript:
-        """The transcript that a manifest links."""
-        links = self.manifest(round_, seat).transcript
+        """The transcript that a manifest links.
+
+        Raises:
+            SpecError: it is not over the steps and intervals that the spec demands.
+        """
+        links, spec = self.manifest(round_, seat).transcript, self.spec
+        demanded = spec.training.steps, spec.replay.interval, self.intervals - 1
+        claimed = links.steps, links.interval, len(links.states)
+        if claimed != demanded:
+            raise SpecError(
+                "the manifest has {} steps, intervals of {} and {} states between them, the spec demands {}, {} "
+                "and {}".format(*claimed, *demanded),
+                hint="the trainer did other work than the job's",
+            )
         rows = get_bytes(self.store, links.leaves, max_bytes=MAX_LEAVES_BYTES)
         transcript = Transcript.from_bytes(rows, links.interval)
         if len(transcript.steps) != links.steps:
@@ -108,9 +138,20 @@ class Evidence:
         return self.state_file(links.weights), None if links.optimizer is None else self.state_file(links.optimizer)
 
     def start_state(self, round_: int, seat: int, interval: int) -> StateLinks:
-        """Links to the committed state that an interval starts from."""
+        """Links to the committed state that an interval starts from.
+
+        Raises:
+            SpecError: the seat committed no such state.
+        """
         manifest = self.manifest(round_, seat)
-        return manifest.state_in if interval == 0 else manifest.transcript.states[interval - 1]
+        if interval == 0:
+            return manifest.state_in
+        if interval > len(manifest.transcript.states):
+            raise SpecError(
+                f"seat {seat} committed no state at the start of interval {interval}",
+                hint="the trainer did other work than the job's",
+            )
+        return manifest.transcript.states[interval - 1]
 
     def _labels(self, round_: int) -> LabelRelease:
         """The opened labels of a round.

@@ -26,7 +26,7 @@ def check_progress(evidence: Evidence, replay: RoundReplay) -> Iterator[CheckRes
         manifest = evidence.manifest(replay.round, seat)
         expected = {"weight_norm": weight_norm(evidence.state_file(manifest.trained))}
         if seat == seats - 1:
-            expected |= _losses(replay, manifest.transcript.intervals)
+            expected |= _losses(replay, evidence.intervals)
         yield _compare(replay.round, seat, expected, dict(manifest.metrics), last=seat == seats - 1)
 
 

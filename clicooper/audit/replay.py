@@ -73,9 +73,8 @@ class RoundReplay:
 
 def judge(evidence: Evidence, result: RoundReplay) -> tuple[CheckResult, ...]:
     """The rows of a replayed round."""
-    links = evidence.manifest(result.round, 0).transcript
     how = "bitwise equal" if _same_class(evidence) else f"within relative L2 {evidence.spec.replay.tolerance:g}"
-    return result.rows(evidence.history.params.seats, links.intervals, how)
+    return result.rows(evidence.history.params.seats, evidence.intervals, how)
 
 
 def replay_intervals(evidence: Evidence, round_: int, intervals: Sequence[int]) -> RoundReplay:

@@ -2,8 +2,8 @@
 
 Rules that every record must obey, in this order for each event:
 
-1. Events are ordered by (block, log index), timestamps never go back, one block number has one hash.
-2. The first event is ``JobCreated``; its parameters give the genesis head.
+1. Events are ordered by (block, log index), timestamps never go back, one block number has one hash and timestamp.
+2. The first event is ``JobCreated``, on terms that the contract accepts; its parameters give the genesis head.
 3. ``SeatJoined`` only while open, each seat once, no address twice, neither owner nor arbiter.
 4. ``LabelsReleased`` opens the previous key's hash, or the anchor for key 0.
 5. ``Committed`` comes in seat order, once a seat and round, and advances the head.
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import NoReturn, assert_never
 
 from clicooper.audit.settlement import Settlement
+from clicooper.audit.terms import MAX_KEY_RECORD_BYTES, refused_terms
 from clicooper.chain.events import (
     Committed,
     JobAborted,
@@ -37,7 +38,7 @@ from clicooper.chain.events import (
 from clicooper.chain.record import JobRecord
 from clicooper.commitments.head import genesis, label_anchor, next_head
 from clicooper.errors import RecordError
-from clicooper.types import ZERO_ADDRESS, Address, Digest, Head, JobId, JobParams, Phase
+from clicooper.types import ZERO_ADDRESS, Address, Digest, Head, JobId, JobParams, Phase, VacancyReason
 
 __all__ = ["Commitment", "History", "Round", "Seat", "follow_record"]
 
@@ -131,7 +132,7 @@ class _Machine:
     def __init__(self, record: JobRecord) -> None:
         self._record = record
         self._last: LoggedEvent | None = None
-        self._block_hashes: dict[int, Digest] = {}
+        self._blocks: dict[int, tuple[Digest, int]] = {}
         self._phase = Phase.NONE
         self._deadline = 0
         self._turn = 0
@@ -199,8 +200,9 @@ class _Machine:
         first, last = self._record.blocks
         if not first <= logged.block_number <= last:
             self._refuse(f"lies outside the scanned blocks {first} to {last}")
-        if self._block_hashes.setdefault(logged.block_number, logged.block_hash) != logged.block_hash:
-            self._refuse("its block number has two different hashes")
+        block = (logged.block_hash, logged.block_timestamp)
+        if self._blocks.setdefault(logged.block_number, block) != block:
+            self._refuse("its block number has two different hashes or timestamps")
         before = self._last
         if before is None:
             return
@@ -228,10 +230,8 @@ class _Machine:
     def _create(self, event: JobCreated, logged: LoggedEvent) -> None:
         self._need(Phase.NONE)
         params = event.params
-        if params.token != ZERO_ADDRESS:
-            self._refuse("pays in a token, which this version of the contract refuses")
-        if event.owner == params.arbiter:
-            self._refuse("names the owner as arbiter")
+        if objection := refused_terms(event.owner, params):
+            self._refuse(objection)
         self._owner, self._params = event.owner, params
         self._label_key = params.label_anchor
         self._genesis = genesis(self._record.chain_id, self._record.contract, event.job, event.owner, params)
@@ -250,6 +250,8 @@ class _Machine:
         allowed = self._params.allow_list[event.seat] if self._params.allow_list else ZERO_ADDRESS
         if allowed not in {ZERO_ADDRESS, event.trainer}:
             self._refuse(f"seat {event.seat} is reserved for {allowed}")
+        if len(event.key_record) > MAX_KEY_RECORD_BYTES:
+            self._refuse(f"registers {len(event.key_record)} bytes of keys")
         self._seats[event.seat] = Seat(event.seat, event.trainer, event.key_record, 0)
         self._joined += 1
         self._settlement = self._settlement.joined(event.seat, event.trainer)
@@ -334,6 +336,8 @@ class _Machine:
         seat = self._seats.get(event.seat)
         if event.seat != self._turn or seat is None or seat.trainer != event.trainer:
             self._refuse("vacates a seat whose turn it is not")
+        if event.reason is not VacancyReason.SILENT:
+            self._refuse(f"gives reason {event.reason.name}, which this version of the contract does not have")
         del self._seats[event.seat]
         self._settlement = self._settlement.vacated_silent(event.seat)
         self._enter(Phase.REFILL, logged, self._params.join_window_s)
@@ -342,6 +346,9 @@ class _Machine:
         self._need(Phase.OPEN, Phase.LABELS)
         if self._rounds:
             self._refuse("cancels a job whose first labels are out")
+        if self._phase is Phase.LABELS:
+            # While seats are open, the owner's cancellation and the time-out look alike; past that, silence aborts.
+            self._in_time(logged)
         self._finish(Phase.CANCELLED, logged)
 
     def _abort(self, event: JobAborted, logged: LoggedEvent) -> None:

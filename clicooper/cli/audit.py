@@ -34,12 +34,10 @@ def audit(
 
     Exit code 0: every claim holds; 1: a check failed; 4: something could not be checked.
     """
-    from clicooper.audit.auditor import audit_record  # noqa: PLC0415 - imports torch
+    from clicooper.audit.auditor import audit_files  # noqa: PLC0415 - imports torch
     from clicooper.audit.grants import AuditKeys, read_grants  # noqa: PLC0415
     from clicooper.audit.report import write_report  # noqa: PLC0415
     from clicooper.audit.verdict import exit_code  # noqa: PLC0415
-    from clicooper.chain.record import read_record  # noqa: PLC0415
-    from clicooper.storage.local import LocalStore  # noqa: PLC0415
     from clicooper.storage.run_folder import RunFolder  # noqa: PLC0415
 
     output: Output = context.obj["output"]
@@ -48,7 +46,7 @@ def audit(
     key_file = identity if identity is not None else found if found.exists() else None
     keys = AuditKeys() if key_file is None else read_grants(key_file)
     with output.progress() as progress:
-        result = audit_record(read_record(folder.record), LocalStore(folder.store), keys, progress=progress)
+        result = audit_files(folder.record, folder.store, keys, progress=progress)
     if report is not None:
         write_report(report, result)
     output.finish(result.to_json(), lambda console: print_audit(console, result))

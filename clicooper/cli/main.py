@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,34 +16,39 @@ from clicooper.errors import CliCooperError, UsageError
 
 __all__ = ["app", "main", "run"]
 
+EXIT_USAGE = 2
+EXIT_UNEXPECTED = 70
 EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141
 
 FLAGS = ("--json", "--quiet", "--no-color")
 OPTIONS = ("--home", "--network")
+HELP = ("-h", "--help")
 
 app = typer.Typer(
     name="clicooper",
     help="Verifiable client-cooperative split learning: hire trainers, verify their work, pay, audit.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": list(HELP)},
 )
 
 
-def _show_version(wanted: bool) -> None:
+def _show_version(context: typer.Context, wanted: bool) -> None:
     if wanted:
-        typer.echo(f"clicooper {__version__}")
+        output: Output = context.obj["output"]
+        line = f"clicooper {__version__}"
+        output.finish({"ok": True, "code": 0, "version": __version__}, lambda _: typer.echo(line))
         raise typer.Exit
 
 
 @app.callback()
 def _globals(
     context: typer.Context,
-    json: Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
-    no_color: Annotated[bool, typer.Option("--no-color", help="No colours; NO_COLOR does the same.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")] = False,  # noqa: ARG001 - main has read the flags
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,  # noqa: ARG001
+    no_color: Annotated[bool, typer.Option("--no-color", help="No colours; NO_COLOR does the same.")] = False,  # noqa: ARG001
     home: Annotated[Path | None, typer.Option("--home", help="Where run folders go.  [default: .clicooper]")] = None,
     network: Annotated[
         str | None, typer.Option("--network", help="'embedded' or the URL of an EVM node.  [default: embedded]")
@@ -51,7 +57,7 @@ def _globals(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    context.obj = {"output": Output(json, quiet, not no_color), "home": home, "network": network}
+    context.obj |= {"home": home, "network": network}
 
 
 def _register() -> None:
@@ -65,42 +71,59 @@ def _register() -> None:
 _register()
 
 
-def _globals_first(arguments: Sequence[str]) -> list[str]:
-    """Moves the global options in front of the command, so that they may stand anywhere before ``--``."""
+def main(arguments: Sequence[str]) -> int:
+    """Runs one command line and returns its exit code; nothing escapes but the code."""
+    front, rest = _globals_first(arguments)
+    output = Output("--json" in front, "--quiet" in front, "--no-color" not in front)
+    try:
+        with output.guarded(asks_for_help=_asks_for_help(rest)):
+            return _run(output, front, rest)
+    except CliCooperError as e:
+        error = e
+    except KeyboardInterrupt:
+        error = _interrupted()
+    except BrokenPipeError:
+        return EXIT_BROKEN_PIPE
+    except Exception as e:  # noqa: BLE001 - the last line of defence: a message, never a traceback
+        error = _from_parser(e)
+    output.fail(error)
+    return error.exit_code
+
+
+def _run(output: Output, front: Sequence[str], rest: Sequence[str]) -> int:
+    if front and front[-1] in OPTIONS:
+        raise UsageError(f"Option {front[-1]!r} requires an argument", hint="see clicooper --help")
+    if not front and not rest:
+        typer.echo("Usage: clicooper [OPTIONS] COMMAND; try `clicooper demo`, or `clicooper --help`.", err=True)
+        return EXIT_USAGE
+    code = app(args=[*front, *rest], prog_name="clicooper", standalone_mode=False, obj={"output": output})
+    return code if isinstance(code, int) else 0
+
+
+def _globals_first(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The global options, which may stand anywhere before ``--``, and the rest.
+
+    A global option that lacks its value comes last in the first list.
+    """
     front: list[str] = []
     rest: list[str] = []
     items = list(arguments)
-    while items:
+    while items and items[0] != "--":
         item = items.pop(0)
-        if item == "--":
-            rest += [item, *items]
-            break
         if item in FLAGS or item.split("=", 1)[0] in OPTIONS:
             front.append(item)
-            if item in OPTIONS and items:
+            if item in OPTIONS:
+                if not items or items[0].startswith("--"):
+                    return [flag for flag in arguments if flag in FLAGS] + front, [*rest, *items]
                 front.append(items.pop(0))
         else:
             rest.append(item)
-    return front + rest
+    return front, rest + items
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Runs one command line and returns its exit code; nothing escapes but the code."""
-    arguments = _globals_first(arguments)
-    plain = Output("--json" in arguments, "--quiet" in arguments, "--no-color" not in arguments)
-    try:
-        code = app(args=list(arguments), standalone_mode=False)
-    except CliCooperError as e:
-        plain.fail(e)
-        return e.exit_code
-    except KeyboardInterrupt:
-        plain.fail(_interrupted())
-        return EXIT_INTERRUPTED
-    except Exception as e:  # noqa: BLE001 - the last line of defence: a message, never a traceback
-        error = _from_parser(e)
-        plain.fail(error)
-        return error.exit_code
-    return code if isinstance(code, int) else 0
+def _asks_for_help(rest: Sequence[str]) -> bool:
+    before = rest[: rest.index("--")] if "--" in rest else rest
+    return any(item in HELP for item in before)
 
 
 def _interrupted() -> CliCooperError:
@@ -112,7 +135,8 @@ def _interrupted() -> CliCooperError:
 def _from_parser(e: Exception) -> CliCooperError:
     """A usage error of the option parser, or a defect of this program, as one of our errors."""
     if hasattr(e, "format_message"):
-        return UsageError(str(e.format_message()).rstrip("."), hint="see clicooper --help")
+        command = getattr(getattr(e, "ctx", None), "command_path", "clicooper")
+        return UsageError(str(e.format_message()).rstrip("."), hint=f"see {command} --help")
     if isinstance(e, typer.Abort):
         return _interrupted()
     where = e.__traceback__
@@ -126,9 +150,17 @@ def _from_parser(e: Exception) -> CliCooperError:
     return error
 
 
-EXIT_UNEXPECTED = 70
-
-
 def run() -> None:
     """Entry point of the console script."""
-    sys.exit(main(sys.argv[1:]))
+    for stream in (sys.stdout, sys.stderr):
+        # A file name or a table's line may hold what the terminal's encoding lacks.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    code = main(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = EXIT_BROKEN_PIPE
+    if code == EXIT_BROKEN_PIPE:
+        # Whoever read the output is gone; without this the interpreter complains on its way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)

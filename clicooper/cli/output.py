@@ -6,9 +6,10 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field
+from io import StringIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from clicooper.errors import CliCooperError
 
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["Output"]
+__all__ = ["Output", "coin", "table"]
+
+Progress = Callable[[str, int, int], None]
+
+MILLIONTH_COIN_WEI = 10**12
 
 
 @dataclass(frozen=True)
@@ -27,24 +32,26 @@ class Output:
         json: print exactly one JSON object on stdout and nothing else there.
         quiet: no progress on stderr.
         color: False also where ``NO_COLOR`` is set.
+        stdout: where results go; the process's stdout at the time of construction.
     """
 
     json: bool = False
     quiet: bool = False
     color: bool = True
+    stdout: TextIO = field(default_factory=lambda: sys.stdout, repr=False)
 
     def console(self, *, stderr: bool = False) -> Console:
         """A rich console on stdout or stderr."""
         from rich.console import Console  # noqa: PLC0415 - keeps --help fast
 
         plain = not self.color or bool(os.environ.get("NO_COLOR"))
-        return Console(stderr=stderr, no_color=plain, highlight=False, soft_wrap=stderr)
+        stream = sys.stderr if stderr else self.stdout
+        return Console(file=stream, no_color=plain, highlight=False, soft_wrap=stderr)
 
     def finish(self, result: Mapping[str, Any], render: Callable[[Console], None]) -> None:
         """Prints a command's result: the object as JSON, or what ``render`` draws."""
         if self.json:
-            json.dump(result, sys.stdout, indent=2, allow_nan=False)
-            sys.stdout.write("\n")
+            self._write(result)
         else:
             render(self.console())
 
@@ -52,30 +59,62 @@ class Output:
         """Prints an error: one line and its hint on stderr, and with ``--json`` the object on stdout."""
         if self.json:
             body = {"type": type(error).__name__, "message": error.message, "hint": error.hint}
-            json.dump({"ok": False, "code": error.exit_code, "error": body}, sys.stdout, indent=2)
-            sys.stdout.write("\n")
+            self._write({"ok": False, "code": error.exit_code, "error": body})
         console = self.console(stderr=True)
         console.print("[bold red]error:[/] ", end="")
-        console.print(error.message, markup=False)
+        console.print(_one_line(error.message), markup=False)
         if error.hint:
-            console.print(f"  hint: {error.hint}", markup=False)
+            console.print(f"  hint: {_one_line(error.hint)}", markup=False)
 
     @contextmanager
-    def progress(self) -> Iterator[Callable[[str, int, int], None]]:
-        """A live progress line on stderr; yields the callback ``(what, done, total)``."""
+    def guarded(self, asks_for_help: bool = False) -> Iterator[None]:
+        """With ``--json``, keeps stdout free of everything but the object.
+
+        Args:
+            asks_for_help: what is printed meanwhile becomes the object's ``help``; otherwise it goes to stderr.
+        """
+        if not self.json:
+            yield
+            return
+        text = StringIO()
+        with redirect_stdout(text if asks_for_help else sys.stderr):
+            yield
+        if asks_for_help:
+            self._write({"ok": True, "code": 0, "help": text.getvalue()})
+
+    @contextmanager
+    def progress(self) -> Iterator[Progress]:
+        """Live progress on stderr, one line a stage where stderr is no terminal.
+
+        Yields the callback ``(what, done, total)``; a total of 0 means that the total is unknown.
+        """
         if self.quiet:
-            yield _silent
+            yield lambda _what, _done, _total: None
+            return
+        console = self.console(stderr=True)
+        if not console.is_terminal:
+            yield _line_per_stage(console)
             return
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
-        columns = (TextColumn("{task.description:<28}"), BarColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=self.console(stderr=True), transient=True) as bar:
-            task = bar.add_task("starting", total=None)
-            yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+        columns = (
+            TextColumn("{task.description:<28}"),
+            BarColumn(bar_width=28),
+            TextColumn("{task.fields[count]:>9}"),
+            TimeElapsedColumn(),
+        )
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("starting", total=None, count="")
 
+            def show(what: str, done: int, total: int) -> None:
+                count = f"{done}/{total}" if total > 1 else ""
+                bar.update(task, description=what, completed=done, total=total if total > 1 else None, count=count)
 
-def _silent(what: str, done: int, total: int) -> None:
-    """The progress that nobody sees."""
+            yield show
+
+    def _write(self, result: Mapping[str, Any]) -> None:
+        """Prints the object, whole or not at all."""
+        self.stdout.write(json.dumps(result, indent=2, allow_nan=False) + "\n")
 
 
 def table(title: str, *columns: str, numeric: tuple[str, ...] = ()) -> Table:
@@ -87,3 +126,31 @@ def table(title: str, *columns: str, numeric: tuple[str, ...] = ()) -> Table:
     for column in columns:
         result.add_column(column, justify="right" if column in numeric else "left", overflow="fold")
     return result
+
+
+def coin(wei: int) -> str:
+    """An amount in the chain's own coin, of 10^18 wei: ``0.001 coin``; in wei where more than six decimals are needed.
+
+    The coin has a name on some chains only, so none is used.
+    """
+    whole, rest = divmod(wei, 10**18)
+    if rest % MILLIONTH_COIN_WEI:
+        return f"{wei:,} wei"
+    return f"{whole:,}.{rest // MILLIONTH_COIN_WEI:06d}".rstrip("0").rstrip(".") + " coin"
+
+
+def _line_per_stage(console: Console) -> Progress:
+    shown = ""
+
+    def show(what: str, _done: int, _total: int) -> None:
+        nonlocal shown
+        if what != shown:
+            console.print(what, markup=False)
+            shown = what
+
+    return show
+
+
+def _one_line(text: str) -> str:
+    """The text without line breaks and control characters, which a file name or a library's message may hold."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
