@@ -19,6 +19,7 @@ __all__ = [
     "SealError",
     "SpecError",
     "StorageError",
+    "UntrustedModel",
     "UsageError",
     "VerificationFailed",
 ]
@@ -71,6 +72,12 @@ class PrivacyClaimError(CliCooperError):
 
 class PrivacyBudgetError(CliCooperError):
     """A release that the ledger of its data set does not allow."""
+
+
+class UntrustedModel(CliCooperError):
+    """A spec whose model is code of its author's, which nobody here has agreed to run."""
+
+    exit_code = EXIT_INCONCLUSIVE
 
 
 class MarkCapacityError(CliCooperError):

@@ -7,6 +7,7 @@ returning something it could not check. What the artifacts mean is judged in ``c
 from __future__ import annotations
 
 import io
+from collections.abc import Collection
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -37,9 +38,13 @@ class Evidence:
         history: the followed record.
         store: where the artifacts are.
         keys: what the auditor was granted.
+        trusted_models: custom models whose code may run here.
     """
 
-    def __init__(self, history: History, store: Store, keys: AuditKeys) -> None:
+    def __init__(
+        self, history: History, store: Store, keys: AuditKeys, trusted_models: Collection[str] = frozenset()
+    ) -> None:
+        self._trusted_models = trusted_models
         self.history = history
         self.store = store
         self.keys = keys
@@ -53,9 +58,11 @@ class Evidence:
 
         Raises:
             SpecError: it is for another number of seats or rounds than the contract's.
+            UntrustedModel: its model is code that the auditor has not agreed to run.
         """
         params = self.history.params
         spec = JobSpec.from_block(self.store.get_block(cid_of_digest(params.spec_digest)))
+        require_trusted(spec.model, self._trusted_models)
         planned = len(spec.model.cuts) + 1, len(spec.labels)
         if planned != (params.seats, params.rounds):
             raise SpecError(

@@ -41,7 +41,7 @@ class RoundReplay:
     Attributes:
         failed: by seat, the row that convicts it.
         unknown: by seat, why an interval of it could not be judged.
-        losses: training loss of every replayed step, by interval.
+        losses: training loss of every step, by interval in which all seats agreed with the replay.
         intervals, steps: how much was replayed.
     """
 
@@ -109,20 +109,19 @@ def _replay_one(evidence: Evidence, interval: int, result: RoundReplay) -> None:
         evidence.activations,
         evidence.pseudo_labels_until(round_),
     )
-    if _same_class(evidence):
-        _compare_digests(evidence, interval, replay, result)
-    else:
-        _compare_end_states(evidence, interval, replay, result)
-    result.losses[interval] = replay.losses
+    compare = _compare_digests if _same_class(evidence) else _compare_end_states
+    if compare(evidence, interval, replay, result):
+        # Where any seat differs, the others' honest losses differ from the replay's too.
+        result.losses[interval] = replay.losses
     result.intervals += 1
     result.steps += replay.steps_count
 
 
-def _compare_digests(evidence: Evidence, interval: int, replay: IntervalReplay, result: RoundReplay) -> None:
+def _compare_digests(evidence: Evidence, interval: int, replay: IntervalReplay, result: RoundReplay) -> bool:
     seats = range(evidence.history.params.seats)
     difference = first_difference([evidence.transcript(result.round, seat) for seat in seats], replay)
     if difference is None:
-        return
+        return True
     row = CheckResult(
         Check.REPLAY,
         Verdict.FAIL,
@@ -135,16 +134,19 @@ def _compare_digests(evidence: Evidence, interval: int, replay: IntervalReplay, 
     )
     why = f"interval {interval} cannot be judged past step {difference.step}, where seat {difference.seat} differs"
     result.blame(difference.seat, row, seats, why)
+    return False
 
 
-def _compare_end_states(evidence: Evidence, interval: int, replay: IntervalReplay, result: RoundReplay) -> None:
-    tolerance = evidence.spec.replay.tolerance
+def _compare_end_states(evidence: Evidence, interval: int, replay: IntervalReplay, result: RoundReplay) -> bool:
+    tolerance, agreed = evidence.spec.replay.tolerance, True
     for seat, (weights, _) in enumerate(replay.end_states):
         committed, _ = evidence.state(_end_state(evidence, result.round, seat, interval))
         result.pairs.setdefault(seat, []).append((weights, committed))
         distance = compare_states(weights, committed)
         if distance > tolerance:
             _exceeds(result, seat, f"interval {interval}", tolerance, distance)
+            agreed = False
+    return agreed
 
 
 def _limit_sum(evidence: Evidence, result: RoundReplay) -> None:

@@ -6,6 +6,8 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +16,8 @@ import typer
 from clicooper.cli.output import Output
 
 if TYPE_CHECKING:
+    from clicooper.audit.grants import AuditKeys
+    from clicooper.chain.rpc import Node
     from clicooper.config import JobConfig
     from clicooper.storage.run_folder import RunFolder
 
@@ -59,7 +63,8 @@ def demo(
         model=model,
     )
     folder = RunFolder.create(out) if out is not None else RunFolder.create_next(config.home / "runs")
-    result = run_demo(config, folder, output)
+    with _kept_once_begun(folder):
+        result = run_demo(config, folder, output)
     from clicooper.cli.demo_view import print_demo  # noqa: PLC0415
 
     output.finish(result, lambda console: print_demo(console, result))
@@ -69,54 +74,70 @@ def demo(
 def run_demo(config: JobConfig, folder: RunFolder, output: Output) -> dict[str, Any]:
     """Runs the job, audits it, measures it, and fills the run folder."""
     from clicooper.audit.auditor import audit_record  # noqa: PLC0415 - torch and the EVM are slow to import
-    from clicooper.audit.evidence import Evidence  # noqa: PLC0415
-    from clicooper.audit.grants import write_grants  # noqa: PLC0415
-    from clicooper.audit.state import follow_record  # noqa: PLC0415
     from clicooper.chain.record import write_record  # noqa: PLC0415
-    from clicooper.chain.rpc import Node  # noqa: PLC0415
     from clicooper.cli.demo_report import write_demo_report  # noqa: PLC0415
     from clicooper.cli.demo_result import demo_result  # noqa: PLC0415
     from clicooper.protocol.evaluation import final_states, measure_accuracy, read_final_marks  # noqa: PLC0415
     from clicooper.protocol.job import JobParties, finish_job, open_job, run_rounds  # noqa: PLC0415
     from clicooper.storage.local import LocalStore  # noqa: PLC0415
-    from clicooper.storage.seal import new_identity, write_secret  # noqa: PLC0415
 
     started = time.perf_counter()
     store = LocalStore(folder.store)
     parties = JobParties.drawn(config)
-    node = Node.embedded() if config.network == "embedded" else Node.connect(config.network)
-    try:
-        with output.progress() as progress:
-            progress("preparing the job", 0, 1)
-            opened = open_job(config, parties, node, store, folder)
-            rounds = run_rounds(opened, progress)
-            record = finish_job(opened, parties)
-            write_record(folder.record, record)
+    with output.progress() as progress, _connected(config.network) as node:
+        progress("preparing the job", 0, 0)
+        opened = open_job(config, parties, node, store, folder)
+        rounds = run_rounds(opened, progress)
+        record = finish_job(opened, parties)
+        write_record(folder.record, record)
 
-            progress("auditing", 0, 1)
-            identity, recipient = new_identity()
-            write_secret(folder.auditor / "identity.txt", identity.encode() + b"\n")
-            keys = opened.owner.keys()
-            write_grants(folder.auditor, keys, recipient)
-            audit = audit_record(record, store, keys, progress=progress)
+        keys = opened.owner.keys()
+        _write_grants(folder, keys)
+        audit = audit_record(
+            record, store, keys, progress=lambda what, done, total: progress(f"auditing {what}", done, total)
+        )
 
-            progress("measuring accuracy", 0, 1)
-            states = final_states(Evidence(follow_record(record), store, keys))
-            accuracy = measure_accuracy(opened.owner.prepared, states)
-            marks = read_final_marks(
-                rounds,
-                states,
-                opened.owner.prepared.mark_params,
-                lambda round_, seat: parties.mark_keys(seat, opened.job, round_),
-            )
-    finally:
-        node.close()
+        progress("measuring accuracy", 0, 0)
+        prepared = opened.owner.prepared
+        states = final_states(opened.owner.evidence())
+        accuracy = measure_accuracy(prepared, states)
+        progress("reading the marks", 0, 0)
+        marks = read_final_marks(
+            rounds, states, prepared.mark_params, lambda round_, seat: parties.mark_keys(seat, opened.job, round_)
+        )
     result = demo_result(folder.root, opened, rounds, accuracy, marks, audit)
     result |= {"seconds": round(time.perf_counter() - started, 2), "peak_rss_mib": peak_rss_mib()}
     folder.write("report.json", json.dumps(result, indent=2, allow_nan=False).encode() + b"\n")
     write_demo_report(folder.root / "report.html", result, [list(settled.losses) for settled in rounds])
     folder.finish()
     return result
+
+
+@contextmanager
+def _kept_once_begun(folder: RunFolder) -> Iterator[None]:
+    """Takes the folder back where a run fails before anything was published: bad input leaves nothing behind."""
+    try:
+        yield
+    except BaseException:
+        if not folder.holds_keys:
+            folder.discard()
+        raise
+
+
+def _connected(network: str) -> Node:
+    from clicooper.chain.rpc import Node  # noqa: PLC0415 - the EVM is slow to import
+
+    return Node.embedded() if network == "embedded" else Node.connect(network)
+
+
+def _write_grants(folder: RunFolder, keys: AuditKeys) -> None:
+    """Grants everything to a throw-away auditor, whose identity lies beside."""
+    from clicooper.audit.grants import write_grants  # noqa: PLC0415
+    from clicooper.storage.seal import new_identity, write_secret  # noqa: PLC0415
+
+    identity, recipient = new_identity()
+    write_secret(folder.auditor / "identity.txt", identity.encode() + b"\n")
+    write_grants(folder.auditor, keys, recipient)
 
 
 def peak_rss_mib() -> float:

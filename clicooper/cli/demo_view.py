@@ -1,15 +1,17 @@
-"""The tables that ``clicooper demo`` prints for people."""
+"""The tables that ``clicooper demo`` prints for people; they fit a terminal of 80 columns."""
 
 from __future__ import annotations
 
+import shlex
+import textwrap
 from typing import TYPE_CHECKING, Any
 
-from clicooper.cli.output import table
+from clicooper.cli.output import coin, table
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["print_demo"]
+__all__ = ["ACCURACIES", "print_demo"]
 
 ACCURACIES = (
     ("protected", "protected, contrastive readout after the last marks"),
@@ -25,32 +27,29 @@ def print_demo(console: Console, result: dict[str, Any]) -> None:
     """Rounds, accuracy, privacy, marks and verdict of a demo."""
     _print_rounds(console, result)
     _print_accuracy(console, result["accuracy"])
-    console.print("Privacy", style="bold")
-    console.print(result["privacy"]["text"], markup=False)
-    console.print()
+    _print_privacy(console, result["privacy"])
     _print_audit(console, result)
 
 
 def _print_rounds(console: Console, result: dict[str, Any]) -> None:
-    columns = ("round", "seat", "manifest", "head", "gas", "mark bits", "log2 p", "paid")
     rows = table(
         f"Job {result['job']} on chain {result['chain_id']}, contract {result['contract']}",
-        *columns,
-        numeric=("round", "seat", "gas", "mark bits", "log2 p", "paid"),
+        *("round", "seat", "manifest", "head", "gas", "mark bits", "by chance", "paid"),
+        numeric=("round", "seat", "gas", "mark bits", "by chance", "paid"),
     )
     for settled in result["rounds"]:
         paid = settled["paid_wei"] // len(settled["commitments"])
         for commitment in settled["commitments"]:
             mark = commitment["mark"]
             rows.add_row(
-                str(settled["round"]),
+                str(settled["round"]) if commitment["seat"] == 0 else "",
                 str(commitment["seat"]),
-                f"{commitment['manifest'][:8]}…{commitment['manifest'][-6:]}",
+                f"…{commitment['manifest'][-8:]}",
                 f"{commitment['head'][:10]}…",
                 f"{commitment['gas']:,}",
                 f"{mark['matched']}/{mark['bits']}",
-                f"{mark['log2_p']:.0f}",
-                f"{paid:,} wei",
+                f"2^{mark['log2_p']:.0f}",
+                coin(paid),
             )
     console.print(rows)
 
@@ -60,20 +59,40 @@ def _print_accuracy(console: Console, accuracy: dict[str, Any]) -> None:
     for name, words in ACCURACIES:
         rows.add_row(words, f"{accuracy[name]:.3f}")
     console.print(rows)
-    console.print(accuracy["in_words"], markup=False)
+    _print_indented(console, accuracy["in_words"])
     if not accuracy["conclusive"]:
-        console.print("The readout is inconclusive: more draws still change its predictions.")
+        _print_indented(console, "The readout is inconclusive: more draws still change its predictions.")
+    console.print()
+
+
+def _print_privacy(console: Console, privacy: dict[str, Any]) -> None:
+    console.print("Privacy", style="bold")
+    for line in privacy["text"].splitlines():
+        _print_indented(console, line)
+    _print_indented(console, privacy["label_map"]["in_words"])
     console.print()
 
 
 def _print_audit(console: Console, result: dict[str, Any]) -> None:
     audit, marks = result["audit"], result["marks_in_final_model"]
     found = sum(mark["log2_p"] <= -64 for mark in marks)
-    console.print(f"Marks of all rounds found in the final model at 2^-64: {found} of {len(marks)}")
+    claims = audit["passed"] + audit["failed"] + audit["inconclusive"]
     color = "green" if audit["verdict"] == "pass" else "bold red"
-    console.print(
-        f"Audit from the artifacts alone: [{color}]{audit['verdict']}[/], "
-        f"{audit['passed']} claims passed, {audit['failed']} failed, {audit['inconclusive']} inconclusive"
+    exceptions = [f"{audit[name]} {name}" for name in ("failed", "inconclusive") if audit[name]]
+    console.print("Audit", style="bold")
+    _print_indented(console, f"{found} of {len(marks)} marks of all rounds found in the final model, at 2^-64")
+    _print_indented(
+        console, ", ".join([f"{audit['passed']} of {claims} claims hold, from the artifacts alone", *exceptions])
     )
-    console.print(f"{result['seconds']:.0f} s, {result['peak_rss_mib']:.0f} MiB; everything is in {result['run_dir']}")
-    console.print(f"Replay it yourself: clicooper audit {result['run_dir']}", markup=False, soft_wrap=True)
+    console.print(f" verdict: [{color}]{audit['verdict']}[/]")
+    console.print()
+    console.print(f"{result['seconds']:.0f} s, {result['peak_rss_mib']:.0f} MiB", style="dim")
+    folder = shlex.quote(result["run_dir"])
+    for what, where in (("Report", f"{result['run_dir']}/report.html"), ("Replay", f"clicooper audit {folder}")):
+        console.print(f"{what}: {where}", markup=False, soft_wrap=True)
+
+
+def _print_indented(console: Console, text: str) -> None:
+    """A paragraph in line with the tables' cells, its further lines indented once more."""
+    for line in textwrap.wrap(text, console.width - 1, initial_indent=" ", subsequent_indent="   "):
+        console.print(line, markup=False)

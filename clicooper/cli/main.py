@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -94,7 +95,8 @@ def _run(output: Output, front: Sequence[str], rest: Sequence[str]) -> int:
     if front and front[-1] in OPTIONS:
         raise UsageError(f"Option {front[-1]!r} requires an argument", hint="see clicooper --help")
     if not front and not rest:
-        typer.echo("Usage: clicooper [OPTIONS] COMMAND; try `clicooper demo`, or `clicooper --help`.", err=True)
+        with redirect_stdout(sys.stderr):
+            app(args=["--help"], prog_name="clicooper", standalone_mode=False)
         return EXIT_USAGE
     code = app(args=[*front, *rest], prog_name="clicooper", standalone_mode=False, obj={"output": output})
     return code if isinstance(code, int) else 0

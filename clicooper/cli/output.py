@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Output", "coin", "table"]
 
-Progress = Callable[[str, int, int], None]
+Show = Callable[[str, int, int], None]
 
 MILLIONTH_COIN_WEI = 10**12
 
@@ -83,7 +83,7 @@ class Output:
             self._write({"ok": True, "code": 0, "help": text.getvalue()})
 
     @contextmanager
-    def progress(self) -> Iterator[Progress]:
+    def progress(self) -> Iterator[Show]:
         """Live progress on stderr, one line a stage where stderr is no terminal.
 
         Yields the callback ``(what, done, total)``; a total of 0 means that the total is unknown.
@@ -122,7 +122,9 @@ def table(title: str, *columns: str, numeric: tuple[str, ...] = ()) -> Table:
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    result = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    result = Table(
+        title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1)
+    )
     for column in columns:
         result.add_column(column, justify="right" if column in numeric else "left", overflow="fold")
     return result
@@ -139,7 +141,7 @@ def coin(wei: int) -> str:
     return f"{whole:,}.{rest // MILLIONTH_COIN_WEI:06d}".rstrip("0").rstrip(".") + " coin"
 
 
-def _line_per_stage(console: Console) -> Progress:
+def _line_per_stage(console: Console) -> Show:
     shown = ""
 
     def show(what: str, _done: int, _total: int) -> None:

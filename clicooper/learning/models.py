@@ -8,7 +8,7 @@ generator in a way that outlives the call.
 import importlib
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import pairwise
@@ -18,9 +18,17 @@ import torch
 from torch import Tensor, nn
 
 from clicooper.commitments.manifest import ModelSpec
-from clicooper.errors import SpecError
+from clicooper.errors import SpecError, UntrustedModel
 
-__all__ = ["SegmentSize", "build_segment", "build_segments", "carrying_weights", "segment_sizes", "suggest_cuts"]
+__all__ = [
+    "SegmentSize",
+    "build_segment",
+    "build_segments",
+    "carrying_weights",
+    "require_trusted",
+    "segment_sizes",
+    "suggest_cuts",
+]
 
 MARK_ROOM = 128_000
 """Weights that two marks of 128 bits at strength 2 need: ``2 N (c^2 + 1) / 0.1^2``."""
@@ -35,6 +43,19 @@ class SegmentSize:
 
     parameters: int
     carrying: int
+
+
+def require_trusted(spec: ModelSpec, trusted: Collection[str]) -> None:
+    """Refuses a model that would run its author's code, unless this very ``package.module:function`` is trusted.
+
+    Raises:
+        UntrustedModel: a custom kind that is not in ``trusted``.
+    """
+    if ":" in spec.kind and spec.kind not in trusted:
+        raise UntrustedModel(
+            f"the spec's model is the code {spec.kind}, which would run on this machine",
+            hint=f"read that code; if you trust it, pass --trust-model {spec.kind}",
+        )
 
 
 def build_segments(spec: ModelSpec) -> list[nn.Sequential]:

@@ -12,6 +12,7 @@ MLP_WIDTH = 384
 """One square layer of this width holds the marks of one seat."""
 
 CNN_CHANNELS = 128
+RESNET_CHANNELS = (64, 128, 256, 512)
 
 
 def model_shape(config: JobConfig) -> tuple[int, ...]:
@@ -22,7 +23,7 @@ def model_shape(config: JobConfig) -> tuple[int, ...]:
 def model_widths(config: JobConfig) -> tuple[int, ...]:
     """Hidden widths or channels; by default one layer more than there are seats, each with room for a seat's marks."""
     layers = config.trainers + 1
-    defaults = {"mlp": (MLP_WIDTH,) * layers, "cnn": (CNN_CHANNELS,) * layers, "resnet18": (64,)}
+    defaults = {"mlp": (MLP_WIDTH,) * layers, "cnn": (CNN_CHANNELS,) * layers, "resnet18": RESNET_CHANNELS}
     return config.widths or defaults.get(config.model, ())
 
 

@@ -118,7 +118,7 @@ def open_job(
     trainers = []
     for seat, account in enumerate(parties.trainers):
         keys = _mark_keys(parties.mark_secrets[seat], job, seat)
-        trainer = make_trainer(seat, account, Contract(node, contract, account), store, keys)
+        trainer = make_trainer(seat, account, Contract(node, contract, account), store, keys, {config.model})
         trainer.join(job, genesis, prepared.params, f"in-process/{seat}")
         trainers.append(trainer)
     owner.release_first_labels()

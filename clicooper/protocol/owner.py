@@ -85,7 +85,9 @@ class Owner:
 
     def evidence(self) -> Evidence:
         """The job's history as the chain has it now, and its artifacts."""
-        return Evidence(follow_record(self._contract.record(self.job)), self._store, self.keys())
+        return Evidence(
+            follow_record(self._contract.record(self.job)), self._store, self.keys(), {self.prepared.config.model}
+        )
 
     def verify_round(self, round_: int, committed: Sequence[CommittedSegment]) -> VerifiedRound:
         """Checks a committed round against chain and store, replaying a sample that nobody could choose.

@@ -313,7 +313,9 @@ def _check_model(config: JobConfig, model: ModelSpec) -> None:
     build_segments(model)
     for seat in range(config.trainers):
         try:
-            check_capacity(initial_state(model, _seeds(config), seat), MarkParams(config.mark_bits, config.mark_strength))
+            check_capacity(
+                initial_state(model, _seeds(config), seat), MarkParams(config.mark_bits, config.mark_strength)
+            )
         except MarkCapacityError as e:
             raise MarkCapacityError(
                 f"seat {seat}: {e.message}", hint="use larger widths or fewer trainers; fewer mark_bits need less"

@@ -7,7 +7,7 @@ from the chain and the store, so that a restart, or a replacement in its seat, s
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,7 @@ from clicooper.commitments.manifest import (
 )
 from clicooper.errors import VerificationFailed
 from clicooper.learning.checkpoint import State, load_state, state_bytes
+from clicooper.learning.models import require_trusted
 from clicooper.learning.schedule import batch_rows, round_batches
 from clicooper.learning.segments import initial_state
 from clicooper.learning.training import SeatWorker, TrainedSegment
@@ -76,6 +77,7 @@ class Trainer:
         contract: the chain client that signs with ``account``.
         store: where the artifacts are.
         mark_keys: gives the keys of an attempt ``(round, attempt)``, kept secret and durable by the caller.
+        trusted_models: custom models whose code this trainer agrees to run.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Trainer:
         contract: Contract,
         store: Store,
         mark_keys: Callable[[int, int], MarkKeys],
+        trusted_models: Collection[str] = frozenset(),
     ) -> None:
         self.seat = seat
         self.address = Address(account.address)
@@ -92,15 +95,17 @@ class Trainer:
         self._contract = contract
         self._store = store
         self._mark_keys = mark_keys
+        self._trusted_models = trusted_models
 
     def join(self, job: JobId, genesis: Head, params: JobParams, endpoint: str) -> Receipt:
         """Reads the spec, takes the seat, locks the stake and registers this trainer's keys.
 
         Raises:
-            SpecError, MarkCapacityError: a job that this trainer cannot serve; nothing was locked.
+            SpecError, MarkCapacityError, UntrustedModel: a job that this trainer cannot serve; nothing was locked.
         """
         self._job = job
         self._spec = JobSpec.from_block(self._store.get_block(cid_of_digest(params.spec_digest)))
+        require_trusted(self._spec.model, self._trusted_models)
         check_capacity(initial_state(self._spec.model, self._spec.seeds, self.seat), self._mark_params)
         transport = self._account._key_obj.public_key.to_compressed_bytes()
         record = KeyRecord(transport=transport, sealing=None, endpoint=endpoint)

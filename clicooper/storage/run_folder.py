@@ -13,8 +13,13 @@ Layout and completeness alone; what the files say is read by ``chain.record`` an
 
 from __future__ import annotations
 
+import itertools
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from clicooper.errors import RunFolderError
 from clicooper.storage.local import write_atomic
@@ -28,9 +33,14 @@ SECRET_FOLDERS = ("owner", "trainers", "auditor")
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths of one run."""
+    """Paths of one run.
+
+    Attributes:
+        is_new: whether ``create`` made the folder itself, rather than finding it empty.
+    """
 
     root: Path
+    is_new: bool = False
 
     @classmethod
     def create(cls, root: Path) -> RunFolder:
@@ -39,26 +49,20 @@ class RunFolder:
         Raises:
             RunFolderError: it exists and is not empty, or cannot be written.
         """
-        try:
+        with _writing(root):
+            is_new = not root.exists()
             root.mkdir(parents=True, exist_ok=True)
             if any(root.iterdir()):
                 raise RunFolderError(f"{root} is not empty", hint="name a new folder with --out; runs are never mixed")
-            (root / MARKER).write_text(MARKER_TEXT, encoding="utf-8")
-            for name in SECRET_FOLDERS:
-                (root / name).mkdir(mode=0o700)
-        except OSError as e:
-            raise RunFolderError(
-                f"cannot write to {root}: {e.strerror or e}", hint="name a writable folder with --out"
-            ) from e
-        return cls(root)
+            return cls(root, is_new)._begin()
 
     @classmethod
     def create_next(cls, parent: Path, stem: str = "run") -> RunFolder:
         """Makes the first free of ``run-001``, ``run-002``, ... below ``parent``."""
-        number = 1
-        while (parent / f"{stem}-{number:03d}").exists():
-            number += 1
-        return cls.create(parent / f"{stem}-{number:03d}")
+        with _writing(parent):
+            parent.mkdir(parents=True, exist_ok=True)
+            roots = (parent / f"{stem}-{number:03d}" for number in itertools.count(1))
+            return cls(next(root for root in roots if _made(root)), is_new=True)._begin()
 
     @classmethod
     def open(cls, root: Path) -> RunFolder:
@@ -78,6 +82,27 @@ class RunFolder:
                     f"{root} has no {path.name}", hint="a run folder holds at least record.json and store/"
                 )
         return folder
+
+    def _begin(self) -> Self:
+        (self.root / MARKER).write_text(MARKER_TEXT, encoding="utf-8")
+        for name in SECRET_FOLDERS:
+            (self.root / name).mkdir(mode=0o700)
+        return self
+
+    @property
+    def holds_keys(self) -> bool:
+        """Whether accounts were written: from then on coin may depend on this folder."""
+        return (self.owner / "account.key").exists()
+
+    def discard(self) -> None:
+        """Takes back what ``create`` made and a run wrote since, for a run that failed before it began."""
+        for path in self.root.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        if self.is_new:
+            self.root.rmdir()
 
     def finish(self) -> None:
         """Takes the incomplete mark away; the last thing that a run does."""
@@ -110,3 +135,23 @@ class RunFolder:
     def trainer(self, seat: int) -> Path:
         """The secrets of the trainer in a seat."""
         return self.root / "trainers" / f"seat-{seat}"
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Turns a failure to write below ``folder`` into one that names it."""
+    try:
+        yield
+    except OSError as e:
+        raise RunFolderError(
+            f"cannot write to {folder}: {e.strerror or e}", hint="name a writable folder with --out or --home"
+        ) from e
+
+
+def _made(folder: Path) -> bool:
+    """Makes a folder unless it is there, perhaps by a run that began at the same moment."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True

@@ -103,7 +103,13 @@ def demo_object(rounds: int = 3, seats: int = 3) -> dict[str, Any]:
         "seats": seats,
         "rounds": [_round(round_, seats) for round_ in range(rounds)],
         "accuracy": accuracy,
-        "privacy": {"epsilon": 8.0, "delta": 1e-05, "secure": False, "text": text},
+        "privacy": {
+            "epsilon": 8.0,
+            "delta": 1e-05,
+            "secure": False,
+            "text": text,
+            "label_map": {"in_words": "Label map: noise-to-prototype ratio 0.20."},
+        },
         "marks_in_final_model": _final_marks(rounds, seats),
         "audit": {"verdict": "pass", "passed": 117, "failed": 0, "inconclusive": 0, "seconds": 4.81},
         "seconds": 31.4,
@@ -313,6 +319,7 @@ def test_demo_report_holds_every_digest_and_figure() -> None:
     assert result["contract"] in text
     assert result["accuracy"]["in_words"] in text
     assert all(line in text for line in result["privacy"]["text"].splitlines())
+    assert result["privacy"]["label_map"]["in_words"] in text
     for name in ("protected", "protected_naive_readout", "unprotected", "head_only", "release_only", "chance"):
         assert f"{result['accuracy'][name]:.3f}" in text
     assert "117 claims passed, 0 failed" in text

@@ -1,0 +1,28 @@
+"""Honest jobs that many tests read and none may change: whoever damages one copies it first, or puts it right again."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.scenario import FinishedRun, finished_run, tiny_config
+
+
+@pytest.fixture(scope="session")
+def honest_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """Two seats, two rounds, four steps each, on real digits; all identities and secrets follow from seed 1."""
+    return finished_run(tmp_path_factory.mktemp("honest") / "run")
+
+
+@pytest.fixture(scope="session")
+def other_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """The same job under seed 2."""
+    return finished_run(tmp_path_factory.mktemp("other") / "run", tiny_config(seed=2))
+
+
+@pytest.fixture
+def run_dir(honest_run: FinishedRun, tmp_path: Path) -> Path:
+    """A copy of the honest run to do anything with."""
+    return Path(shutil.copytree(honest_run.root, tmp_path / "run"))

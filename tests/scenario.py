@@ -1,0 +1,176 @@
+"""Whole jobs for tests, made by the library on an embedded node: honest ones, and ones with a cheat in a seat."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from multiformats import CID
+
+from clicooper.audit.auditor import audit_record
+from clicooper.audit.grants import AuditKeys, write_grants
+from clicooper.audit.verdict import AuditReport, Check, CheckResult
+from clicooper.chain.client import Contract
+from clicooper.chain.record import JobRecord, write_record
+from clicooper.chain.rpc import Node
+from clicooper.cli.main import main
+from clicooper.config import JobConfig
+from clicooper.protocol.job import JobParties, OpenJob, finish_job, open_job, run_rounds
+from clicooper.protocol.round import SettledRound, commit_in_order, train_segments
+from clicooper.protocol.trainer import CommittedSegment, Trainer
+from clicooper.storage.cid import cid_text
+from clicooper.storage.local import LocalStore
+from clicooper.storage.run_folder import RunFolder
+from clicooper.storage.seal import new_identity, write_secret
+from clicooper.types import Head, Verdict
+
+__all__ = [
+    "FinishedRun",
+    "Rehearsal",
+    "audit_command",
+    "block_file",
+    "failures",
+    "finished_run",
+    "quiet",
+    "rehearsal",
+    "seating",
+    "tiny_config",
+]
+
+TINY: Mapping[str, Any] = {
+    "seed": 1,
+    "trainers": 2,
+    "rounds": 2,
+    "steps": 4,
+    "interval": 2,
+    "batch": 32,
+    "samples": 2,
+    "learning_rate": 0.05,
+    "mark_bits": 64,
+    "widths": (256, 256, 256, 256),
+}
+"""The smallest job on real digits whose segments hold their marks and learn more than the most frequent class."""
+
+
+def tiny_config(**changes: Any) -> JobConfig:
+    """A job of some seconds; with more than two trainers its widths and marks are the defaults."""
+    settings = {**TINY, **changes}
+    if settings["trainers"] > 2:
+        settings |= {"widths": (), "mark_bits": 128}
+    return JobConfig(**settings)
+
+
+def quiet(what: str, done: int, total: int) -> None:
+    """The progress of work that nobody watches."""
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """An open job with all its parties in this process."""
+
+    folder: RunFolder
+    store: LocalStore
+    parties: JobParties
+    opened: OpenJob
+
+    def train_and_commit(self, round_: int = 0, last: SettledRound | None = None) -> tuple[CommittedSegment, ...]:
+        """A round up to its last commit, without the owner's verdict."""
+        owner, trainers = self.opened.owner, self.opened.trainers
+        previous = last.manifests if last else (None,) * len(trainers)
+        trained = train_segments(owner.prepared.secrets.label_secret, trainers, round_, previous, quiet)
+        head = last.head if last else self.opened.genesis
+        return commit_in_order(trainers, round_, head, trained, previous)
+
+    def contract(self, seat: int | None = None) -> Contract:
+        """The contract as a seat's holder sees it, or its owner."""
+        account = self.parties.owner if seat is None else self.parties.trainers[seat]
+        return Contract(self.opened.node, self.opened.contract, account)
+
+    @property
+    def head(self) -> Head:
+        return self.contract().job(self.opened.job).head
+
+    def accepted_rounds(self) -> int:
+        return self.contract().job(self.opened.job).round
+
+    def record(self) -> JobRecord:
+        return self.contract().record(self.opened.job)
+
+    def audit(self, keys: AuditKeys | None = None) -> AuditReport:
+        return audit_record(self.record(), self.store, self.opened.owner.keys() if keys is None else keys)
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """An honest job's run folder, complete with record, artifacts and an auditor's grants."""
+
+    rehearsal: Rehearsal
+    rounds: tuple[SettledRound, ...]
+    record: JobRecord
+    keys: AuditKeys
+
+    @property
+    def root(self) -> Path:
+        return self.rehearsal.folder.root
+
+
+@contextmanager
+def rehearsal(
+    root: Path, config: JobConfig | None = None, make_trainer: Callable[..., Trainer] = Trainer
+) -> Iterator[Rehearsal]:
+    """A job on a fresh embedded node, its seats filled and its first labels released."""
+    config = config or tiny_config()
+    folder = RunFolder.create(root)
+    store, parties = LocalStore(folder.store), JobParties.drawn(config)
+    with Node.embedded() as node:
+        yield Rehearsal(folder, store, parties, open_job(config, parties, node, store, folder, make_trainer))
+
+
+def finished_run(root: Path, config: JobConfig | None = None) -> FinishedRun:
+    """An honest job, run, paid and written to ``root``."""
+    with rehearsal(root, config) as job:
+        rounds = run_rounds(job.opened, quiet)
+        record = finish_job(job.opened, job.parties)
+        identity, recipient = new_identity()
+        write_secret(job.folder.auditor / "identity.txt", identity.encode() + b"\n")
+        keys = job.opened.owner.keys()
+        write_grants(job.folder.auditor, keys, recipient)
+        write_record(job.folder.record, record)
+        job.folder.finish()
+        return FinishedRun(job, rounds, record, keys)
+
+
+def seating(cheats: Mapping[int, type[Trainer]]) -> Callable[..., Trainer]:
+    """Seats these trainers, and honest ones elsewhere."""
+
+    def make_trainer(seat: int, *rest: Any) -> Trainer:
+        return cheats.get(seat, Trainer)(seat, *rest)
+
+    return make_trainer
+
+
+def audit_command(root: Path, *options: str) -> tuple[int, dict[str, Any]]:
+    """Exit code and JSON object of ``clicooper audit --json``, run in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = main(["audit", str(root), "--json", "--quiet", *options])
+    printed = json.loads(out.getvalue())
+    assert printed["code"] == code, printed
+    assert printed["ok"] is (code == 0), printed
+    return code, printed
+
+
+def failures(rows: Sequence[CheckResult]) -> set[tuple[Check, int | None]]:
+    """Check and seat of every row that failed."""
+    return {(row.check, row.seat) for row in rows if row.verdict is Verdict.FAIL}
+
+
+def block_file(store: Path, cid: CID) -> Path:
+    """Where a folder store keeps a block."""
+    (path,) = store.rglob(cid_text(cid))
+    return path
