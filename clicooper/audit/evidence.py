@@ -20,6 +20,7 @@ from clicooper.commitments.canonical import cid_of_digest
 from clicooper.commitments.manifest import ActivationRelease, JobSpec, LabelRelease, SegmentManifest, StateLinks
 from clicooper.errors import ArtifactMissing, CliCooperError, SealError, SpecError
 from clicooper.learning.checkpoint import State, load_state
+from clicooper.learning.models import require_trusted
 from clicooper.learning.transcript import Transcript, interval_count
 from clicooper.storage.base import Store, get_bytes
 from clicooper.storage.seal import label_key, open_labels
