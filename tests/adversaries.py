@@ -1,5 +1,7 @@
 """Cheats: trainers and workers that are honest but for the one thing that their name says."""
 
+# ruff: noqa: ARG002 - an override keeps the signature of what it replaces
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -139,7 +141,7 @@ class RepeatsOneBatch(Trainer):
 
 class _ClaimingWorker(SeatWorker):
     def compute_output(self, x: NDArray[Any]) -> NDArray[Any]:
-        return super().compute_output(np.flip(x, axis=0))
+        return super().compute_output(np.roll(x, 1, axis=0))
 
 
 class ComputesOnAnotherBatch(WorkerCheat):
@@ -155,7 +157,7 @@ class TrainedCheat(Trainer):
         return super().commit_segment(round_, head, self.handed_in(trained), *rest)
 
     def handed_in(self, trained: TrainedSegment) -> TrainedSegment:
-        raise NotImplementedError
+        return trained
 
 
 class LiesAboutMetrics(TrainedCheat):
@@ -323,8 +325,8 @@ class GrantsAnotherKey(Trainer):
         return replace(committed, progress_key=other)
 
 
-class DigestCheat(Trainer):
-    """A trainer that commits another digest than its manifest's."""
+class CommitsUnpublished(Trainer):
+    """Commits the digest of a manifest that nobody ever sees."""
 
     def commit_segment(
         self,
@@ -345,26 +347,19 @@ class DigestCheat(Trainer):
         )
 
     def digest(self, predecessor: CID | None) -> Digest:
-        raise NotImplementedError
+        return Digest(bytes(NOWHERE.raw_digest))
 
 
-class CopiesPredecessorsManifest(DigestCheat):
+class CopiesPredecessorsManifest(CommitsUnpublished):
     """Commits the digest of its predecessor's manifest as its own."""
 
     def digest(self, predecessor: CID | None) -> Digest:
         assert predecessor is not None
-        return Digest(predecessor.raw_digest)
+        return Digest(bytes(predecessor.raw_digest))
 
 
-class CommitsGarbage(DigestCheat):
+class CommitsGarbage(CommitsUnpublished):
     """Commits and publishes a block that is no manifest."""
 
     def digest(self, predecessor: CID | None) -> Digest:
-        return Digest(self._store.put_block(b"\xa1\x61\x61\x01").raw_digest)
-
-
-class CommitsUnpublished(DigestCheat):
-    """Commits a manifest that it never publishes."""
-
-    def digest(self, predecessor: CID | None) -> Digest:
-        return Digest(NOWHERE.raw_digest)
+        return sha256(self._store.get_block(self._store.put_block(b"\xa1\x61\x61\x01")))

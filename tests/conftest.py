@@ -22,6 +22,12 @@ def other_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     return finished_run(tmp_path_factory.mktemp("other") / "run", tiny_config(seed=2))
 
 
+@pytest.fixture(scope="session")
+def smallest_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """One round of two steps: its audit, with every step replayed, takes a tenth of a second."""
+    return finished_run(tmp_path_factory.mktemp("smallest") / "run", tiny_config(rounds=1, steps=2, interval=1))
+
+
 @pytest.fixture
 def run_dir(honest_run: FinishedRun, tmp_path: Path) -> Path:
     """A copy of the honest run to do anything with."""

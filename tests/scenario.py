@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from clicooper.chain.record import JobRecord, write_record
 from clicooper.chain.rpc import Node
 from clicooper.cli.main import main
 from clicooper.config import JobConfig
+from clicooper.learning.runtime import use_threads
 from clicooper.protocol.job import JobParties, OpenJob, finish_job, open_job, run_rounds
 from clicooper.protocol.round import SettledRound, commit_in_order, train_segments
 from clicooper.protocol.trainer import CommittedSegment, Trainer
@@ -36,8 +38,10 @@ __all__ = [
     "block_file",
     "failures",
     "finished_run",
+    "keys_of",
     "quiet",
     "rehearsal",
+    "resealed",
     "seating",
     "tiny_config",
 ]
@@ -51,6 +55,7 @@ TINY: Mapping[str, Any] = {
     "batch": 32,
     "samples": 2,
     "learning_rate": 0.05,
+    "head_records": 120,
     "mark_bits": 64,
     "widths": (256, 256, 256, 256),
 }
@@ -78,13 +83,14 @@ class Rehearsal:
     parties: JobParties
     opened: OpenJob
 
-    def train_and_commit(self, round_: int = 0, last: SettledRound | None = None) -> tuple[CommittedSegment, ...]:
-        """A round up to its last commit, without the owner's verdict."""
+    def train_and_commit(
+        self, round_: int = 0, last: Sequence[CommittedSegment] = (), seats: int | None = None
+    ) -> tuple[CommittedSegment, ...]:
+        """A round up to its last commit, or that of the first ``seats`` seats, without the owner's verdict."""
         owner, trainers = self.opened.owner, self.opened.trainers
-        previous = last.manifests if last else (None,) * len(trainers)
+        previous = tuple(before.manifest for before in last) or (None,) * len(trainers)
         trained = train_segments(owner.prepared.secrets.label_secret, trainers, round_, previous, quiet)
-        head = last.head if last else self.opened.genesis
-        return commit_in_order(trainers, round_, head, trained, previous)
+        return commit_in_order(trainers[:seats], round_, self.head, trained[:seats], previous[:seats])
 
     def contract(self, seat: int | None = None) -> Contract:
         """The contract as a seat's holder sees it, or its owner."""
@@ -123,11 +129,11 @@ class FinishedRun:
 def rehearsal(
     root: Path, config: JobConfig | None = None, make_trainer: Callable[..., Trainer] = Trainer
 ) -> Iterator[Rehearsal]:
-    """A job on a fresh embedded node, its seats filled and its first labels released."""
+    """A job on a fresh embedded node, its seats filled and its first labels released; one thread, so tests can share."""
     config = config or tiny_config()
     folder = RunFolder.create(root)
     store, parties = LocalStore(folder.store), JobParties.drawn(config)
-    with Node.embedded() as node:
+    with use_threads(1), Node.embedded() as node:
         yield Rehearsal(folder, store, parties, open_job(config, parties, node, store, folder, make_trainer))
 
 
@@ -168,6 +174,19 @@ def audit_command(root: Path, *options: str) -> tuple[int, dict[str, Any]]:
 def failures(rows: Sequence[CheckResult]) -> set[tuple[Check, int | None]]:
     """Check and seat of every row that failed."""
     return {(row.check, row.seat) for row in rows if row.verdict is Verdict.FAIL}
+
+
+def keys_of(job: Rehearsal, *rounds: Sequence[CommittedSegment]) -> AuditKeys:
+    """What owner and trainers together can grant of these rounds."""
+    progress = {(segment.round, segment.seat): segment.progress_key for segments in rounds for segment in segments}
+    return AuditKeys(job.opened.owner.prepared.secrets.label_secret, progress)
+
+
+def resealed(content: Mapping[str, Any]) -> bytes:
+    """The record file that a forger writes: changed content under a fitting digest."""
+    body = {key: value for key, value in content.items() if key != "sha256"}
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+    return (json.dumps(body | {"sha256": hashlib.sha256(canonical).hexdigest()}, indent=2) + "\n").encode()
 
 
 def block_file(store: Path, cid: CID) -> Path:

@@ -7,7 +7,7 @@ damaged; ``check_commitments`` and ``check_round`` are the parts that an owner r
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -43,6 +43,7 @@ def audit_record(
     store: Store,
     keys: AuditKeys,
     *,
+    trusted_models: Collection[str] = frozenset(),
     progress: Progress = _silent,
     clock: Callable[[], float] = time.perf_counter,
 ) -> AuditReport:
@@ -51,6 +52,7 @@ def audit_record(
     Args:
         store: where the artifacts are; every block in it is hashed.
         keys: what the auditor was granted; claims under other keys come out inconclusive.
+        trusted_models: custom models whose code may run here; the claims of any other come out inconclusive.
     """
     started = clock()
     replayed = Replayed(0, 0, 0.0)
@@ -62,7 +64,7 @@ def audit_record(
         rows.append(CheckResult.of_error(Check.RECORD, "record", e))
     else:
         commitments = len(history.commitments)
-        found, replayed = _audit_history(history, Evidence(history, store, keys), progress)
+        found, replayed = _audit_history(history, Evidence(history, store, keys, trusted_models), progress)
         rows += found
     return AuditReport(record.source, record.blocks, commitments, tuple(rows), replayed, clock() - started)
 
@@ -72,6 +74,7 @@ def audit_files(
     store_path: Path,
     keys: AuditKeys,
     *,
+    trusted_models: Collection[str] = frozenset(),
     progress: Progress = _silent,
     clock: Callable[[], float] = time.perf_counter,
 ) -> AuditReport:
@@ -91,7 +94,7 @@ def audit_files(
         rows = (CheckResult.of_error(Check.RECORD, record_path.name, e), *_store_rows(store))
         return AuditReport(record_path.name, (0, 0), 0, rows, Replayed(0, 0, 0.0), clock() - started)
     if not isinstance(store, CheckResult):
-        return audit_record(record, store, keys, progress=progress, clock=clock)
+        return audit_record(record, store, keys, trusted_models=trusted_models, progress=progress, clock=clock)
     rows, commitments = _judge_events(record)
     return AuditReport(
         record.source, record.blocks, commitments, (store, *rows), Replayed(0, 0, 0.0), clock() - started

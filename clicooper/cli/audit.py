@@ -29,6 +29,10 @@ def audit(
         ),
     ] = None,
     report: Annotated[Path | None, typer.Option("--report", help="Also write a self-contained HTML report.")] = None,
+    trust_model: Annotated[
+        list[str] | None,
+        typer.Option("--trust-model", help="A package.module:function whose code may run here; may be repeated."),
+    ] = None,
 ) -> int:
     """Replays a job's whole history offline and gives a verdict for every claim.
 
@@ -46,7 +50,9 @@ def audit(
     key_file = identity if identity is not None else found if found.exists() else None
     keys = AuditKeys() if key_file is None else read_grants(key_file)
     with output.progress() as progress:
-        result = audit_files(folder.record, folder.store, keys, progress=progress)
+        result = audit_files(
+            folder.record, folder.store, keys, trusted_models=frozenset(trust_model or ()), progress=progress
+        )
     if report is not None:
         write_report(report, result)
     output.finish(result.to_json(), lambda console: print_audit(console, result))

@@ -1,0 +1,152 @@
+"""The configuration: which source wins, what is refused and in whose words, and that its documentation is complete."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic_core import PydanticUndefined
+
+from clicooper.config import SETTINGS_FILE, JobConfig, load_config
+from clicooper.errors import UsageError
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def settings(folder: Path, text: str) -> None:
+    (folder / SETTINGS_FILE).write_text(text, encoding="utf-8")
+
+
+def refusal(**arguments: object) -> UsageError:
+    with pytest.raises(UsageError) as caught:
+        load_config(**arguments)
+    return caught.value
+
+
+def test_argument_beats_environment_beats_file_beats_default(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_config().rounds == 3
+    settings(folder, "rounds = 5")
+    assert load_config().rounds == 5
+    monkeypatch.setenv("CLICOOPER_ROUNDS", "7")
+    assert load_config().rounds == 7
+    assert load_config(rounds=9).rounds == 9
+
+
+def test_absent_argument_and_empty_variable_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLICOOPER_ROUNDS", "")
+    assert load_config(rounds=None) == JobConfig()
+
+
+@pytest.mark.parametrize("text", ["128,256", "[128, 256]", "(128, 256)", " 128 , 256 "])
+def test_sizes_from_the_environment(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLICOOPER_WIDTHS", text)
+    assert load_config().widths == (128, 256)
+
+
+def test_sizes_from_the_file(folder: Path) -> None:
+    settings(folder, "widths = [128, 256]\nactivation_shape = [3, 8, 8]")
+    assert (load_config().widths, load_config().activation_shape) == ((128, 256), (3, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("rounds", 0),
+        ("rounds", 1001),
+        ("trainers", 1),
+        ("trainers", 33),
+        ("epsilon", 0),
+        ("epsilon", -1),
+        ("epsilon", float("nan")),
+        ("epsilon", float("inf")),
+        ("delta", 1),
+        ("gamma", 0),
+        ("group", 0),
+        ("seed", -1),
+        ("seed", 2**63),
+        ("momentum", 1),
+        ("mark_bits", 63),
+        ("pay_wei", 0),
+        ("widths", (128, 0)),
+        ("activation_shape", (-1,)),
+        ("optimizer", "lion"),
+        ("network", "mainnet"),
+        ("network", "ws://127.0.0.1:8545"),
+        ("network", "http://[broken"),
+    ],
+)
+def test_value_out_of_range_is_refused_in_the_words_of_its_user(name: str, value: object) -> None:
+    error = refusal(**{name: value})
+    assert error.message.startswith(f"--{name.replace('_', '-')} {value}: ")
+    assert error.hint == f"{name}: {JobConfig.model_fields[name].description}"
+
+
+def test_bad_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLICOOPER_ROUNDS", "many")
+    assert refusal().message.startswith("CLICOOPER_ROUNDS=many: ")
+
+
+def test_bad_line_of_the_file_is_named(folder: Path) -> None:
+    settings(folder, 'rounds = "many"')
+    assert refusal().message.startswith("clicooper.toml: rounds = 'many': ")
+
+
+@pytest.mark.parametrize("variable", ["CLICOOPER_WIDTHS", "CLICOOPER_ACTIVATION_SHAPE"])
+def test_bad_sizes_are_named(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "wide")
+    assert refusal().message.startswith(f"{variable}=wide: ")
+
+
+def test_misspelt_key_does_not_pass_for_the_default(folder: Path) -> None:
+    settings(folder, "epslon = 1.0")
+    error = refusal()
+    assert error.message == "clicooper.toml: there is no setting 'epslon'"
+    assert error.hint == "did you mean epsilon?"
+
+
+def test_unknown_section_is_refused(folder: Path) -> None:
+    settings(folder, "[zzzz]\nrounds = 1")
+    assert "docs/configuration.md" in refusal().hint
+
+
+def test_misspelt_variable_does_not_pass_for_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLICOOPER_EPSLON", "1")
+    error = refusal()
+    assert error.message == "CLICOOPER_EPSLON is no setting"
+    assert error.hint == "did you mean CLICOOPER_EPSILON?"
+
+
+def test_foreign_variable_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLICOOPER_PASSWORD_FILE", "/run/secrets/password")
+    assert load_config() == JobConfig()
+
+
+@pytest.mark.parametrize("content", [b"rounds = ", b"\xff\xfe", b"rounds = 1\nrounds = 2\n"])
+def test_damaged_file_is_refused(folder: Path, content: bytes) -> None:
+    (folder / SETTINGS_FILE).write_bytes(content)
+    error = refusal()
+    assert error.message.startswith("clicooper.toml cannot be read: ")
+    assert error.hint == "fix the file or remove it"
+
+
+def test_every_field_is_described() -> None:
+    assert [name for name, field in JobConfig.model_fields.items() if not field.description] == []
+    assert all(field.default is not PydanticUndefined for field in JobConfig.model_fields.values())
+
+
+def test_documentation_lists_every_key_with_its_default_and_meaning() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \|$", DOCUMENT.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    expected = [(name, _shown(field.default), field.description) for name, field in JobConfig.model_fields.items()]
+    assert rows == expected
+
+
+def _shown(default: object) -> str:
+    """A default as the table writes it: TOML, or a dash where the program chooses."""
+    if default is None or default == ():
+        return "–"
+    return f'`"{default}"`' if isinstance(default, (str, Path)) else f"`{default}`"

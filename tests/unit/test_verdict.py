@@ -1,0 +1,79 @@
+"""How rows become a verdict, and errors become rows."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clicooper.audit.verdict import AuditReport, Check, CheckResult, Replayed, combine, exit_code
+from clicooper.errors import (
+    ArtifactCorrupt,
+    ArtifactMissing,
+    CliCooperError,
+    RecordError,
+    SealError,
+    SpecError,
+    StorageError,
+)
+from clicooper.types import Verdict
+
+PASS, FAIL, OPEN = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
+
+
+def row(verdict: Verdict) -> CheckResult:
+    return CheckResult(Check.LINKS, verdict, "subject")
+
+
+@given(st.lists(st.sampled_from(Verdict)))
+def test_a_fail_outweighs_all_and_a_doubt_outweighs_passes(verdicts: list[Verdict]) -> None:
+    combined = combine(map(row, verdicts))
+    if FAIL in verdicts:
+        assert combined is FAIL
+    else:
+        assert combined is (PASS if verdicts and OPEN not in verdicts else OPEN)
+
+
+def test_exit_codes_are_the_protocols() -> None:
+    assert [exit_code(verdict) for verdict in (PASS, FAIL, OPEN)] == [0, 1, 4]
+
+
+@pytest.mark.parametrize(
+    ("error", "check", "verdict", "subject"),
+    [
+        (ArtifactCorrupt("damaged", cid="bafy"), Check.ARTIFACTS, FAIL, "bafy"),
+        (ArtifactMissing("absent", cid="bafy"), Check.MARK, OPEN, "bafy"),
+        (SealError("sealed"), Check.MARK, OPEN, "subject"),
+        (StorageError("unreadable"), Check.MARK, OPEN, "subject"),
+        (SpecError("malformed"), Check.MARK, FAIL, "subject"),
+        (RecordError("altered"), Check.MARK, FAIL, "subject"),
+    ],
+)
+def test_what_could_not_be_checked_is_not_failed_and_damage_is(
+    error: CliCooperError, check: Check, verdict: Verdict, subject: str
+) -> None:
+    result = CheckResult.of_error(Check.MARK, "subject", error, round_=1, seat=2)
+    assert (result.check, result.verdict, result.subject) == (check, verdict, subject)
+    assert (result.round, result.seat, result.detail) == (1, 2, error.message)
+
+
+@pytest.mark.parametrize(("actual", "verdict"), [(b"\x01", PASS), (b"\x02", FAIL)])
+def test_comparison_shows_both_sides(actual: bytes, verdict: Verdict) -> None:
+    result = CheckResult.compare(Check.LINKS, "link", b"\x01", actual, round_=0, seat=1)
+    assert (result.verdict, result.expected, result.actual) == (verdict, "0x01", "0x" + actual.hex())
+
+
+def test_report_is_what_audit_prints() -> None:
+    rows = (row(PASS), row(PASS), row(OPEN))
+    report = AuditReport("embedded", (0, 9), 4, rows, Replayed(2, 8, 1.0), 1.23456)
+    printed = json.loads(json.dumps(report.to_json()))
+    assert (printed["ok"], printed["code"], printed["verdict"]) == (False, 4, "inconclusive")
+    assert printed["record"] == {"source": "embedded", "blocks": [0, 9], "commitments": 4}
+    assert printed["replayed"] == {"intervals": 2, "steps": 8, "share": 1.0}
+    assert printed["seconds"] == 1.235
+    assert [set(printed["checks"][0])] == [
+        {"check", "round", "seat", "subject", "verdict", "expected", "actual", "detail"}
+    ]
+    assert [report.count(verdict) for verdict in (PASS, FAIL, OPEN)] == [2, 0, 1]
