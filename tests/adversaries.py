@@ -334,12 +334,11 @@ class CommitsUnpublished(Trainer):
         head: Head,
         trained: TrainedSegment,
         previous: SegmentManifest | None,
-        predecessor: CID | None,
     ) -> CommittedSegment:
-        digest, mark = self.digest(predecessor), Digest(b"\x03" * 32)
+        digest, mark = self.digest(self._predecessor()), Digest(b"\x03" * 32)
         receipt = self._contract.commit(self._job, head, digest, mark)
         after = next_head(head, self._job, round_, self.seat, self.address, digest, mark)
-        shown = self._publish(round_, trained, trained.trained, previous, predecessor, mark)
+        shown = self._publish(round_, trained, trained.trained, previous, mark)
         unread: Any = None
         granted = ProgressKey(OTHER_KEY, OTHER_KEY)
         return CommittedSegment(

@@ -33,18 +33,23 @@ from clicooper.types import Head, Verdict
 
 __all__ = [
     "FinishedRun",
+    "Printed",
     "Rehearsal",
     "audit_command",
     "block_file",
+    "checks",
     "failures",
     "finished_run",
     "keys_of",
     "quiet",
     "rehearsal",
     "resealed",
+    "rows",
     "seating",
     "tiny_config",
 ]
+
+Printed = dict[str, Any]
 
 TINY: Mapping[str, Any] = {
     "seed": 1,
@@ -129,7 +134,7 @@ class FinishedRun:
 def rehearsal(
     root: Path, config: JobConfig | None = None, make_trainer: Callable[..., Trainer] = Trainer
 ) -> Iterator[Rehearsal]:
-    """A job on a fresh embedded node, its seats filled and its first labels released; one thread, so tests can share."""
+    """A job on a fresh embedded node, its seats filled and its first labels released; computes on one thread."""
     config = config or tiny_config()
     folder = RunFolder.create(root)
     store, parties = LocalStore(folder.store), JobParties.drawn(config)
@@ -160,7 +165,7 @@ def seating(cheats: Mapping[int, type[Trainer]]) -> Callable[..., Trainer]:
     return make_trainer
 
 
-def audit_command(root: Path, *options: str) -> tuple[int, dict[str, Any]]:
+def audit_command(root: Path, *options: str) -> tuple[int, Printed]:
     """Exit code and JSON object of ``clicooper audit --json``, run in this process."""
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
@@ -169,6 +174,16 @@ def audit_command(root: Path, *options: str) -> tuple[int, dict[str, Any]]:
     assert printed["code"] == code, printed
     assert printed["ok"] is (code == 0), printed
     return code, printed
+
+
+def rows(printed: Printed, verdict: str) -> list[dict[str, Any]]:
+    """The rows of a printed audit that have a verdict."""
+    return [row for row in printed["checks"] if row["verdict"] == verdict]
+
+
+def checks(printed: Printed, verdict: str) -> set[str]:
+    """The names of the checks among them."""
+    return {row["check"] for row in rows(printed, verdict)}
 
 
 def failures(rows: Sequence[CheckResult]) -> set[tuple[Check, int | None]]:

@@ -207,5 +207,5 @@ def check_round(
     if result is None:
         return rows, Replayed(0, 0, 0.0)
     rows += checks.guarded(Check.PROGRESS, "metrics", partial(check_progress, evidence, result), round_)
-    share = result.steps / evidence.spec.training.steps
-    return rows, Replayed(result.intervals, result.steps, share)
+    total = evidence.spec_steps()
+    return rows, Replayed(result.intervals, result.steps, result.steps / total if total else 0.0)

@@ -21,6 +21,7 @@ from clicooper.commitments.manifest import ActivationRelease, JobSpec, LabelRele
 from clicooper.errors import ArtifactMissing, CliCooperError, SealError, SpecError
 from clicooper.learning.checkpoint import State, load_state
 from clicooper.learning.models import require_trusted
+from clicooper.learning.runtime import runtime_class
 from clicooper.learning.transcript import Transcript, interval_count
 from clicooper.storage.base import Store, get_bytes
 from clicooper.storage.seal import label_key, open_labels
@@ -40,11 +41,18 @@ class Evidence:
         store: where the artifacts are.
         keys: what the auditor was granted.
         trusted_models: custom models whose code may run here.
+        runtime: class of the machine that replays, by default this one's.
     """
 
     def __init__(
-        self, history: History, store: Store, keys: AuditKeys, trusted_models: Collection[str] = frozenset()
+        self,
+        history: History,
+        store: Store,
+        keys: AuditKeys,
+        trusted_models: Collection[str] = frozenset(),
+        runtime: str = "",
     ) -> None:
+        self.runtime = runtime or runtime_class()
         self._trusted_models = trusted_models
         self.history = history
         self.store = store

@@ -23,7 +23,6 @@ from clicooper.learning.replay import (
     replay_interval,
     summed_residual,
 )
-from clicooper.learning.runtime import runtime_class
 from clicooper.types import Verdict
 
 __all__ = ["RoundReplay", "judge", "replay_intervals"]
@@ -40,6 +39,7 @@ class RoundReplay:
 
     Attributes:
         failed: by seat, the row that convicts it.
+        unattributed: rows that convict somebody, where nothing tells the seats apart.
         unknown: by seat, why an interval of it could not be judged.
         losses: training loss of every step, by interval in which all seats agreed with the replay.
         intervals, steps: how much was replayed.
@@ -47,6 +47,7 @@ class RoundReplay:
 
     round: int
     failed: dict[int, CheckResult] = field(default_factory=dict)
+    unattributed: list[CheckResult] = field(default_factory=list)
     unknown: dict[int, str] = field(default_factory=dict)
     losses: dict[int, tuple[float, ...]] = field(default_factory=dict)
     pairs: dict[int, list[tuple[State, State]]] = field(default_factory=dict)
@@ -54,8 +55,9 @@ class RoundReplay:
     steps: int = 0
 
     def rows(self, seats: int, total: int, how: str) -> tuple[CheckResult, ...]:
-        """One row a seat."""
-        return tuple(self._row(seat, f"{self.intervals} of {total} intervals replayed, {how}") for seat in range(seats))
+        """One row a seat, then what could not be pinned on one."""
+        passed = f"{self.intervals} of {total} intervals replayed, {how}"
+        return (*(self._row(seat, passed) for seat in range(seats)), *self.unattributed)
 
     def _row(self, seat: int, passed: str) -> CheckResult:
         if seat in self.failed:
@@ -91,7 +93,7 @@ def replay_intervals(evidence: Evidence, round_: int, intervals: Sequence[int]) 
 
 
 def _same_class(evidence: Evidence) -> bool:
-    return evidence.spec.runtime_class == runtime_class()
+    return evidence.spec.runtime_class == evidence.runtime
 
 
 def _replay_one(evidence: Evidence, interval: int, result: RoundReplay) -> None:
@@ -138,32 +140,37 @@ def _compare_digests(evidence: Evidence, interval: int, replay: IntervalReplay, 
 
 
 def _compare_end_states(evidence: Evidence, interval: int, replay: IntervalReplay, result: RoundReplay) -> bool:
-    tolerance, agreed = evidence.spec.replay.tolerance, True
+    """Compares the states at an interval's end; a lie of one seat moves all of them, so no seat is named."""
+    distances = []
     for seat, (weights, _) in enumerate(replay.end_states):
         committed, _ = evidence.state(_end_state(evidence, result.round, seat, interval))
         result.pairs.setdefault(seat, []).append((weights, committed))
-        distance = compare_states(weights, committed)
-        if distance > tolerance:
-            _exceeds(result, seat, f"interval {interval}", tolerance, distance)
-            agreed = False
-    return agreed
+        distances.append(compare_states(weights, committed))
+    tolerance = evidence.spec.replay.tolerance
+    if max(distances) <= tolerance:
+        return True
+    _exceeds(result, len(distances), f"interval {interval}", tolerance, max(distances))
+    return False
 
 
 def _limit_sum(evidence: Evidence, result: RoundReplay) -> None:
-    for seat, pairs in result.pairs.items():
+    """Limits the sum of residuals: rounding grows as the square root of their number, steering as the number."""
+    for pairs in result.pairs.values():
         if len(pairs) >= MIN_SUMMED_RESIDUALS:
             limit = 4 * math.sqrt(len(pairs)) * evidence.spec.replay.tolerance
             total = summed_residual(pairs)
             if total > limit:
-                _exceeds(result, seat, f"sum over {len(pairs)} intervals", limit, total)
+                _exceeds(result, len(result.pairs), f"sum over {len(pairs)} intervals", limit, total)
 
 
-def _exceeds(result: RoundReplay, seat: int, subject: str, limit: float, distance: float) -> None:
-    detail = "committed state differs from the replayed one by more than rounding"
+def _exceeds(result: RoundReplay, seats: int, subject: str, limit: float, distance: float) -> None:
+    detail = "a committed state differs from the replayed one by more than rounding"
     row = CheckResult(
-        Check.REPLAY, Verdict.FAIL, subject, detail, result.round, seat, f"<= {limit:.1e}", f"{distance:.1e}"
+        Check.REPLAY, Verdict.FAIL, subject, detail, result.round, None, f"<= {limit:.1e}", f"{distance:.1e}"
     )
-    result.failed.setdefault(seat, row)
+    result.unattributed.append(row)
+    for seat in range(seats):
+        result.unknown.setdefault(seat, f"{subject} differs, and another runtime class cannot tell whose fault it is")
 
 
 def _end_state(evidence: Evidence, round_: int, seat: int, interval: int) -> StateLinks:

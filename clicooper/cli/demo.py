@@ -94,7 +94,11 @@ def run_demo(config: JobConfig, folder: RunFolder, output: Output) -> dict[str, 
         keys = opened.owner.keys()
         _write_grants(folder, keys)
         audit = audit_record(
-            record, store, keys, progress=lambda what, done, total: progress(f"auditing {what}", done, total)
+            record,
+            store,
+            keys,
+            trusted_models={config.model},
+            progress=lambda what, done, total: progress(f"auditing {what}", done, total),
         )
 
         progress("measuring accuracy", 0, 0)

@@ -21,6 +21,7 @@ EXIT_USAGE = 2
 EXIT_UNEXPECTED = 70
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
+STDOUT_FILE = 1
 
 FLAGS = ("--json", "--quiet", "--no-color")
 OPTIONS = ("--home", "--network")
@@ -65,8 +66,8 @@ def _register() -> None:
     """Adds the command groups; each imports what is heavy inside its functions."""
     from clicooper.cli import audit, demo  # noqa: PLC0415 - they import this module's neighbours only
 
-    app.command("demo")(demo.demo)
-    app.command("audit")(audit.audit)
+    app.command("demo", short_help="Run a whole job in one process.")(demo.demo)
+    app.command("audit", short_help="Replay a job and judge every claim.")(audit.audit)
 
 
 _register()
@@ -83,7 +84,8 @@ def main(arguments: Sequence[str]) -> int:
         error = e
     except KeyboardInterrupt:
         error = _interrupted()
-    except BrokenPipeError:
+    except (SystemExit, BrokenPipeError):
+        # All that the parser still exits for itself is a reader of stdout that went away.
         return EXIT_BROKEN_PIPE
     except Exception as e:  # noqa: BLE001 - the last line of defence: a message, never a traceback
         error = _from_parser(e)
@@ -99,6 +101,9 @@ def _run(output: Output, front: Sequence[str], rest: Sequence[str]) -> int:
             app(args=["--help"], prog_name="clicooper", standalone_mode=False)
         return EXIT_USAGE
     code = app(args=[*front, *rest], prog_name="clicooper", standalone_mode=False, obj={"output": output})
+    if code == EXIT_INTERRUPTED:
+        # The parser has caught the interrupt without a word; no command returns this code itself.
+        raise KeyboardInterrupt
     return code if isinstance(code, int) else 0
 
 
@@ -157,12 +162,12 @@ def run() -> None:
     for stream in (sys.stdout, sys.stderr):
         # A file name or a table's line may hold what the terminal's encoding lacks.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    code = main(sys.argv[1:])
     try:
+        code = main(sys.argv[1:])
         sys.stdout.flush()
     except BrokenPipeError:
         code = EXIT_BROKEN_PIPE
     if code == EXIT_BROKEN_PIPE:
-        # Whoever read the output is gone; without this the interpreter complains on its way out.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Without this the interpreter complains about the lost reader on its way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT_FILE)
     sys.exit(code)

@@ -7,10 +7,12 @@ round, earn every seat its pay and reveal the next label key.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from clicooper.audit.auditor import check_commitments, check_round
+from clicooper.audit.checks import guarded
 from clicooper.audit.evidence import Evidence
 from clicooper.audit.grants import AuditKeys, ProgressKey
 from clicooper.audit.sampling import sample_intervals
@@ -29,6 +31,8 @@ __all__ = ["Owner", "RoundRefused", "VerifiedRound"]
 CONFIRMATIONS = 2
 """Blocks after a round's last commit whose hash seeds the audit sample."""
 
+
+HELD_OUT = "held-out records"
 
 PROGRESS_DRAWS = 64
 """Noise draws of the readout that measures progress; a coarse figure is enough against a floor."""
@@ -99,8 +103,9 @@ class Owner:
             self._progress_keys[round_, segment.seat] = segment.progress_key
         evidence = self.evidence()
         results = [*check_commitments(evidence, round_)]
-        rows, replayed = check_round(evidence, round_, self._draw(round_, committed, evidence))
-        results += [*rows, self._check_progress(round_, evidence)]
+        rows, replayed = check_round(evidence, round_, self._draw(round_, committed, evidence.intervals))
+        held_out = partial(self._check_progress, round_, evidence)
+        results += [*rows, *guarded(Check.PROGRESS, HELD_OUT, held_out, round_)]
         if combine(results) is not Verdict.PASS:
             raise RoundRefused(round_, tuple(results))
         return VerifiedRound(tuple(results), replayed)
@@ -113,24 +118,23 @@ class Owner:
         """Takes back the bond and whatever was not spent."""
         return self._contract.withdraw(self.job)
 
-    def _draw(self, round_: int, committed: Sequence[CommittedSegment], evidence: Evidence) -> tuple[int, ...]:
+    def _draw(self, round_: int, committed: Sequence[CommittedSegment], intervals: int) -> tuple[int, ...]:
         """The intervals to replay: drawn for every seat from the next label key and a later block."""
         block = committed[-1].receipt.block_number + CONFIRMATIONS
         self._contract.node.wait_for_block(block, timeout_s=600)
         seed = audit_seed(self.label_key(round_ + 1), self._contract.node.block_hash(block), committed[-1].head)
-        intervals = evidence.manifest(round_, 0).transcript.intervals
         drawn = {i for seat in range(self.params.seats) for i in sample_intervals(seed, seat, intervals, self._samples)}
         return tuple(sorted(drawn))
 
-    def _check_progress(self, round_: int, evidence: Evidence) -> CheckResult:
+    def _check_progress(self, round_: int, evidence: Evidence) -> Iterator[CheckResult]:
         """Accuracy of the committed segments on records that only the owner has."""
         outs = [evidence.state_file(evidence.manifest(round_, seat).out) for seat in range(self.params.seats)]
         accuracy = self.prepared.read_out(outs, self.prepared.splits.holdout, PROGRESS_DRAWS).accuracy
         passed = accuracy > self._progress_floor
-        return CheckResult(
+        yield CheckResult(
             Check.PROGRESS,
             Verdict.PASS if passed else Verdict.FAIL,
-            "held-out records",
+            HELD_OUT,
             "contrastive readout of the committed segments",
             round_,
             None,

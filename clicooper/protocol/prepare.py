@@ -45,7 +45,7 @@ from clicooper.storage.base import Store, put_bytes
 from clicooper.storage.run_folder import RunFolder
 from clicooper.storage.seal import encrypt, label_key
 from clicooper.types import Address, Digest, JobParams
-from clicooper.watermark.carriers import MarkParams, check_capacity
+from clicooper.watermark.carriers import MarkParams, check_capacity, required_weights
 
 __all__ = ["Accuracy", "OwnerSecrets", "PreparedJob", "prepare_job"]
 
@@ -305,7 +305,8 @@ def _model(config: JobConfig, label_map: LabelMap) -> ModelSpec:
         widths=model_widths(config),
         cuts=(),
     )
-    return whole.model_copy(update={"cuts": suggest_cuts(whole, config.trainers)})
+    room = required_weights(MarkParams(config.mark_bits, config.mark_strength))
+    return whole.model_copy(update={"cuts": suggest_cuts(whole, config.trainers, room=room)})
 
 
 def _check_model(config: JobConfig, model: ModelSpec) -> None:

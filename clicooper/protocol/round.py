@@ -124,7 +124,6 @@ def commit_in_order(
     """Each seat marks its segment from the head that the seat before it made, and commits."""
     committed: list[CommittedSegment] = []
     for trainer, segment, before in zip(trainers, trained, previous, strict=True):
-        predecessor = committed[-1].manifest.cid if committed else None
-        committed.append(trainer.commit_segment(round_, head, segment, before, predecessor))
+        committed.append(trainer.commit_segment(round_, head, segment, before))
         head = committed[-1].head
     return tuple(committed)

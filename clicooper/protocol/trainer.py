@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from clicooper.audit.grants import ProgressKey
 from clicooper.chain.client import Contract, Receipt
-from clicooper.chain.events import LabelsReleased, LoggedEvent, RoundAccepted
+from clicooper.chain.events import Committed, LabelsReleased, LoggedEvent, RoundAccepted
 from clicooper.commitments.canonical import cid_of_digest
 from clicooper.commitments.head import mark_commitment, next_head
 from clicooper.commitments.manifest import (
@@ -163,7 +163,6 @@ class Trainer:
         head: Head,
         trained: TrainedSegment,
         previous: SegmentManifest | None,
-        predecessor: CID | None,
     ) -> CommittedSegment:
         """Marks the trained segment from the head so far, publishes it, and commits its manifest on chain.
 
@@ -184,7 +183,7 @@ class Trainer:
 
         ownership_hash = Digest(keccak(keys.of(MarkPurpose.OWNERSHIP)))
         commitment = mark_commitment(keys.of(MarkPurpose.PROGRESS), ownership_hash)
-        manifest = self._publish(round_, trained, out, previous, predecessor, commitment)
+        manifest = self._publish(round_, trained, out, previous, commitment)
         self._store.put_block(manifest.to_block())
         receipt = self._contract.commit(self._job, head, manifest.digest, commitment)
         return CommittedSegment(
@@ -210,7 +209,6 @@ class Trainer:
         trained: TrainedSegment,
         out: State,
         previous: SegmentManifest | None,
-        predecessor: CID | None,
         commitment: Digest,
     ) -> SegmentManifest:
         """Puts every file of the round into the store and links them in a manifest."""
@@ -226,7 +224,7 @@ class Trainer:
             seat=self.seat,
             trainer=bytes.fromhex(self.address[2:]),
             previous=None if previous is None else previous.cid,
-            predecessor=predecessor,
+            predecessor=self._predecessor(),
             state_in=self.state_in(previous),
             trained=self._put(trained.trained),
             out=self._put(out),
@@ -243,6 +241,14 @@ class Trainer:
             runtime_class=self._spec.runtime_class,
             training_transcript_merkle_root=transcript.root,
         )
+
+    def _predecessor(self) -> CID | None:
+        """The manifest that the seat below committed in this round, by the chain's word."""
+        if self.seat == 0:
+            return None
+        events = (logged.event for logged in reversed(self._contract.events(self._job)))
+        below = next(event for event in events if isinstance(event, Committed))
+        return cid_of_digest(below.manifest_digest)
 
     def _read_back(self, out: State, seed: bytes, params: MarkParams) -> MarkReading:
         reading = read_mark(out, seed, params)

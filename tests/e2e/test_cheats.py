@@ -16,7 +16,7 @@ from multiformats import CID
 from clicooper.audit.verdict import AuditReport, Check
 from clicooper.chain.events import Committed
 from clicooper.commitments.manifest import SegmentManifest
-from clicooper.errors import CliCooperError, RevertError
+from clicooper.errors import RevertError
 from clicooper.protocol.owner import RoundRefused
 from clicooper.protocol.round import run_round
 from clicooper.protocol.trainer import CommittedSegment, Trainer
@@ -62,10 +62,10 @@ def one_round(root: Path, cheat: type[Trainer], seat: int) -> AbstractContextMan
     return rehearsal(root, tiny_config(trainers=3, rounds=1), seating({seat: cheat}))
 
 
-def refuse(job: Rehearsal, committed: tuple[CommittedSegment, ...], round_: int = 0) -> CliCooperError:
+def refuse(job: Rehearsal, committed: tuple[CommittedSegment, ...], round_: int = 0) -> RoundRefused:
     """The owner's refusal; nothing was paid and no label key given away."""
     accepted, key = job.accepted_rounds(), job.contract().job(job.opened.job).label_key
-    with pytest.raises(CliCooperError) as refusal:
+    with pytest.raises(RoundRefused) as refusal:
         job.opened.owner.verify_round(round_, committed)
     state = job.contract().job(job.opened.job)
     assert (state.round, state.label_key, state.phase) == (accepted, key, Phase.REVIEW)
@@ -86,8 +86,7 @@ def test_cheat_is_not_paid_and_is_convicted(cheat: type[Trainer], seat: int, che
     with one_round(tmp_path, cheat, seat) as job:
         committed = job.train_and_commit()
         refusal = refuse(job, committed)
-        if isinstance(refusal, RoundRefused):
-            assert (check, seat) in failures(refusal.results)
+        assert (check, seat) in failures(refusal.results)
         report = audit_after_negligence(job, committed)
     found = failures(report.results)
     assert (check, seat) in found

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -223,7 +224,7 @@ def test_node_that_does_not_answer(folder: Path, capsys: pytest.CaptureFixture[s
 
 @pytest.mark.parametrize("body", [b"<html>welcome</html>", b"[]", b"{}", b'{"result": "soon"}'])
 def test_server_that_is_no_node(body: bytes, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with http_server(lambda call: body) as url:
+    with http_server(lambda _: body) as url:
         assert url in refused(["demo", "--network", url, "--out", "run"], 3, capsys, "ChainError")
     assert list(folder.iterdir()) == []
 
@@ -281,6 +282,19 @@ def test_help_imports_nothing_heavy() -> None:
     )
     assert "Usage: clicooper demo" in done.stdout
     assert set(done.stderr.split()) & set(HEAVY) == set()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["audit", "absent", "--json"], ["--json", "--help"]])
+def test_reader_that_goes_away_is_no_defect(arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    code = "from clicooper.cli.main import run; run()"
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    os.close(writing)
+    assert done.returncode == 141
+    assert "Traceback" not in done.stderr
+    assert "defect" not in done.stderr
 
 
 class Terminal(io.StringIO):
