@@ -43,7 +43,7 @@ def demo_result(
         "job": opened.job,
         "seats": len(opened.trainers),
         "rounds": [_round(settled) for settled in rounds],
-        "accuracy": asdict(accuracy) | {"in_words": accuracy.verdict_in_words()},
+        "accuracy": asdict(accuracy) | {"in_words": accuracy.verdict_in_words(), "doubt": accuracy.doubt_in_words()},
         "privacy": privacy,
         "marks_in_final_model": [
             {"round": mark.round, "seat": mark.seat, "purpose": mark.purpose, **_mark(mark.reading)} for mark in marks

@@ -60,8 +60,8 @@ def _print_accuracy(console: Console, accuracy: dict[str, Any]) -> None:
         rows.add_row(words, f"{accuracy[name]:.3f}")
     console.print(rows)
     _print_indented(console, accuracy["in_words"])
-    if not accuracy["conclusive"]:
-        _print_indented(console, "The readout is inconclusive: more draws still change its predictions.")
+    if accuracy["doubt"]:
+        _print_indented(console, accuracy["doubt"])
     console.print()
 
 

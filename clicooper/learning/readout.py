@@ -25,7 +25,8 @@ from clicooper.learning.schedule import Purpose, generator
 __all__ = ["MAX_DRAWS", "Readout", "ReadoutResult"]
 
 FIRST_DRAWS = 64
-MAX_DRAWS = 4096
+MAX_DRAWS = 1024
+"""Beyond this, what still changes are records on the border between two classes, at four times the cost a step."""
 
 _BATCH_ELEMENTS = 1 << 21
 """Input elements of one forward pass: 8 MiB of float32, whatever the number of records."""
@@ -105,7 +106,7 @@ class Readout:
             sigma: standard deviation of the release's noise, in units of the activations.
             seed: public seed of the draws.
             draws: an even number of draws; by default doubled from 64 until the two half-samples, even and odd draws,
-                disagree on at most ``max_disagreement`` of the predictions, up to 4096.
+                disagree on at most ``max_disagreement`` of the predictions, up to 1024.
         """
         if sigma < 0 or (draws is not None and (draws < 2 or draws % 2)):
             raise SpecError("the readout needs sigma >= 0 and an even number of draws", hint="such as 256")

@@ -32,7 +32,9 @@ class Accuracies:
         head_only: a linear readout of the head on the owner's own labelled records.
         release_only: the better of class means and LDA on the release, folded by the owner, without trainers.
         chance: always naming the most frequent class.
-        conclusive: whether the readout drew enough noise.
+        readout_draws, readout_disagreement: noise draws of the readout, and the share of records on which its two
+            halves differ.
+        conclusive: whether that share is within the limit.
     """
 
     protected: float
@@ -43,6 +45,7 @@ class Accuracies:
     chance: float
     test_records: int
     readout_draws: int
+    readout_disagreement: float
     conclusive: bool
 
     @property
@@ -51,6 +54,15 @@ class Accuracies:
         controls = {"head_only": self.head_only, "release_only": self.release_only, "chance": self.chance}
         name = max(controls, key=lambda key: controls[key])
         return name, controls[name]
+
+    def doubt_in_words(self) -> str:
+        """Empty, or how far the readout is from settled."""
+        if self.conclusive:
+            return ""
+        return (
+            f"The readout is inconclusive: after {self.readout_draws} draws its two halves still differ on "
+            f"{self.readout_disagreement:.1%} of the records. Take its accuracy as give or take that much."
+        )
 
     def verdict_in_words(self) -> str:
         """Whether training was worth paying for, with the 95 % interval of the difference."""
@@ -104,6 +116,7 @@ def measure_accuracy(prepared: PreparedJob, states: list[State]) -> Accuracies:
         chance=chance(test_labels),
         test_records=len(test_labels),
         readout_draws=read.draws,
+        readout_disagreement=read.disagreement,
         conclusive=read.conclusive,
     )
 

@@ -67,12 +67,15 @@ class Accuracy:
     Attributes:
         accuracy: of the contrastive readout, in [0, 1].
         naive: of a plain forward pass, in [0, 1].
-        draws, conclusive: noise draws of the readout, and whether they were enough.
+        draws: noise draws of the readout.
+        disagreement: share of records on which its two halves differ, in [0, 1].
+        conclusive: whether that share is within the limit.
     """
 
     accuracy: float
     naive: float
     draws: int
+    disagreement: float
     conclusive: bool
 
 
@@ -120,6 +123,7 @@ class PreparedJob:
             float(np.mean(result.predictions == labels)),
             float(np.mean(naive == labels)),
             result.draws,
+            result.disagreement,
             result.conclusive,
         )
 

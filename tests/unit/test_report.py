@@ -90,6 +90,7 @@ def demo_object(rounds: int = 3, seats: int = 3) -> dict[str, Any]:
         "test_records": 360,
         "readout_draws": 256,
         "conclusive": True,
+        "doubt": "",
         "in_words": "Training does not clearly beat the best control, the release alone: +1.7 points.",
     }
     text = "INSECURE: derived from a seed.\n(8, 1e-05)-differential privacy per source record.\nCovers: one input."
@@ -339,7 +340,7 @@ def test_marks_are_counted_against_the_threshold() -> None:
 
 def test_insecure_runs_and_inconclusive_readouts_stand_out() -> None:
     result = demo_object()
-    result["accuracy"]["conclusive"] = False
+    result["accuracy"]["doubt"] = "The readout is inconclusive."
     html = render_demo_report(result, training_losses())
     assert '<p class="text warning">INSECURE' in html
     assert "The readout is inconclusive" in html
