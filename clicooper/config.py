@@ -97,8 +97,10 @@ class JobConfig(BaseSettings):
     input_noise: float = Field(default=0.0, ge=0, description="public noise on scaled activations, a deviation")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="label smoothing, from 0 to below 1")
 
-    mark_bits: int = Field(default=128, ge=64, le=4096, description="bits of one watermark, 64 to 4096")
-    mark_strength: float = Field(default=2.0, gt=0, description="margin of a watermark in units of the weights' rms")
+    mark_bits: int = Field(default=128, ge=64, le=1024, description="bits of one watermark, 64 to 1024")
+    mark_strength: float = Field(
+        default=2.0, ge=1, le=8, description="margin of a watermark in units of the weights' rms, 1 to 8"
+    )
     interval: int = Field(default=10, ge=1, description="steps between two committed states")
     tolerance: float = Field(
         default=1e-5, gt=0, description="relative L2 difference that a replay on other hardware may show"

@@ -42,7 +42,7 @@ def render_demo_report(result: dict[str, Any], losses: list[list[float]]) -> str
         found=sum(mark["log2_p"] <= ACCEPT_LOG2_P for mark in result["marks_in_final_model"]),
         commitments=sum(len(settled["commitments"]) for settled in result["rounds"]),
         privacy_lines=result["privacy"]["text"].splitlines(),
-        command=f"clicooper audit {shlex.quote(result['run_dir'])}",
+        command=shlex.join(["clicooper", *result["replay"]]),
         plots={
             "accuracy": draw_accuracy(result["accuracy"]),
             "loss": draw_loss(losses),

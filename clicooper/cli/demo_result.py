@@ -29,6 +29,7 @@ def demo_result(
     """Everything that a run showed, as plain JSON values."""
     code = exit_code(audit.verdict)
     statement = opened.owner.prepared.release.statement
+    kind = opened.owner.prepared.spec.model.kind
     hiding = opened.owner.prepared.map_hiding()
     privacy = asdict(statement) | {
         "text": statement.text(),
@@ -38,6 +39,7 @@ def demo_result(
         "ok": code == 0,
         "code": code,
         "run_dir": str(root),
+        "replay": ["audit", str(root), *(["--trust-model", kind] if ":" in kind else [])],
         "contract": opened.contract,
         "chain_id": opened.node.chain_id,
         "job": opened.job,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 import textwrap
 from typing import TYPE_CHECKING, Any
 
@@ -87,9 +89,14 @@ def _print_audit(console: Console, result: dict[str, Any]) -> None:
     console.print(f" verdict: [{color}]{audit['verdict']}[/]")
     console.print()
     console.print(f"{result['seconds']:.0f} s, {result['peak_rss_mib']:.0f} MiB", style="dim")
-    folder = shlex.quote(result["run_dir"])
-    for what, where in (("Report", f"{result['run_dir']}/report.html"), ("Replay", f"clicooper audit {folder}")):
+    replay = f"{_command()} {' '.join(shlex.quote(word) for word in result['replay'])}"
+    for what, where in (("Report", f"{result['run_dir']}/report.html"), ("Replay", replay)):
         console.print(f"{what}: {where}", markup=False, soft_wrap=True)
+
+
+def _command() -> str:
+    """How the user can call this program again: by name where the shell finds it, else by the path just used."""
+    return "clicooper" if shutil.which("clicooper") else shlex.quote(sys.argv[0])
 
 
 def _print_indented(console: Console, text: str) -> None:

@@ -98,6 +98,7 @@ def demo_object(rounds: int = 3, seats: int = 3) -> dict[str, Any]:
         "ok": True,
         "code": 0,
         "run_dir": ".clicooper/runs/run 001",
+        "replay": ["audit", ".clicooper/runs/run 001"],
         "contract": _digest("contract")[:42],
         "chain_id": 31337,
         "job": 1,
