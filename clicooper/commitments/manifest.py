@@ -9,7 +9,7 @@ Sealing, storing and fetching are the job of ``clicooper.storage``.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from multiformats import CID
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError
@@ -35,7 +35,6 @@ __all__ = [
     "StateLinks",
     "TrainingSpec",
     "TranscriptLinks",
-    "links_of",
 ]
 
 Link = InstanceOf[CID]
@@ -285,14 +284,3 @@ class SegmentManifest(Record):
     metrics: dict[str, Number]
     runtime_class: str
     training_transcript_merkle_root: Bytes32
-
-
-def links_of(value: Any) -> list[CID]:
-    """Every link inside a record, in field order."""
-    if isinstance(value, CID):
-        return [value]
-    if isinstance(value, BaseModel):
-        return [link for name in type(value).model_fields for link in links_of(getattr(value, name))]
-    if isinstance(value, (tuple, list)):
-        return [link for item in value for link in links_of(item)]
-    return []
