@@ -20,8 +20,10 @@ from clicooper.errors import SpecError, UsageError, VerificationFailed
 __all__ = [
     "ARTIFACT_NAME",
     "CONTRACT",
+    "CONTRACTS",
     "SETTINGS",
     "Artifact",
+    "artifact_name",
     "collect_sources",
     "compare",
     "compile_contracts",
@@ -33,13 +35,17 @@ __all__ = [
 ]
 
 CONTRACT: Final = "CliCooper"
+CONTRACTS: Final = (CONTRACT, "CliCooperLens", "Committee")
+"""What is compiled and committed, one artifact each: the contract, the views for clients, the m-of-n arbiter."""
+
 ENTRY: Final = "contracts/CliCooper.sol"
 ARTIFACT_NAME: Final = "CliCooper.json"
 REMAPPINGS: Final = {"@openzeppelin/contracts/": "node_modules/@openzeppelin/contracts/"}
 
 SETTINGS: Final[Mapping[str, Any]] = {
     "evmVersion": "shanghai",
-    "optimizer": {"enabled": True, "runs": 1_000_000},
+    "optimizer": {"enabled": True, "runs": 2_000},
+    "viaIR": True,
     "remappings": [f"{prefix}={target}" for prefix, target in REMAPPINGS.items()],
 }
 """What decides the bytecode beside the sources; ``foundry.toml`` says the same to forge."""
@@ -115,20 +121,27 @@ def digest_sources(sources: Mapping[str, str]) -> bytes:
     return hashlib.sha256(json.dumps(digests, sort_keys=True, separators=(",", ":")).encode()).digest()
 
 
-def compile_contracts(root: Path, solc_binary: Path) -> Artifact:
-    """Compiles ``contracts/CliCooper.sol`` from the sources under ``root``.
+def artifact_name(contract: str) -> str:
+    """The file name of a contract's committed artifact."""
+    return f"{contract}.json"
+
+
+def compile_contracts(root: Path, solc_binary: Path, name: str = CONTRACT) -> Artifact:
+    """Compiles ``contracts/<name>.sol`` from the sources under ``root``.
 
     Args:
         root: the repository, with ``npm ci`` done.
         solc_binary: native solc, or the shim ``scripts/solc`` over solcjs.
+        name: one of ``CONTRACTS``.
 
     Raises:
         UsageError: py-solc-x or a source is absent, or the compiler cannot be run.
         SpecError: the compiler refuses the sources.
     """
-    sources = collect_sources(root)
-    output = _run_compiler(_standard_input(sources), solc_binary)
-    contract = output["contracts"][ENTRY][CONTRACT]
+    entry = _entry(name)
+    sources = collect_sources(root, entry)
+    output = _run_compiler(_standard_input(sources, entry, name), solc_binary)
+    contract = output["contracts"][entry][name]
     code = contract["evm"]
     return Artifact(
         abi=contract["abi"],
@@ -141,11 +154,15 @@ def compile_contracts(root: Path, solc_binary: Path) -> Artifact:
     )
 
 
-def _standard_input(sources: Mapping[str, str]) -> dict[str, Any]:
+def _entry(name: str) -> str:
+    return f"contracts/{name}.sol"
+
+
+def _standard_input(sources: Mapping[str, str], entry: str, name: str) -> dict[str, Any]:
     return {
         "language": "Solidity",
         "sources": {name: {"content": text} for name, text in sources.items()},
-        "settings": {**SETTINGS, "outputSelection": {ENTRY: {CONTRACT: list(OUTPUTS)}}},
+        "settings": {**SETTINGS, "outputSelection": {entry: {name: list(OUTPUTS)}}},
     }
 
 
@@ -184,9 +201,9 @@ def parse(data: bytes) -> Artifact:
         raise SpecError(f"not a contract artifact: {e}", hint="rebuild it with scripts/compile.py") from e
 
 
-def load_artifact() -> Artifact:
-    """The artifact that this release was built with; needs no compiler."""
-    return parse(resources.files("clicooper.chain").joinpath("artifacts", ARTIFACT_NAME).read_bytes())
+def load_artifact(name: str = CONTRACT) -> Artifact:
+    """The artifact of one of ``CONTRACTS`` that this release was built with; needs no compiler."""
+    return parse(resources.files("clicooper.chain").joinpath("artifacts", artifact_name(name)).read_bytes())
 
 
 def write(artifact: Artifact, path: Path) -> None:

@@ -32,7 +32,7 @@ contract Player {
         if (cooper.jobCount() == MAX_JOBS) return;
         ICliCooper.Params memory p;
         (p.seats, p.rounds) = (2 + seats % 4, 1 + rounds % 3);
-        (p.pay, p.challengeBond, p.arbiterFee) = (pay % 1e18, extra % 1e17, extra % 1e9);
+        (p.pay, p.challengeBond, p.arbiterFee) = (pay % 1e18, 1e9 + extra % 1e17, extra % 1e9);
         p.stake = 2 * p.challengeBond + p.arbiterFee + extra % 1e18;
         p.ownerBond = p.pay * p.seats + p.arbiterFee + extra % 1e12;
         p.silencePenalty = p.stake / 3;
@@ -56,7 +56,7 @@ contract Player {
 
     function _advance(uint256 pick) private {
         (uint256 job, ICliCooper.JobView memory v) = _pick(pick);
-        if (job == 0 || block.timestamp > v.deadline) return;
+        if (job == 0 || vm.getBlockTimestamp() > v.deadline) return;
         if (v.phase == ICliCooper.Phase.Open) _join(job, v);
         else if (v.phase == ICliCooper.Phase.Labels) _release(job, v);
         else if (v.phase == ICliCooper.Phase.Commit) _commit(job, v);
@@ -66,7 +66,7 @@ contract Player {
     /// @notice The owner ends the job where it may; rarely, or few jobs would get far.
     function giveUp(uint256 pick, uint8 mood) external {
         (uint256 job, ICliCooper.JobView memory v) = _pick(pick);
-        if (job == 0 || mood % 16 != 0 || block.timestamp > v.deadline) return;
+        if (job == 0 || mood % 16 != 0 || vm.getBlockTimestamp() > v.deadline) return;
         bool beforeKey0 = v.phase == ICliCooper.Phase.Open || (v.phase == ICliCooper.Phase.Labels && v.round == 0);
         vm.prank(OWNER);
         if (beforeKey0) cooper.cancel(job);
@@ -78,7 +78,7 @@ contract Player {
     function expire(uint256 pick, uint8 mood) external {
         (uint256 job, ICliCooper.JobView memory v) = _pick(pick);
         if (job == 0 || v.deadline == 0 || mood % 4 != 0) return;
-        if (block.timestamp <= v.deadline) vm.warp(v.deadline + 1);
+        if (vm.getBlockTimestamp() <= v.deadline) vm.warp(v.deadline + 1);
         cooper.resolveTimeout(job);
     }
 
@@ -88,7 +88,7 @@ contract Player {
     }
 
     function pass(uint16 time) external {
-        vm.warp(block.timestamp + time % 90);
+        vm.warp(vm.getBlockTimestamp() + time % 90);
     }
 
     /* SETTLING */
