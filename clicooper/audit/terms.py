@@ -25,8 +25,6 @@ def refused_terms(owner: Address, params: JobParams) -> str:
 
 
 def _objections(owner: Address, params: JobParams) -> Iterator[str]:
-    if params.token != ZERO_ADDRESS:
-        yield "pays in a token, which this version of the contract refuses"
     if not 2 <= params.seats <= MAX_SEATS:
         yield f"has {params.seats} seats, where 2 to {MAX_SEATS} are allowed"
     if not 1 <= params.rounds < UINT32_LIMIT:
