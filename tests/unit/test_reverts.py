@@ -53,6 +53,7 @@ def test_every_error_of_the_contract_has_a_hint() -> None:
     ("signature", "types", "values", "name", "words"),
     [
         ("WrongPhase(uint8)", ["uint8"], [3], "WrongPhase", "current COMMIT"),
+        ("WrongRound(uint32,uint32)", ["uint32"] * 2, [3, 4], "WrongRound", "given 3, current 4"),
         ("TooLate(uint256,uint256)", ["uint256"] * 2, [1, 2**64 - 1], "TooLate", "1970-01-01T00:00:01+00:00"),
         ("Error(string)", ["string"], ["no token"], "Error", "message no token"),
         ("Panic(uint256)", ["uint256"], [0x11], "Panic", "code 17"),
