@@ -31,6 +31,7 @@ __all__ = [
     "load_artifact",
     "parse",
     "render",
+    "standard_json",
     "write",
 ]
 
@@ -140,7 +141,7 @@ def compile_contracts(root: Path, solc_binary: Path, name: str = CONTRACT) -> Ar
     """
     entry = _entry(name)
     sources = collect_sources(root, entry)
-    output = _run_compiler(_standard_input(sources, entry, name), solc_binary)
+    output = _run_compiler(_standard_input(sources, name), solc_binary)
     contract = output["contracts"][entry][name]
     code = contract["evm"]
     return Artifact(
@@ -158,11 +159,29 @@ def _entry(name: str) -> str:
     return f"contracts/{name}.sol"
 
 
-def _standard_input(sources: Mapping[str, str], entry: str, name: str) -> dict[str, Any]:
+def standard_json(root: Path, name: str = CONTRACT) -> dict[str, Any]:
+    """The compiler's input, sources included, as explorers take it to verify a deployed contract.
+
+    Args:
+        root: the repository, with ``npm ci`` done.
+        name: one of ``CONTRACTS``.
+
+    Raises:
+        UsageError: a source is absent.
+        VerificationFailed: the sources are not those of the committed artifact, so the export would verify nothing.
+    """
+    sources = collect_sources(root, _entry(name))
+    if digest_sources(sources) != load_artifact(name).source_digest:
+        hint = "check out the release whose contract was deployed"
+        raise VerificationFailed(f"the sources in {root} are not those that {name} was built from", hint=hint)
+    return _standard_input(sources, name)
+
+
+def _standard_input(sources: Mapping[str, str], name: str) -> dict[str, Any]:
     return {
         "language": "Solidity",
-        "sources": {name: {"content": text} for name, text in sources.items()},
-        "settings": {**SETTINGS, "outputSelection": {entry: {name: list(OUTPUTS)}}},
+        "sources": {source: {"content": text} for source, text in sources.items()},
+        "settings": {**SETTINGS, "outputSelection": {_entry(name): {name: list(OUTPUTS)}}},
     }
 
 
