@@ -11,8 +11,10 @@ from clicooper.types import Phase
 __all__ = ["HINTS", "explain"]
 
 HINTS: Mapping[str, str] = {
-    "BadSignature": "the signature must be the named account's, over this job, round, seat, head and these contents",
+    "AlreadyVoted": "a member's vote is final",
+    "BadSignature": "the signature must be the named account's, over exactly this position, contents or vote",
     "Error": "the contract or its token gives this reason itself",
+    "InvalidCommittee": "name 1 to 32 distinct members, and a threshold of at most their number",
     "InvalidParams": "correct that field of the job's parameters",
     "KeyRecordTooLong": "a key record has at most 512 bytes: shorten the endpoint",
     "MarkAlreadyOpened": "only the first opening a seat and round counts: read the job's record",
@@ -21,6 +23,7 @@ HINTS: Mapping[str, str] = {
     "NotAllowed": "this address may not act here: not allowed or named for the seat, seated, evicted, owner or arbiter",
     "NotArbiter": "only the arbiter that the job's parameters name can rule",
     "NotCommitted": "use the account that committed this seat in this round",
+    "NotMember": "use the account of one of the committee's members",
     "NotOwner": "use the account that created the job",
     "NotYourTurn": "read the job again and wait until it is this seat's turn",
     "NothingOwed": "the job owes this account nothing now",
@@ -33,6 +36,7 @@ HINTS: Mapping[str, str] = {
     "SeatTaken": "choose another seat, or wait until this one is vacated",
     "SeatVacant": "nobody holds this seat any more: read the job again",
     "StaleHead": "read the job again, someone committed first",
+    "TooFewVotes": "collect more signatures, or wait for other members to vote",
     "TooEarly": "wait until the deadline has passed",
     "TooLate": "the deadline has passed: anyone can resolve the time-out now",
     "TransferFailed": "the receiver or the token refused the payment; try another way to receive it",
