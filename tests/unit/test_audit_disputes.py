@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 from eth_utils import keccak, to_checksum_address
 
+from clicooper.audit.auditor import audit_record
+from clicooper.audit.evidence import AuditKeys
+from clicooper.audit.payment import check_payment
 from clicooper.audit.state import History, Outcome, follow_record
+from clicooper.audit.verdict import Check
 from clicooper.chain.events import (
     Challenged,
     ChallengeLapsed,
@@ -44,7 +48,9 @@ from clicooper.types import (
     JobParams,
     Phase,
     VacancyReason,
+    Verdict,
 )
+from tests.simulators import MemoryStore
 
 JOB = JobId(1)
 WINDOW, COURT_WINDOW = 100, 300
@@ -451,3 +457,30 @@ def test_rule_16_abandoned_commitments_are_not_opened() -> None:
 def test_jobs_may_pay_in_a_token() -> None:
     in_token = replace(CREATED, params=replace(PARAMS, token=STRANGER))
     assert follow(in_token, *ACCEPTED[1:]).params.token == STRANGER
+
+
+# --- what the audit shows ---
+
+
+def test_audit_names_disputes_and_burned_money() -> None:
+    acts = (*REFILLED, *COMMITS, RoundAccepted(JOB, 0, KEYS[1]))
+    late = after(LATE, vacated(VacancyReason.SILENT, 0, FIRST))
+    report = audit_record(record(*acts, late), MemoryStore(), AuditKeys())
+    by_check = {row.subject: row.detail for row in report.results if row.check in {Check.RECORD, Check.PAYMENT}}
+    said = by_check["state machine"]
+    assert "2 commitments, 1 of 2 rounds accepted, 1 commitments of abandoned attempts, 2 seats vacated" in said
+    assert "challenge of seat 1 in round 0: guilty" in said
+    assert by_check[DEAD_ADDRESS] == "15 wei are burned"
+    assert by_check[STRANGER] == "withdrew 0 wei, is owed 16 wei"
+
+
+def test_audit_accounts_for_every_bond_at_the_end() -> None:
+    in_token = replace(CREATED, params=replace(PARAMS, token=STRANGER))
+    for created, unit in ((CREATED, "wei"), (in_token, f"units of token {STRANGER}")):
+        acts: tuple[Event | Act, ...] = (created, *REVIEWED[1:])
+        challenge = challenged(acts, ACCUSED_OWNER)
+        verdict = [Ruled(JOB, challenge.challenge_id, True), JobAborted(JOB, AbortReason.OWNER_GUILTY)]
+        rows = list(check_payment(follow(*acts, challenge, Act(verdict))))
+        assert rows[-1].subject == "all money locked in the job"
+        assert unit in rows[-1].detail
+        assert {row.verdict for row in rows} == {Verdict.PASS}
