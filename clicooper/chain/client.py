@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 from clicooper.chain._abi import Abi
 from clicooper.chain._messages import Call, Log, Receipt
 from clicooper.chain._reverts import explain
-from clicooper.chain._transact import sender_of, transact
+from clicooper.chain._transact import DEFAULT_POLICY, sender_of, transact
 from clicooper.chain._transport import RpcError
 from clicooper.chain.compile import load_artifact
 from clicooper.chain.events import Challenged, JobCreated, LoggedEvent, event_from_abi
+from clicooper.chain.fees import SendPolicy
 from clicooper.chain.keys import LocalAccount
 from clicooper.chain.record import JobRecord
 from clicooper.chain.rpc import Node
@@ -82,12 +83,20 @@ class Contract:
         address: where the contract is.
         account: who acts; None for reading only.
         first_block: where the search for events starts by default; the block of the deployment saves a long scan.
+        policy: cap of the fees and number of confirmations of every act.
 
     Raises:
         ChainError: there is no contract at that address. Without this check a call would send coin into the void.
     """
 
-    def __init__(self, node: Node, address: Address, account: LocalAccount | None = None, first_block: int = 0) -> None:
+    def __init__(
+        self,
+        node: Node,
+        address: Address,
+        account: LocalAccount | None = None,
+        first_block: int = 0,
+        policy: SendPolicy = DEFAULT_POLICY,
+    ) -> None:
         if not node.code(address):
             hint = "check the address and the network; deploy with: clicooper deploy"
             raise ChainError(f"no contract at {address} on chain {node.chain_id}", hint=hint)
@@ -95,6 +104,7 @@ class Contract:
         self.address = address
         self.account = account
         self.first_block = first_block
+        self.policy = policy
         self.domain = Domain(node.chain_id, address)
         self._abi = Abi(load_artifact().abi)
 
@@ -321,7 +331,7 @@ class Contract:
             raise UsageError(f"{name} needs an account", hint="choose one with --account")
         call = Call(self.address, self._abi.encode_call(name, args), sender_of(self.account), value_wei)
         try:
-            return transact(self.node, self.account, call)
+            return transact(self.node, self.account, call, self.policy)
         except RpcError as e:
             raise explain(e, self._abi, name) from e
 

@@ -3,11 +3,13 @@
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from chain_world import create_raw
+from chain_world import PARAMS, create_raw
 
+from clicooper.chain.client import Contract
 from clicooper.chain.compile import load_artifact
 from clicooper.chain.deploy import deploy, first_difference
 from clicooper.chain.fees import SendPolicy, quote
@@ -159,6 +161,20 @@ def test_cap_bounds_what_is_ever_paid(node: Node) -> None:
     if free.base_wei > 1:
         with pytest.raises(ChainError, match="gwei a unit of gas, the cap is"):
             quote(node, SendPolicy(max_fee_wei=free.base_wei - 1))
+
+
+def test_acts_keep_to_the_cap_and_wait_for_confirmations(node: Node) -> None:
+    account = random_account()
+    node.fund(Address(account.address), 10**18)
+    address, _ = deploy(node, account)
+    params = replace(PARAMS, pay_wei=1, owner_bond_wei=10**16)
+    patient = Contract(node, address, account, policy=SendPolicy(confirmations=3))
+    _, receipt = patient.create_job(params)
+    assert node.block_number() == receipt.block_number + 2
+    thrifty = Contract(node, address, account, policy=SendPolicy(max_fee_wei=1))
+    with pytest.raises(ChainError, match="the cap is 1e-09 gwei"):
+        thrifty.create_job(params)
+    assert patient.job_count() == 1
 
 
 @pytest.mark.parametrize("policy", [{"max_fee_wei": 0}, {"confirmations": 0}])
