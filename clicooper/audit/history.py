@@ -70,8 +70,9 @@ class Round:
     """One round as far as the record goes; ``next_label_key`` is set once it is accepted by its owner.
 
     Attributes:
-        commitments: of the attempt that counts, the one after the last vacancy of a seat.
-        abandoned: of earlier attempts, in order; the head covers them too.
+        commitments: of the last attempt, the one that counts. A round that waits for a seat, or in which the job
+            ended, still shows what was committed before the seat became vacant.
+        abandoned: of the attempts before it, in order; the head covers them too.
     """
 
     round: int

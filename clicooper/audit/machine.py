@@ -107,6 +107,12 @@ class Machine:
         self._turn = 0
         self._enter(Phase.COMMIT, logged, self._params.train_window_s)
 
+    def _restart_round(self, logged: LoggedEvent) -> None:
+        """Every seat is held again: the attempt before is abandoned, and every seat commits anew."""
+        attempt = self._rounds[-1]
+        self._replace_round(commitments=(), abandoned=(*attempt.abandoned, *attempt.commitments))
+        self._enter_commit(logged)
+
     def _finish(self, phase: Phase, logged: LoggedEvent) -> None:
         self._enter(phase, logged)
         self._settlement = self._settlement.ended()
@@ -140,8 +146,6 @@ class Machine:
         self._evicted.append(evicted)
         self._turn = seat
         self._head = restart_head(self._head, self._record.job, self._accepted, seat, evicted.trainer)
-        attempt = self._rounds[-1]
-        self._replace_round(commitments=(), abandoned=(*attempt.abandoned, *attempt.commitments))
         if self._dispute is not None:
             window_s = self._params.join_window_s
             self._dispute = replace(self._dispute, interrupted=Phase.REFILL, remaining_s=window_s)

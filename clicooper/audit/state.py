@@ -6,7 +6,7 @@ Rules that every record must obey, in this order for each event:
 2. The first event is ``JobCreated``, on terms that the contract accepts; its parameters give the genesis head.
 3. ``SeatJoined`` only while open, each seat once, no address twice, neither owner nor arbiter; in REFILL only a vacant
    seat, by the replacement that the owner named for it, never by somebody who was evicted. With the last vacant seat
-   filled, the round's commitments start again with seat 0.
+   filled, the round starts again with seat 0: its commitments so far are abandoned, but stay in the record.
 4. ``LabelsReleased`` opens the previous key's hash, or the anchor for key 0.
 5. ``Committed`` comes in seat order, once a seat, round and attempt, and advances the head.
 6. ``RoundAccepted`` comes after the last seat's commit and opens the next label key.
@@ -21,8 +21,8 @@ Rules that every record must obey, in this order for each event:
 12. ``ChallengeLapsed`` either after the arbitration window, and then a round in review counts as accepted while any
     other phase resumes, or in one act with the proof that the accused seat equivocated.
 13. ``EquivocationProven`` expels a held seat from COMMIT to ARBITRATION; a challenge of another accused stays open.
-14. ``SeatVacated`` moves the head on by ``restart_head``: the round's commitments so far are abandoned but stay in the
-    record. For silence it takes the seat in turn, otherwise the seat that was just found guilty.
+14. ``SeatVacated`` moves the head on by ``restart_head``, so that no position occurs twice. For silence it takes the
+    seat in turn, otherwise, in the same act, the seat that was found guilty or proven to equivocate.
 15. ``ReplacementNamed`` only in REFILL, in time, for a vacant seat, and somebody who may hold it.
 16. ``MarkOpened`` opens the mark commitment of an accepted round, by the trainer who committed it, once a seat.
 
@@ -186,7 +186,7 @@ class _Machine(Disputes):
         if self._phase is Phase.OPEN:
             self._enter(Phase.LABELS, logged, self._params.label_window_s)
         else:
-            self._enter_commit(logged)
+            self._restart_round(logged)
 
     def _check_reserved(self, event: SeatJoined) -> None:
         reserved = self._named.get(event.seat)

@@ -366,7 +366,9 @@ def test_rule_13_equivocation_expels_and_burns(before: Sequence[Event]) -> None:
     assert (history.phase, len(history.seats)) == (Phase.REFILL, 1)
     owed = {account: history.settlement.owed(account) for account in (STRANGER, DEAD_ADDRESS, SECOND)}
     assert owed == {STRANGER: 8, DEAD_ADDRESS: 42, SECOND: 0}
-    assert len(history.rounds[0].abandoned) == len(before) - len(STARTED)
+    assert len(history.rounds[0].commitments) == len(before) - len(STARTED)
+    again = follow(*before, after(10_000, *EXPELLED), NAMED, REJOINED)
+    assert (again.commitments, len(again.rounds[0].abandoned)) == ((), len(before) - len(STARTED))
 
 
 def test_rule_13_equivocation_is_of_a_held_seat_in_an_open_round() -> None:
@@ -394,7 +396,7 @@ def test_rule_13_challenge_of_another_stays_open_and_goes_back_to_the_refill() -
 def test_rule_14_vacancy_moves_the_head_on() -> None:
     before, moved = follow(*ARGUED), follow(*VACANT)
     assert moved.head == restart_head(before.head, JOB, 0, 1, SECOND)
-    assert (moved.rounds[0].commitments, len(moved.rounds[0].abandoned)) == ((), 1)
+    assert (moved.rounds[0].abandoned, len(moved.commitments)) == ((), 1)
     again = follow(*REFILLED, after(LATE, vacated(VacancyReason.SILENT, 0, FIRST)))
     assert again.head == restart_head(moved.head, JOB, 0, 0, FIRST)
 
