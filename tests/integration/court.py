@@ -145,6 +145,10 @@ class Court:
     def state(self) -> JobState:
         return self.owner.job(self.job)
 
+    @property
+    def ended(self) -> bool:
+        return self.state.phase in TERMINAL
+
     def follow(self) -> History:
         """The job's record, read from the node and from its file, is followed to exactly what the contract holds."""
         record = self.owner.record(self.job)
@@ -163,7 +167,7 @@ class Court:
 
     def settle(self) -> History:
         """Everybody takes what it is owed; only what is burned stays."""
-        assert self.state.phase in TERMINAL
+        assert self.ended
         before = self.follow().settlement
         for contract in self.everybody:
             owed = before.owed(account_of(contract))
