@@ -5,13 +5,19 @@ PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 NODE   := node_modules/.package-lock.json
 
-.PHONY: demo test setup lint format bench contracts vectors clean test-python test-contracts
+# Brownie pins other versions of web3 and its kin than ours, so it lives in an environment of its own.
+BROWNIE      := .venv-brownie
+# Its settings and accounts stay out of the tests, and the tests out of them.
+BROWNIE_HOME := $(CURDIR)/build/brownie-home
+FREE_PORT     = $(shell $(PYTHON) -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+
+.PHONY: demo test setup lint format bench contracts vectors clean test-python test-contracts test-brownie brownie-setup
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.run-ready  ## set up with pip alone, then run the whole job
 	$(VENV)/bin/clicooper demo $(ARGS)
 
-test: test-contracts test-python  ## set up everything the tests need, then run them all
+test: test-contracts test-brownie test-python  ## set up everything the tests need, then run them all
 
 setup: $(VENV)/.dev-ready $(NODE)
 
@@ -21,6 +27,13 @@ test-python: $(VENV)/.dev-ready $(NODE)
 test-contracts: $(VENV)/.dev-ready $(NODE)
 	scripts/forge test
 	$(PY) scripts/compile.py --check
+
+brownie-setup: $(BROWNIE)/.ready $(NODE)
+
+test-brownie: brownie-setup  ## the contract through Brownie, on its own Anvil
+	@mkdir -p $(BROWNIE_HOME)
+	@HOME=$(BROWNIE_HOME) scripts/brownie networks modify development port=$(FREE_PORT) >/dev/null
+	HOME=$(BROWNIE_HOME) scripts/brownie test $(ARGS)
 
 lint: $(VENV)/.dev-ready $(NODE)
 	$(VENV)/bin/ruff check .
@@ -44,7 +57,7 @@ vectors: $(VENV)/.dev-ready
 	$(PY) scripts/make_vectors.py
 
 clean:
-	rm -rf $(VENV) node_modules build .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BROWNIE) node_modules build .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # torch comes first: with no torch installed, a requirement that admits it may pull gigabytes of CUDA packages.
 $(VENV)/.run-ready: pyproject.toml constraints.txt
@@ -58,6 +71,12 @@ $(VENV)/.run-ready: pyproject.toml constraints.txt
 $(VENV)/.dev-ready: $(VENV)/.run-ready
 	@echo "Installing the tools of the tests"
 	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(BROWNIE)/.ready: constraints-brownie.txt
+	@test -x $(BROWNIE)/bin/python || $(PYTHON) -m venv $(BROWNIE)
+	@echo "Installing Brownie (about a minute, once)"
+	@$(BROWNIE)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints-brownie.txt eth-brownie
 	@touch $@
 
 $(NODE): package.json package-lock.json

@@ -11,11 +11,12 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -26,11 +27,27 @@ from pydantic_settings import (
 
 from clicooper.errors import UsageError
 
-__all__ = ["SETTINGS_FILE", "JobConfig", "load_config"]
+__all__ = [
+    "BUILT_IN_NETWORKS",
+    "EMBEDDED",
+    "SETTINGS_FILE",
+    "JobConfig",
+    "Setting",
+    "explain_config",
+    "load_config",
+    "public_url",
+]
 
 SETTINGS_FILE = "clicooper.toml"
 PREFIX = "CLICOOPER_"
 EMBEDDED = "embedded"
+
+BUILT_IN_NETWORKS: Mapping[str, str] = {
+    EMBEDDED: EMBEDDED,
+    "anvil": "http://127.0.0.1:8545",
+    "ganache": "http://127.0.0.1:8545",
+}
+"""Networks that need no setting: both development nodes listen on the same port by default."""
 
 
 def _split_numbers(value: object) -> object:
@@ -40,13 +57,37 @@ def _split_numbers(value: object) -> object:
     return [part.strip() for part in value.strip("[]() ").split(",") if part.strip()]
 
 
+def _split_names(value: object) -> object:
+    """Text such as ``sepolia=https://rpc.example,lab=http://10.0.0.7:8545`` as a table."""
+    if not isinstance(value, str):
+        return value
+    pairs = [part.strip().partition("=") for part in value.split(",") if part.strip()]
+    return {name.strip(): url.strip() for name, _, url in pairs}
+
+
+Names = Annotated[dict[str, str], NoDecode, BeforeValidator(_split_names)]
 Sizes = Annotated[
     tuple[Annotated[int, Field(ge=1, le=2**20)], ...], NoDecode, BeforeValidator(_split_numbers), Field(max_length=64)
 ]
 
 
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0
+
+
+def public_url(url: str) -> str:
+    """Scheme, host and port of an address: credentials and path may hold an API key."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+
+
 class JobConfig(BaseSettings):
-    """Everything that the owner of a job decides; defaults are those of the demo on digits.
+    """Everything that the owner of a job decides, and whose account acts where; defaults are those of the demo.
 
     Each field's description is what an error's hint and docs/configuration.md say about it.
     """
@@ -61,7 +102,12 @@ class JobConfig(BaseSettings):
     )
 
     home: Path = Field(default=Path(".clicooper"), description="folder of the run folders")
-    network: str = Field(default=EMBEDDED, description="'embedded', or the http(s) URL of an EVM node")
+    networks: Names = Field(default={}, description="names for nodes: a table of http(s) URLs")
+    network: str = Field(
+        default=EMBEDDED, description="embedded, anvil, ganache, a name of yours, or the http(s) URL of an EVM node"
+    )
+    account: str | None = Field(default=None, description="name of the keystore that acts")
+    password_file: Path | None = Field(default=None, description="file whose first line opens that keystore")
 
     data: str = Field(
         default="digits", description="'digits', an .npz file, a CIFAR .bin file or folder, or an image folder"
@@ -108,13 +154,32 @@ class JobConfig(BaseSettings):
     samples: int = Field(default=1, ge=1, description="intervals that the owner replays per seat before it pays")
     pay_wei: int = Field(default=10**15, ge=1, lt=2**88, description="pay of one seat for one round, in wei")
 
+    @field_validator("networks")
+    @classmethod
+    def _check_networks(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, url in value.items():
+            if name in BUILT_IN_NETWORKS or "/" in name or not name:
+                raise ValueError(f"the name {name!r} is taken or unusable")
+            if not _is_url(url):
+                raise ValueError(f"{name} is not an http(s) URL")
+        return value
+
     @field_validator("network")
     @classmethod
-    def _check_network(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if value != EMBEDDED and (parts.scheme not in ("http", "https") or not parts.hostname):
-            raise ValueError("neither 'embedded' nor an http(s) URL")
+    def _check_network(cls, value: str, info: ValidationInfo) -> str:
+        if value not in BUILT_IN_NETWORKS and value not in info.data.get("networks", {}) and not _is_url(value):
+            raise ValueError("neither the name of a network nor an http(s) URL")
         return value
+
+    @property
+    def all_networks(self) -> dict[str, str]:
+        """The named networks and where they are: the built-in ones, then the user's."""
+        return {**BUILT_IN_NETWORKS, **self.networks}
+
+    @property
+    def network_url(self) -> str:
+        """Where the chosen network is: ``embedded``, or a URL."""
+        return self.all_networks.get(self.network, self.network)
 
     @classmethod
     def settings_customise_sources(
@@ -146,6 +211,35 @@ def load_config(**arguments: object) -> JobConfig:
         raise UsageError(f"{SETTINGS_FILE} cannot be read: {e}", hint="fix the file or remove it") from e
 
 
+@dataclass(frozen=True)
+class Setting:
+    """One key's value, and who set it: an option, a variable, the settings file, or ``default``."""
+
+    name: str
+    value: object
+    source: str
+
+
+def explain_config(**arguments: object) -> tuple[Setting, ...]:
+    """Every key of ``load_config(**arguments)`` with its source; raises what that raises."""
+    config = load_config(**arguments)
+    given = {name: value for name, value in arguments.items() if value is not None}
+    # Read once more for its keys alone: load_config has judged it.
+    written = TomlConfigSettingsSource(JobConfig)()
+    return tuple(Setting(name, getattr(config, name), _source(name, given, written)) for name in JobConfig.model_fields)
+
+
+def _source(name: str, given: Mapping[str, object], written: Mapping[str, object]) -> str:
+    if name in given:
+        return f"--{name.replace('_', '-')}"
+    return _variable(name) or (SETTINGS_FILE if name in written else "default")
+
+
+def _variable(name: str) -> str:
+    """The environment variable that sets this key, or nothing."""
+    return next((key for key, text in os.environ.items() if key.upper() == PREFIX + name.upper() and text), "")
+
+
 def _refusal(e: ValidationError, given: Mapping[str, object]) -> UsageError:
     """The first thing that is wrong, in the words of whoever set it."""
     first = e.errors()[0]
@@ -163,9 +257,8 @@ def _origin(name: str, given: Mapping[str, object], value: Any) -> str:
     """The setting as its user wrote it: option, variable or line of the file."""
     if name in given:
         return f"--{name.replace('_', '-')} {given[name]}"
-    for variable, text in os.environ.items():
-        if variable.upper() == PREFIX + name.upper() and text:
-            return f"{variable}={text}"
+    if variable := _variable(name):
+        return f"{variable}={os.environ[variable]}"
     return f"{SETTINGS_FILE}: {name} = {value!r}"
 
 

@@ -9,11 +9,14 @@ from enum import Enum, IntEnum
 from typing import NewType
 
 __all__ = [
+    "ACCUSED_OWNER",
+    "DEAD_ADDRESS",
     "ZERO_ADDRESS",
     "ZERO_DIGEST",
     "AbortReason",
     "Address",
     "Digest",
+    "Ground",
     "Head",
     "JobId",
     "JobParams",
@@ -35,6 +38,12 @@ JobId = NewType("JobId", int)
 
 ZERO_ADDRESS = Address("0x" + "00" * 20)
 ZERO_DIGEST = Digest(bytes(32))
+
+DEAD_ADDRESS = Address("0x000000000000000000000000000000000000dEaD")
+"""Where the contract credits what is burned: nobody has its key."""
+
+ACCUSED_OWNER = 255
+"""What a challenge names in the place of a seat to accuse the owner."""
 
 
 class Phase(IntEnum):
@@ -67,6 +76,17 @@ class AbortReason(IntEnum):
     OWNER_GUILTY = 1
     OWNER_ABORTED = 2
     SEAT_UNFILLED = 3
+
+
+class Ground(IntEnum):
+    """What an accused is charged with, in the order of the contract's enum.
+
+    ``FAULT`` is anything that an arbiter can repeat from committed artifacts; ``WITHHELD`` is committed data that
+    cannot be had, which publishing cures: no ruling on it in the first half of the arbitration window.
+    """
+
+    FAULT = 0
+    WITHHELD = 1
 
 
 class Verdict(Enum):

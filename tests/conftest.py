@@ -9,6 +9,9 @@ import pytest
 
 from tests.scenario import FinishedRun, finished_run, tiny_config
 
+collect_ignore = ["brownie"]
+"""Runs inside Brownie's own environment alone: `make test-brownie`."""
+
 
 @pytest.fixture(scope="session")
 def honest_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:

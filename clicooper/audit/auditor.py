@@ -23,7 +23,7 @@ from clicooper.chain.record import JobRecord, record_from_json
 from clicooper.errors import RecordError, StorageError
 from clicooper.storage.base import Store
 from clicooper.storage.local import LocalStore
-from clicooper.types import Verdict
+from clicooper.types import ACCUSED_OWNER, Verdict
 
 __all__ = ["audit_files", "audit_record", "check_commitments", "check_round"]
 
@@ -153,8 +153,19 @@ def _audit_history(history: History, evidence: Evidence, progress: Progress) -> 
 
 def _followed(history: History) -> CheckResult:
     accepted = f"{history.accepted_rounds} of {history.params.rounds} rounds accepted"
-    events = f"{len(history.commitments)} commitments, {accepted}, head 0x{history.head.hex()}"
-    return CheckResult(Check.RECORD, Verdict.PASS, "state machine", events)
+    parts = [f"{len(history.commitments)} commitments", accepted, *_disputed(history), f"head 0x{history.head.hex()}"]
+    return CheckResult(Check.RECORD, Verdict.PASS, "state machine", ", ".join(parts))
+
+
+def _disputed(history: History) -> Iterator[str]:
+    """What a job without disputes has none of: it stays visible, though it does not count any more."""
+    if abandoned := sum(len(round_.abandoned) for round_ in history.rounds):
+        yield f"{abandoned} commitments of abandoned attempts"
+    if history.evicted:
+        yield f"{len(history.evicted)} seats vacated"
+    for challenge in history.challenges:
+        accused = "owner" if challenge.accused == ACCUSED_OWNER else f"seat {challenge.accused}"
+        yield f"challenge of {accused} in round {challenge.round}: {challenge.outcome.value}"
 
 
 def _committed_steps(evidence: Evidence, round_: int) -> int:

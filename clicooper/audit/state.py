@@ -4,112 +4,66 @@ Rules that every record must obey, in this order for each event:
 
 1. Events are ordered by (block, log index), timestamps never go back, one block number has one hash and timestamp.
 2. The first event is ``JobCreated``, on terms that the contract accepts; its parameters give the genesis head.
-3. ``SeatJoined`` only while open, each seat once, no address twice, neither owner nor arbiter.
+3. ``SeatJoined`` only while open, each seat once, no address twice, neither owner nor arbiter; in REFILL only a vacant
+   seat, by the replacement that the owner named for it, never by somebody who was evicted. With the last vacant seat
+   filled, the round starts again with seat 0: its commitments so far are abandoned, but stay in the record.
 4. ``LabelsReleased`` opens the previous key's hash, or the anchor for key 0.
-5. ``Committed`` comes in seat order, once a seat and round, and advances the head.
+5. ``Committed`` comes in seat order, once a seat, round and attempt, and advances the head.
 6. ``RoundAccepted`` comes after the last seat's commit and opens the next label key.
 7. Each of these happens no later than its deadline; time-outs happen after theirs.
 8. ``Withdrawn`` pays exactly what the rules owe to that account at that moment.
-9. Nothing but withdrawals follows a terminal event.
+9. Nothing but withdrawals and openings of marks follows a terminal event.
+10. ``Challenged`` only in COMMIT or REVIEW, one at a time, not by the arbiter; it locks the challenge bond, doubled for
+    every challenge that failed in this round, and its id binds chain, contract, job, round, head and accusation.
+11. ``Ruled`` is about the open challenge, within the arbitration window, on withheld data in its second half only. Not
+    guilty: the interrupted phase resumes with its remaining time, at least half a window. Guilty: the next event, of
+    the same act, vacates the seat or aborts the job.
+12. ``ChallengeLapsed`` either after the arbitration window, and then a round in review counts as accepted while any
+    other phase resumes, or in one act with the proof that the accused seat equivocated.
+13. ``EquivocationProven`` expels a held seat from COMMIT to ARBITRATION; a challenge of another accused stays open.
+14. ``SeatVacated`` moves the head on by ``restart_head``, so that no position occurs twice. For silence it takes the
+    seat in turn, otherwise, in the same act, the seat that was found guilty or proven to equivocate.
+15. ``ReplacementNamed`` only in REFILL, in time, for a vacant seat, and somebody who may hold it.
+16. ``MarkOpened`` opens the mark commitment of an accepted round, by the trainer who committed it, once a seat.
 
-A broken rule raises ``RecordError`` and names the event; nothing after it is believed.
+A broken rule raises ``RecordError`` and names the event; nothing after it is believed. That a ruling is just, or that
+two signatures were valid, no event can show: the arbiter and the contract vouch for these.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NoReturn, assert_never
+from itertools import zip_longest
+from typing import assert_never
 
+from clicooper.audit.disputes import Disputes
+from clicooper.audit.history import Challenge, Commitment, History, Outcome, Round, Seat
 from clicooper.audit.settlement import Settlement
 from clicooper.audit.terms import MAX_KEY_RECORD_BYTES, refused_terms
 from clicooper.chain.events import (
+    Challenged,
+    ChallengeLapsed,
     Committed,
+    EquivocationProven,
     JobAborted,
     JobCancelled,
     JobCreated,
     LabelsReleased,
     LoggedEvent,
+    MarkOpened,
+    ReplacementNamed,
     RoundAccepted,
     RoundAcceptedByTimeout,
+    Ruled,
     SeatJoined,
     SeatVacated,
     Withdrawn,
 )
 from clicooper.chain.record import JobRecord
-from clicooper.commitments.head import genesis, label_anchor, next_head
+from clicooper.commitments.head import genesis, next_head, opened_commitment
 from clicooper.errors import RecordError
-from clicooper.types import ZERO_ADDRESS, Address, Digest, Head, JobId, JobParams, Phase, VacancyReason
+from clicooper.types import ZERO_ADDRESS, AbortReason, Phase, VacancyReason
 
-__all__ = ["Commitment", "History", "Round", "Seat", "follow_record"]
-
-TERMINAL = {Phase.DONE, Phase.CANCELLED, Phase.ABORTED}
-
-
-@dataclass(frozen=True)
-class Seat:
-    """One holder of one seat; ``from_round`` is the first round whose pay is the holder's."""
-
-    seat: int
-    trainer: Address
-    key_record: bytes
-    from_round: int
-
-
-@dataclass(frozen=True)
-class Commitment:
-    """One ``commit``, with the head that it was built on and the head that it made."""
-
-    round: int
-    seat: int
-    trainer: Address
-    manifest_digest: Digest
-    mark_commitment: Digest
-    head_before: Head
-    head: Head
-    logged: LoggedEvent
-
-
-@dataclass(frozen=True)
-class Round:
-    """One round as far as the record goes; ``next_label_key`` is set once it is accepted by its owner."""
-
-    round: int
-    label_key: Digest
-    commitments: tuple[Commitment, ...] = ()
-    accepted: bool = False
-    by_timeout: bool = False
-    head: Head | None = None
-    next_label_key: Digest | None = None
-    settled: LoggedEvent | None = None
-
-
-@dataclass(frozen=True)
-class History:
-    """What a record proves about a job; ``joined`` counts every stake that was ever posted."""
-
-    chain_id: int
-    contract: Address
-    job: JobId
-    owner: Address
-    params: JobParams
-    genesis: Head
-    phase: Phase
-    head: Head
-    seats: tuple[Seat, ...]
-    rounds: tuple[Round, ...]
-    withdrawals: tuple[Withdrawn, ...]
-    settlement: Settlement
-    joined: int
-
-    @property
-    def commitments(self) -> tuple[Commitment, ...]:
-        """All commitments in order."""
-        return tuple(c for round_ in self.rounds for c in round_.commitments)
-
-    @property
-    def accepted_rounds(self) -> int:
-        """Number of accepted rounds."""
-        return sum(round_.accepted for round_ in self.rounds)
+__all__ = ["Challenge", "Commitment", "History", "Outcome", "Round", "Seat", "follow_record"]
 
 
 def follow_record(record: JobRecord) -> History:
@@ -121,62 +75,56 @@ def follow_record(record: JobRecord) -> History:
     if not record.events:
         raise RecordError("the record holds no events", hint="export the record of an existing job")
     machine = _Machine(record)
-    for logged in record.events:
-        machine.apply(logged)
+    for logged, following in zip_longest(record.events, record.events[1:]):
+        machine.apply(logged, following)
     return machine.history()
 
 
-class _Machine:
-    """The state between two events."""
+class _Machine(Disputes):
+    """The life of a job, event by event."""
 
-    def __init__(self, record: JobRecord) -> None:
-        self._record = record
-        self._last: LoggedEvent | None = None
-        self._blocks: dict[int, tuple[Digest, int]] = {}
-        self._phase = Phase.NONE
-        self._deadline = 0
-        self._turn = 0
-        self._accepted = 0
-        self._label_key = Digest(b"")
-        self._seats: dict[int, Seat] = {}
-        self._rounds: list[Round] = []
-        self._withdrawals: list[Withdrawn] = []
-        self._joined = 0
-
-    def apply(self, logged: LoggedEvent) -> None:
-        """Advances by one event or raises."""
+    def apply(self, logged: LoggedEvent, following: LoggedEvent | None) -> None:
+        """Advances by one event or raises; ``following`` is the one after it, if any."""
         self._where = f"block {logged.block_number}, log {logged.log_index}, {type(logged.event).__name__}"
         self._check_order(logged)
-        event = logged.event
-        if event.job != self._record.job:
-            self._refuse(f"belongs to job {event.job}, not {self._record.job}")
-        match event:
-            case JobCreated():
-                self._create(event, logged)
-            case SeatJoined():
-                self._join(event, logged)
-            case LabelsReleased():
-                self._release(event, logged)
-            case Committed():
-                self._commit(event, logged)
-            case RoundAccepted():
-                self._accept(event, logged)
-            case RoundAcceptedByTimeout():
-                self._accept_by_timeout(event, logged)
-            case SeatVacated():
-                self._vacate(event, logged)
-            case JobCancelled():
-                self._cancel(logged)
-            case JobAborted():
-                self._abort(event, logged)
+        if logged.event.job != self._record.job:
+            self._refuse(f"belongs to job {logged.event.job}, not {self._record.job}")
+        announced = self._announced(logged)
+        self._follow(logged, following, announced)
+        self._last = logged
+
+    def _announced(self, logged: LoggedEvent) -> bool:
+        """Whether the event before made this one due, as the rest of the same act."""
+        due, before = self._due, self._last
+        self._due = None
+        if due is None or before is None:
+            return False
+        adjoins = (logged.tx_hash, logged.log_index) == (before.tx_hash, before.log_index + 1)
+        if logged.event != due or not adjoins:
+            self._refuse(f"comes where {type(due).__name__} is due in the same act")
+        return True
+
+    def _follow(self, logged: LoggedEvent, following: LoggedEvent | None, announced: bool) -> None:
+        match event := logged.event:
+            case JobCreated() | SeatJoined() | ReplacementNamed():
+                self._follow_opening(event, logged)
+            case LabelsReleased() | Committed() | RoundAccepted():
+                self._follow_round(event, logged)
+            case Challenged() | Ruled() | ChallengeLapsed() | EquivocationProven():
+                self._follow_dispute(event, logged, following)
+            case RoundAcceptedByTimeout() | SeatVacated() | JobCancelled() | JobAborted():
+                self._follow_exit(event, logged, announced)
             case Withdrawn():
                 self._withdraw(event)
+            case MarkOpened():
+                self._open_mark(event)
             case _:
                 assert_never(event)
-        self._last = logged
 
     def history(self) -> History:
         """The frozen result."""
+        if self._due is not None:
+            self._refuse(f"is the last event, where {type(self._due).__name__} is due in the same act")
         return History(
             chain_id=self._record.chain_id,
             contract=self._record.contract,
@@ -191,41 +139,21 @@ class _Machine:
             withdrawals=tuple(self._withdrawals),
             settlement=self._settlement,
             joined=self._joined,
+            evicted=tuple(self._evicted),
+            challenges=tuple(self._challenges),
+            mark_openings=tuple(self._openings),
         )
 
-    def _refuse(self, why: str) -> NoReturn:
-        raise RecordError(f"{self._where}: {why}", hint="the record was altered, cut, or exported from a faulty node")
+    # --- opening and refill ---
 
-    def _check_order(self, logged: LoggedEvent) -> None:
-        first, last = self._record.blocks
-        if not first <= logged.block_number <= last:
-            self._refuse(f"lies outside the scanned blocks {first} to {last}")
-        block = (logged.block_hash, logged.block_timestamp)
-        if self._blocks.setdefault(logged.block_number, block) != block:
-            self._refuse("its block number has two different hashes or timestamps")
-        before = self._last
-        if before is None:
-            return
-        if (logged.block_number, logged.log_index) <= (before.block_number, before.log_index):
-            self._refuse("is not after the event before it")
-        if logged.block_timestamp < before.block_timestamp:
-            self._refuse("has an earlier timestamp than the event before it")
-
-    def _need(self, *phases: Phase) -> None:
-        if self._phase not in phases:
-            self._refuse(f"cannot happen in phase {self._phase.name}")
-
-    def _in_time(self, logged: LoggedEvent) -> None:
-        if logged.block_timestamp > self._deadline:
-            self._refuse(f"is {logged.block_timestamp - self._deadline} s after its deadline")
-
-    def _timed_out(self, logged: LoggedEvent) -> None:
-        if logged.block_timestamp <= self._deadline:
-            self._refuse("is a time-out before the deadline")
-
-    def _enter(self, phase: Phase, logged: LoggedEvent, window_s: int = 0) -> None:
-        self._phase = phase
-        self._deadline = logged.block_timestamp + window_s
+    def _follow_opening(self, event: JobCreated | SeatJoined | ReplacementNamed, logged: LoggedEvent) -> None:
+        match event:
+            case JobCreated():
+                self._create(event, logged)
+            case SeatJoined():
+                self._join(event, logged)
+            case ReplacementNamed():
+                self._name(event, logged)
 
     def _create(self, event: JobCreated, logged: LoggedEvent) -> None:
         self._need(Phase.NONE)
@@ -233,6 +161,7 @@ class _Machine:
         if objection := refused_terms(event.owner, params):
             self._refuse(objection)
         self._owner, self._params = event.owner, params
+        self._named = {seat: trainer for seat, trainer in enumerate(params.allow_list) if trainer != ZERO_ADDRESS}
         self._label_key = params.label_anchor
         self._genesis = genesis(self._record.chain_id, self._record.contract, event.job, event.owner, params)
         self._head = self._genesis
@@ -240,40 +169,51 @@ class _Machine:
         self._enter(Phase.OPEN, logged, params.join_window_s)
 
     def _join(self, event: SeatJoined, logged: LoggedEvent) -> None:
-        self._need(Phase.OPEN)
+        self._need(Phase.OPEN, Phase.REFILL)
         self._in_time(logged)
         if not 0 <= event.seat < self._params.seats or event.seat in self._seats:
             self._refuse(f"takes seat {event.seat}, which is not free")
-        taken = {self._owner, self._params.arbiter, *(seat.trainer for seat in self._seats.values())}
-        if event.trainer in taken:
+        if not self._may_hold_seat(event.trainer):
             self._refuse(f"{event.trainer} already has a part in the job")
-        allowed = self._params.allow_list[event.seat] if self._params.allow_list else ZERO_ADDRESS
-        if allowed not in {ZERO_ADDRESS, event.trainer}:
-            self._refuse(f"seat {event.seat} is reserved for {allowed}")
+        self._check_reserved(event)
         if len(event.key_record) > MAX_KEY_RECORD_BYTES:
             self._refuse(f"registers {len(event.key_record)} bytes of keys")
-        self._seats[event.seat] = Seat(event.seat, event.trainer, event.key_record, 0)
+        self._seats[event.seat] = Seat(event.seat, event.trainer, event.key_record, self._accepted)
         self._joined += 1
         self._settlement = self._settlement.joined(event.seat, event.trainer)
-        if len(self._seats) == self._params.seats:
-            self._enter(Phase.LABELS, logged, self._params.label_window_s)
-
-    def _open_labels(self, key: Digest, round_: int) -> None:
-        if label_anchor(key) != self._label_key:
-            self._refuse(f"label key of round {round_} does not open the key before it")
-        self._label_key = key
-
-    def _start_round(self, logged: LoggedEvent) -> None:
-        if self._accepted == self._params.rounds:
-            self._finish(Phase.DONE, logged)
+        if len(self._seats) < self._params.seats:
             return
-        self._rounds.append(Round(self._accepted, self._label_key))
-        self._turn = 0
-        self._enter(Phase.COMMIT, logged, self._params.train_window_s)
+        if self._phase is Phase.OPEN:
+            self._enter(Phase.LABELS, logged, self._params.label_window_s)
+        else:
+            self._restart_round(logged)
 
-    def _finish(self, phase: Phase, logged: LoggedEvent) -> None:
-        self._enter(phase, logged)
-        self._settlement = self._settlement.ended()
+    def _check_reserved(self, event: SeatJoined) -> None:
+        reserved = self._named.get(event.seat)
+        if reserved is None and self._phase is Phase.REFILL:
+            self._refuse(f"takes seat {event.seat}, for which nobody was named")
+        if reserved not in {None, event.trainer}:
+            self._refuse(f"seat {event.seat} is reserved for {reserved}")
+
+    def _name(self, event: ReplacementNamed, logged: LoggedEvent) -> None:
+        self._need(Phase.REFILL)
+        self._in_time(logged)
+        if not 0 <= event.seat < self._params.seats or event.seat in self._seats:
+            self._refuse(f"names somebody for seat {event.seat}, which is not vacant")
+        if event.trainer == ZERO_ADDRESS or not self._may_hold_seat(event.trainer):
+            self._refuse(f"names {event.trainer}, who may not hold a seat")
+        self._named[event.seat] = event.trainer
+
+    # --- rounds ---
+
+    def _follow_round(self, event: LabelsReleased | Committed | RoundAccepted, logged: LoggedEvent) -> None:
+        match event:
+            case LabelsReleased():
+                self._release(event, logged)
+            case Committed():
+                self._commit(event, logged)
+            case RoundAccepted():
+                self._accept(event, logged)
 
     def _release(self, event: LabelsReleased, logged: LoggedEvent) -> None:
         self._need(Phase.LABELS)
@@ -292,22 +232,14 @@ class _Machine:
             due = f"round {self._accepted}, seat {self._turn}"
             self._refuse(f"commits round {event.round}, seat {event.seat} where {due} is due")
         trainer = self._seats[event.seat].trainer
-        before = self._head
-        self._head = next_head(
-            before, event.job, event.round, event.seat, trainer, event.manifest_digest, event.mark_commitment
-        )
-        commitment = Commitment(
-            event.round, event.seat, trainer, event.manifest_digest, event.mark_commitment, before, self._head, logged
-        )
-        self._replace_round(commitments=(*self._rounds[-1].commitments, commitment))
+        contents = (event.manifest_digest, event.mark_commitment)
+        head = next_head(self._head, event.job, event.round, event.seat, trainer, *contents)
+        self._add_commitment(Commitment(event.round, event.seat, trainer, *contents, self._head, head, logged))
         self._turn += 1
         if self._turn == self._params.seats:
             self._enter(Phase.REVIEW, logged, self._params.review_window_s)
         else:
             self._enter(Phase.COMMIT, logged, self._params.turn_window_s)
-
-    def _replace_round(self, **changes: object) -> None:
-        self._rounds[-1] = Round(**(vars(self._rounds[-1]) | changes))
 
     def _accept(self, event: RoundAccepted, logged: LoggedEvent) -> None:
         self._need(Phase.REVIEW)
@@ -317,30 +249,45 @@ class _Machine:
         self._replace_round(next_label_key=event.label_key)
         self._start_round(logged)
 
-    def _accept_by_timeout(self, event: RoundAcceptedByTimeout, logged: LoggedEvent) -> None:
-        self._need(Phase.REVIEW)
-        self._timed_out(logged)
+    # --- exits ---
+
+    def _follow_exit(
+        self,
+        event: RoundAcceptedByTimeout | SeatVacated | JobCancelled | JobAborted,
+        logged: LoggedEvent,
+        announced: bool,
+    ) -> None:
+        match event:
+            case RoundAcceptedByTimeout():
+                self._accept_by_timeout(event, logged, announced)
+            case SeatVacated():
+                self._vacate(event, logged, announced)
+            case JobCancelled():
+                self._cancel(logged)
+            case JobAborted():
+                self._abort(event, logged, announced)
+
+    def _accept_by_timeout(self, event: RoundAcceptedByTimeout, logged: LoggedEvent, announced: bool) -> None:
+        if not announced:
+            self._need(Phase.REVIEW)
+            self._timed_out(logged)
         self._settle_round(event.round, logged, by_timeout=True)
         self._enter(Phase.LABELS, logged, self._params.label_window_s)
 
-    def _settle_round(self, round_: int, logged: LoggedEvent, *, by_timeout: bool) -> None:
-        if round_ != self._accepted:
-            self._refuse(f"accepts round {round_} where round {self._accepted} is in review")
-        self._accepted += 1
-        self._settlement = self._settlement.round_accepted()
-        self._replace_round(accepted=True, by_timeout=by_timeout, head=self._head, settled=logged)
+    def _vacate(self, event: SeatVacated, logged: LoggedEvent, announced: bool) -> None:
+        if not announced:
+            self._vacate_silent(event, logged)
+        self._open_seat(event.seat, logged)
 
-    def _vacate(self, event: SeatVacated, logged: LoggedEvent) -> None:
+    def _vacate_silent(self, event: SeatVacated, logged: LoggedEvent) -> None:
         self._need(Phase.COMMIT)
         self._timed_out(logged)
         seat = self._seats.get(event.seat)
         if event.seat != self._turn or seat is None or seat.trainer != event.trainer:
             self._refuse("vacates a seat whose turn it is not")
         if event.reason is not VacancyReason.SILENT:
-            self._refuse(f"gives reason {event.reason.name}, which this version of the contract does not have")
-        del self._seats[event.seat]
+            self._refuse(f"gives reason {event.reason.name}, which nothing before it bears out")
         self._settlement = self._settlement.vacated_silent(event.seat)
-        self._enter(Phase.REFILL, logged, self._params.join_window_s)
 
     def _cancel(self, logged: LoggedEvent) -> None:
         self._need(Phase.OPEN, Phase.LABELS)
@@ -351,20 +298,23 @@ class _Machine:
             self._in_time(logged)
         self._finish(Phase.CANCELLED, logged)
 
-    def _abort(self, event: JobAborted, logged: LoggedEvent) -> None:
-        reason = event.reason.name
-        if reason == "OWNER_SILENT":
-            self._need(Phase.LABELS)
-            self._timed_out(logged)
-            self._settlement = self._settlement.bond_lost()
-        elif reason == "SEAT_UNFILLED":
-            self._need(Phase.REFILL)
-            self._timed_out(logged)
-        elif reason == "OWNER_ABORTED":
-            self._need(Phase.REFILL)
-            self._in_time(logged)
-        else:
-            self._refuse(f"gives reason {reason}, which this version of the contract does not have")
+    def _abort(self, event: JobAborted, logged: LoggedEvent, announced: bool) -> None:
+        match event.reason:
+            case AbortReason.OWNER_SILENT:
+                self._need(Phase.LABELS)
+                self._timed_out(logged)
+                self._settlement = self._settlement.bond_lost()
+            case AbortReason.SEAT_UNFILLED:
+                self._need(Phase.REFILL)
+                self._timed_out(logged)
+            case AbortReason.OWNER_ABORTED:
+                self._need(Phase.REFILL)
+                self._in_time(logged)
+            case AbortReason.OWNER_GUILTY:
+                if not announced:
+                    self._refuse("gives reason OWNER_GUILTY without a ruling")
+            case _:
+                assert_never(event.reason)
         self._finish(Phase.ABORTED, logged)
 
     def _withdraw(self, event: Withdrawn) -> None:
@@ -375,3 +325,18 @@ class _Machine:
             self._refuse(f"pays {event.amount_wei} wei to {event.account}, who is owed {owed} wei")
         self._withdrawals.append(event)
         self._settlement = self._settlement.withdrawn(event.account)
+
+    # --- evidence ---
+
+    def _open_mark(self, event: MarkOpened) -> None:
+        if not 0 <= event.round < self._accepted:
+            self._refuse(f"opens a mark of round {event.round}, which is not accepted")
+        commitments = self._rounds[event.round].commitments
+        if not 0 <= event.seat < len(commitments) or commitments[event.seat].trainer != event.trainer:
+            self._refuse(f"opens a mark of seat {event.seat}, which {event.trainer} did not commit")
+        opened = opened_commitment(event.progress_key_hash, event.ownership_key)
+        if opened != commitments[event.seat].mark_commitment:
+            self._refuse("does not open the mark commitment")
+        if any((before.round, before.seat) == (event.round, event.seat) for before in self._openings):
+            self._refuse("opens a mark for the second time")
+        self._openings.append(event)

@@ -25,8 +25,6 @@ def refused_terms(owner: Address, params: JobParams) -> str:
 
 
 def _objections(owner: Address, params: JobParams) -> Iterator[str]:
-    if params.token != ZERO_ADDRESS:
-        yield "pays in a token, which this version of the contract refuses"
     if not 2 <= params.seats <= MAX_SEATS:
         yield f"has {params.seats} seats, where 2 to {MAX_SEATS} are allowed"
     if not 1 <= params.rounds < UINT32_LIMIT:
@@ -42,6 +40,8 @@ def _objections(owner: Address, params: JobParams) -> Iterator[str]:
             yield f"has a {name} of {value} s, where 1 to {MAX_WINDOW_S} are allowed"
     if params.owner_bond_wei < params.pay_wei * params.seats + params.arbiter_fee_wei:
         yield "has an owner's bond below a round's pay and the arbiter's fee"
+    if params.challenge_bond_wei < max(1, params.arbiter_fee_wei):
+        yield "has a challenge bond of nothing, or one below the arbiter's fee"
     if params.stake_wei < 2 * params.challenge_bond_wei + params.arbiter_fee_wei:
         yield "has a stake below two challenge bonds and the arbiter's fee"
     if params.silence_penalty_wei > params.stake_wei:

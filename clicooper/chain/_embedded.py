@@ -59,6 +59,7 @@ class EmbeddedChain:
         self._blocks: list[BlockHeaderAPI] = [self._chain.get_canonical_block_header_by_number(0)]
         self._receipts: dict[str, dict[str, Any]] = {}
         self._methods: dict[str, Callable[..., Any]] = {
+            "web3_clientVersion": lambda: "clicooper embedded (py-evm)",
             "eth_chainId": lambda: hex(chain_id),
             "eth_blockNumber": lambda: hex(len(self._blocks) - 1),
             "eth_getBlockByNumber": self._block,

@@ -1,8 +1,9 @@
 """Between frozen records and plain JSON values, strictly: by declared type, every field present, none unknown.
 
 Integers are never negative; ``*_wei`` fields are decimal strings; bytes and digests are lower-case ``0x``-hex,
-addresses EIP-55, enumerations their names; an event is ``{"type": name, fields...}``. Round-trip law: ``decode(type(r),
-encode(r)) == r`` for every record whose values are in range; ``decode`` refuses everything else.
+addresses EIP-55, enumerations their names, truth values JSON's; an event is ``{"type": name, fields...}``.
+Round-trip law: ``decode(type(r), encode(r)) == r`` for every record whose values are in range; ``decode`` refuses
+everything else.
 """
 
 import re
@@ -110,6 +111,11 @@ def _integer(value: object, where: str) -> int:
     return cast("int", value)
 
 
+def _truth(value: object, where: str) -> bool:
+    _require(isinstance(value, bool), f"{where} is neither true nor false")
+    return cast("bool", value)
+
+
 def _text(value: object, where: str) -> str:
     return _match(_TEXT, value, where, "printable ASCII text")
 
@@ -141,6 +147,7 @@ def _require(condition: bool, message: str) -> None:
 
 _SCALARS: Mapping[object, Callable[[object, str], object]] = {
     int: _integer,
+    bool: _truth,
     JobId: _integer,
     str: _text,
     bytes: _bytes,

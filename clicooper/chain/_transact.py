@@ -1,17 +1,17 @@
-"""From a call to a mined transaction: simulate, price, sign in this process, send, wait."""
+"""From a call to a mined transaction: simulate, price, sign in this process, send, wait for confirmations."""
 
 from typing import Any
 
 from clicooper.chain._messages import Call, Receipt
+from clicooper.chain.fees import SendPolicy, gas_limit, quote
 from clicooper.chain.keys import LocalAccount
 from clicooper.chain.rpc import Node
-from clicooper.errors import RevertError
+from clicooper.errors import ChainError, RevertError
 from clicooper.types import Address
 
 __all__ = ["sender_of", "transact"]
 
-GAS_MARGIN = 1.2
-"""Over the estimate: a slot that another transaction rewrites first can cost more than in the simulation."""
+DEFAULT_POLICY = SendPolicy()
 
 
 def sender_of(account: LocalAccount) -> Address:
@@ -19,25 +19,36 @@ def sender_of(account: LocalAccount) -> Address:
     return Address(account.address)
 
 
-def transact(node: Node, account: LocalAccount, call: Call) -> Receipt:
-    """Sends the call as an EIP-1559 transaction of ``account`` and waits until it is mined.
+def transact(node: Node, account: LocalAccount, call: Call, policy: SendPolicy = DEFAULT_POLICY) -> Receipt:
+    """Sends the call as an EIP-1559 transaction of ``account`` and waits until it is mined and confirmed.
 
     Raises:
         RpcError: the simulation reverted, or the node refused; nothing was spent.
         RevertError: it reverted when mined, although the simulation had passed, and passes again now.
-        ChainError: the node cannot be reached, or the transaction was not mined in time.
+        ChainError: the node cannot be reached, the network asks more than the policy's cap, the transaction was not
+            mined or confirmed in time, or a reorganisation took it out again.
     """
     node.call(call)
-    receipt = node.send(_sign(node, account, call))
+    receipt = node.send(_sign(node, account, call, policy))
     if not receipt.succeeded:
         node.call(call)
         hint = "another transaction came in between: read the job and try again"
         raise RevertError(f"transaction 0x{receipt.tx_hash.hex()} reverted", name="Revert", hint=hint)
+    return _confirmed(node, receipt, policy.confirmations)
+
+
+def _confirmed(node: Node, receipt: Receipt, confirmations: int) -> Receipt:
+    if confirmations == 1:
+        return receipt
+    node.wait_for_block(receipt.block_number + confirmations - 1)
+    if node.block_hash(receipt.block_number) != receipt.block_hash:
+        hint = "look the transaction up: it may be mined again in another block"
+        raise ChainError(f"a reorganisation replaced the block of 0x{receipt.tx_hash.hex()}", hint=hint)
     return receipt
 
 
-def _sign(node: Node, account: LocalAccount, call: Call) -> bytes:
-    tip_wei = node.tip_wei()
+def _sign(node: Node, account: LocalAccount, call: Call, policy: SendPolicy) -> bytes:
+    fees = quote(node, policy)
     fields: dict[str, Any] = {
         "type": 2,
         "chainId": node.chain_id,
@@ -45,8 +56,8 @@ def _sign(node: Node, account: LocalAccount, call: Call) -> bytes:
         "to": call.to or b"",
         "value": call.value_wei,
         "data": call.data,
-        "gas": int(node.estimate_gas(call) * GAS_MARGIN),
-        "maxPriorityFeePerGas": tip_wei,
-        "maxFeePerGas": 2 * node.block().base_fee_wei + tip_wei,
+        "gas": gas_limit(node.estimate_gas(call)),
+        "maxPriorityFeePerGas": fees.tip_wei,
+        "maxFeePerGas": fees.max_wei,
     }
     return bytes(account.sign_transaction(fields).raw_transaction)

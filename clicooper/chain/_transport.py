@@ -16,6 +16,7 @@ _HINTS = {
     "insufficient funds": _FUND,
     "enough balance": _FUND,
     "enough funds": _FUND,
+    "insufficient balance": _FUND,
     "nonce": "another transaction of this account came first: try again",
     "fee": "the network's fees rose: try again",
 }
@@ -42,8 +43,12 @@ class RpcError(ChainError):
 
         Anvil and Geth put hex text into ``data``; Ganache puts an object there with the hex text under ``result``,
         its older versions one such object per transaction hash; some nodes prefix the text with ``Reverted``.
+        No bytes are a revert without a reason, but only where the node speaks of a revert: Ganache answers so for an
+        account with too little coin, too.
         """
-        return _find_hex(self.data, depth=3)
+        found = _find_hex(self.data, depth=3)
+        speaks_of_revert = "revert" in f"{self.node_message} {self.data}".lower()
+        return found if found or speaks_of_revert else None
 
 
 def _find_hex(data: object, depth: int) -> bytes | None:

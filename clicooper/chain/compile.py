@@ -20,8 +20,10 @@ from clicooper.errors import SpecError, UsageError, VerificationFailed
 __all__ = [
     "ARTIFACT_NAME",
     "CONTRACT",
+    "CONTRACTS",
     "SETTINGS",
     "Artifact",
+    "artifact_name",
     "collect_sources",
     "compare",
     "compile_contracts",
@@ -29,17 +31,22 @@ __all__ = [
     "load_artifact",
     "parse",
     "render",
+    "standard_json",
     "write",
 ]
 
 CONTRACT: Final = "CliCooper"
+CONTRACTS: Final = (CONTRACT, "CliCooperLens", "Committee")
+"""What is compiled and committed, one artifact each: the contract, the views for clients, the m-of-n arbiter."""
+
 ENTRY: Final = "contracts/CliCooper.sol"
 ARTIFACT_NAME: Final = "CliCooper.json"
 REMAPPINGS: Final = {"@openzeppelin/contracts/": "node_modules/@openzeppelin/contracts/"}
 
 SETTINGS: Final[Mapping[str, Any]] = {
     "evmVersion": "shanghai",
-    "optimizer": {"enabled": True, "runs": 1_000_000},
+    "optimizer": {"enabled": True, "runs": 2_000},
+    "viaIR": True,
     "remappings": [f"{prefix}={target}" for prefix, target in REMAPPINGS.items()],
 }
 """What decides the bytecode beside the sources; ``foundry.toml`` says the same to forge."""
@@ -115,20 +122,27 @@ def digest_sources(sources: Mapping[str, str]) -> bytes:
     return hashlib.sha256(json.dumps(digests, sort_keys=True, separators=(",", ":")).encode()).digest()
 
 
-def compile_contracts(root: Path, solc_binary: Path) -> Artifact:
-    """Compiles ``contracts/CliCooper.sol`` from the sources under ``root``.
+def artifact_name(contract: str) -> str:
+    """The file name of a contract's committed artifact."""
+    return f"{contract}.json"
+
+
+def compile_contracts(root: Path, solc_binary: Path, name: str = CONTRACT) -> Artifact:
+    """Compiles ``contracts/<name>.sol`` from the sources under ``root``.
 
     Args:
         root: the repository, with ``npm ci`` done.
         solc_binary: native solc, or the shim ``scripts/solc`` over solcjs.
+        name: one of ``CONTRACTS``.
 
     Raises:
         UsageError: py-solc-x or a source is absent, or the compiler cannot be run.
         SpecError: the compiler refuses the sources.
     """
-    sources = collect_sources(root)
-    output = _run_compiler(_standard_input(sources), solc_binary)
-    contract = output["contracts"][ENTRY][CONTRACT]
+    entry = _entry(name)
+    sources = collect_sources(root, entry)
+    output = _run_compiler(_standard_input(sources, name), solc_binary)
+    contract = output["contracts"][entry][name]
     code = contract["evm"]
     return Artifact(
         abi=contract["abi"],
@@ -141,11 +155,33 @@ def compile_contracts(root: Path, solc_binary: Path) -> Artifact:
     )
 
 
-def _standard_input(sources: Mapping[str, str]) -> dict[str, Any]:
+def _entry(name: str) -> str:
+    return f"contracts/{name}.sol"
+
+
+def standard_json(root: Path, name: str = CONTRACT) -> dict[str, Any]:
+    """The compiler's input, sources included, as explorers take it to verify a deployed contract.
+
+    Args:
+        root: the repository, with ``npm ci`` done.
+        name: one of ``CONTRACTS``.
+
+    Raises:
+        UsageError: a source is absent.
+        VerificationFailed: the sources are not those of the committed artifact, so the export would verify nothing.
+    """
+    sources = collect_sources(root, _entry(name))
+    if digest_sources(sources) != load_artifact(name).source_digest:
+        hint = "check out the release whose contract was deployed"
+        raise VerificationFailed(f"the sources in {root} are not those that {name} was built from", hint=hint)
+    return _standard_input(sources, name)
+
+
+def _standard_input(sources: Mapping[str, str], name: str) -> dict[str, Any]:
     return {
         "language": "Solidity",
-        "sources": {name: {"content": text} for name, text in sources.items()},
-        "settings": {**SETTINGS, "outputSelection": {ENTRY: {CONTRACT: list(OUTPUTS)}}},
+        "sources": {source: {"content": text} for source, text in sources.items()},
+        "settings": {**SETTINGS, "outputSelection": {_entry(name): {name: list(OUTPUTS)}}},
     }
 
 
@@ -184,9 +220,9 @@ def parse(data: bytes) -> Artifact:
         raise SpecError(f"not a contract artifact: {e}", hint="rebuild it with scripts/compile.py") from e
 
 
-def load_artifact() -> Artifact:
-    """The artifact that this release was built with; needs no compiler."""
-    return parse(resources.files("clicooper.chain").joinpath("artifacts", ARTIFACT_NAME).read_bytes())
+def load_artifact(name: str = CONTRACT) -> Artifact:
+    """The artifact of one of ``CONTRACTS`` that this release was built with; needs no compiler."""
+    return parse(resources.files("clicooper.chain").joinpath("artifacts", artifact_name(name)).read_bytes())
 
 
 def write(artifact: Artifact, path: Path) -> None:

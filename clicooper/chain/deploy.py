@@ -1,40 +1,46 @@
-"""Deploys the committed artifact, and compares a deployed contract with it."""
+"""Deploys the committed artifacts, and compares deployed contracts with them."""
 
 from collections.abc import Iterable, Mapping
 
 from clicooper.chain._abi import Abi
 from clicooper.chain._messages import Call, Receipt
 from clicooper.chain._reverts import explain
-from clicooper.chain._transact import sender_of, transact
+from clicooper.chain._transact import DEFAULT_POLICY, sender_of, transact
 from clicooper.chain._transport import RpcError
-from clicooper.chain.compile import load_artifact
+from clicooper.chain.compile import CONTRACT, Artifact, load_artifact
+from clicooper.chain.fees import SendPolicy
 from clicooper.chain.keys import LocalAccount
 from clicooper.chain.rpc import Node
 from clicooper.errors import ChainError
 from clicooper.types import Address
 
-__all__ = ["deploy", "deployment_gas", "verify_code"]
+__all__ = ["deploy", "deployment_gas", "first_difference", "verify_code"]
 
 
-def deploy(node: Node, account: LocalAccount) -> tuple[Address, Receipt]:
-    """Creates a new contract out of the committed artifact.
+def deploy(
+    node: Node, account: LocalAccount, name: str = CONTRACT, policy: SendPolicy = DEFAULT_POLICY
+) -> tuple[Address, Receipt]:
+    """Creates a new contract out of a committed artifact, one whose constructor takes nothing.
 
     Raises:
         RevertError: the chain refused the code, for instance because it lacks the rules that it was compiled for.
-        ChainError: the node refused, for instance for lack of coin.
+        ChainError: the node refused, for instance for lack of coin, or asks more than the policy's cap.
     """
     try:
-        receipt = transact(node, account, _creation(account))
+        receipt = transact(node, account, _creation(sender_of(account), name), policy)
     except RpcError as e:
-        raise explain(e, Abi(load_artifact().abi), "deploy") from e
+        raise explain(e, Abi(load_artifact(name).abi), "deploy") from e
     if receipt.contract_address is None:
         raise ChainError(f"{node.source} names no address for the new contract", hint="ask another node")
     return receipt.contract_address, receipt
 
 
-def deployment_gas(node: Node, account: LocalAccount) -> int:
-    """Gas that ``deploy`` would take now, estimated by the node."""
-    return node.estimate_gas(_creation(account))
+def deployment_gas(node: Node, sender: Address, name: str = CONTRACT) -> int:
+    """Gas that ``deploy`` would take now, estimated by the node; ``sender`` needs no coin for it."""
+    try:
+        return node.estimate_gas(_creation(sender, name))
+    except RpcError as e:
+        raise explain(e, Abi(load_artifact(name).abi), "deploy") from e
 
 
 def verify_code(node: Node, address: Address) -> bool:
@@ -43,22 +49,40 @@ def verify_code(node: Node, address: Address) -> bool:
     Raises:
         ChainError: there is no code at that address.
     """
+    return first_difference(node, address) is None
+
+
+def first_difference(node: Node, address: Address, name: str = CONTRACT) -> int | None:
+    """The first byte in which the code at ``address`` differs from the artifact; None if none does.
+
+    Places that the artifact leaves to immutables are not compared. A code that ends early differs where it ends.
+
+    Raises:
+        ChainError: there is no code at that address.
+    """
     code = node.code(address)
     if not code:
         raise ChainError(f"no contract at {address} on chain {node.chain_id}", hint="check address and network")
-    artifact = load_artifact()
-    places = [place for group in artifact.immutable_references.values() for place in group]
-    return _masked(code, places) == _masked(artifact.runtime_bytecode, places)
+    artifact = load_artifact(name)
+    ours, theirs = _masked(artifact.runtime_bytecode, artifact), _masked(code, artifact)
+    if ours == theirs:
+        return None
+    unequal = (i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b)
+    return next(unequal, min(len(ours), len(theirs)))
 
 
-def _masked(code: bytes, places: Iterable[Mapping[str, int]]) -> bytes:
+def _masked(code: bytes, artifact: Artifact) -> bytes:
     masked = bytearray(code)
-    for place in places:
+    for place in _immutables(artifact):
         end = place["start"] + place["length"]
         if end <= len(masked):
             masked[place["start"] : end] = bytes(place["length"])
     return bytes(masked)
 
 
-def _creation(account: LocalAccount) -> Call:
-    return Call(None, load_artifact().bytecode, sender_of(account))
+def _immutables(artifact: Artifact) -> Iterable[Mapping[str, int]]:
+    return (place for group in artifact.immutable_references.values() for place in group)
+
+
+def _creation(sender: Address, name: str) -> Call:
+    return Call(None, load_artifact(name).bytecode, sender)

@@ -12,19 +12,25 @@ from typing import Any, get_type_hints
 from eth_utils import to_checksum_address
 
 from clicooper.errors import ChainError
-from clicooper.types import AbortReason, Address, Digest, JobId, JobParams, VacancyReason
+from clicooper.types import AbortReason, Address, Digest, Ground, JobId, JobParams, VacancyReason
 
 __all__ = [
     "EVENT_TYPES",
+    "ChallengeLapsed",
+    "Challenged",
     "Committed",
+    "EquivocationProven",
     "Event",
     "JobAborted",
     "JobCancelled",
     "JobCreated",
     "LabelsReleased",
     "LoggedEvent",
+    "MarkOpened",
+    "ReplacementNamed",
     "RoundAccepted",
     "RoundAcceptedByTimeout",
+    "Ruled",
     "SeatJoined",
     "SeatVacated",
     "Withdrawn",
@@ -91,7 +97,7 @@ class RoundAcceptedByTimeout:
 
 @dataclass(frozen=True)
 class SeatVacated:
-    """A trainer lost its seat."""
+    """A trainer lost its seat: the head moves on, and the round starts again once every seat is filled."""
 
     job: JobId
     seat: int
@@ -123,6 +129,67 @@ class Withdrawn:
     amount_wei: int
 
 
+@dataclass(frozen=True)
+class ReplacementNamed:
+    """From now on only ``trainer`` may take the vacant seat."""
+
+    job: JobId
+    seat: int
+    trainer: Address
+
+
+@dataclass(frozen=True)
+class Challenged:
+    """Somebody accused a seat, or the owner (``ACCUSED_OWNER``), and locked a bond; round and head are the moment's."""
+
+    job: JobId
+    challenge_id: Digest
+    challenger: Address
+    accused: int
+    ground: Ground
+    bond_wei: int
+    evidence_digest: Digest
+
+
+@dataclass(frozen=True)
+class Ruled:
+    """The arbiter decided the open challenge."""
+
+    job: JobId
+    challenge_id: Digest
+    guilty: bool
+
+
+@dataclass(frozen=True)
+class ChallengeLapsed:
+    """A challenge ended without a ruling and its bond went back."""
+
+    job: JobId
+    challenge_id: Digest
+
+
+@dataclass(frozen=True)
+class EquivocationProven:
+    """Two signatures of the seat's trainer over different contents for one position were shown."""
+
+    job: JobId
+    seat: int
+    reporter: Address
+
+
+@dataclass(frozen=True)
+class MarkOpened:
+    """The keys open the mark commitment of this seat in this accepted round; nothing is said about the suspect."""
+
+    job: JobId
+    round: int
+    seat: int
+    trainer: Address
+    progress_key_hash: Digest
+    ownership_key: Digest
+    suspect_digest: Digest
+
+
 Event = (
     JobCreated
     | SeatJoined
@@ -134,6 +201,12 @@ Event = (
     | JobCancelled
     | JobAborted
     | Withdrawn
+    | ReplacementNamed
+    | Challenged
+    | Ruled
+    | ChallengeLapsed
+    | EquivocationProven
+    | MarkOpened
 )
 
 EVENT_TYPES: Mapping[str, type[Event]] = MappingProxyType({cls.__name__: cls for cls in Event.__args__})
@@ -218,6 +291,7 @@ def _address(text: str) -> Address:
 
 _FROM_ABI: Mapping[object, Callable[[Any], object]] = {
     int: int,
+    bool: bool,
     bytes: bytes,
     JobId: JobId,
     Digest: Digest,
@@ -225,4 +299,5 @@ _FROM_ABI: Mapping[object, Callable[[Any], object]] = {
     JobParams: params_from_abi,
     VacancyReason: VacancyReason,
     AbortReason: AbortReason,
+    Ground: Ground,
 }

@@ -5,6 +5,7 @@ Private keys leave this module inside ``LocalAccount`` objects only; signing hap
 
 import json
 import os
+import re
 import secrets
 from pathlib import Path
 
@@ -19,7 +20,15 @@ with recursion_limit_kept():
     from eth_account import Account
     from eth_account.signers.local import LocalAccount
 
-__all__ = ["LocalAccount", "account_from_seed", "load_keystore", "random_account", "save_keystore"]
+__all__ = [
+    "LocalAccount",
+    "account_from_key",
+    "account_from_seed",
+    "load_keystore",
+    "random_account",
+    "read_keystore",
+    "save_keystore",
+]
 
 SECP256K1_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 MAX_KEYSTORE_BYTES = 65_536
@@ -75,11 +84,11 @@ def save_keystore(path: Path, account: LocalAccount, password: str) -> None:
         raise UsageError(f"cannot write {path}: {e.strerror}", hint="choose a folder you can write") from e
 
 
-def load_keystore(path: Path, password: str) -> LocalAccount:
-    """The account in a keystore file; takes about a second (scrypt).
+def read_keystore(path: Path) -> dict[str, object]:
+    """What a keystore file says in the clear; its ``address`` is a claim until the file is opened.
 
     Raises:
-        UsageError: there is no such file, it is no keystore, or the password is wrong.
+        UsageError: there is no such file, or it is no keystore.
     """
     try:
         with path.open("rb") as file:
@@ -92,12 +101,40 @@ def load_keystore(path: Path, password: str) -> LocalAccount:
         raise UsageError(f"{path} is no keystore", hint="give a Web3 Secret Storage file") from e
     if not isinstance(keystore, dict):
         raise UsageError(f"{path} is no keystore", hint="give a Web3 Secret Storage file")
+    return keystore
+
+
+def load_keystore(path: Path, password: str) -> LocalAccount:
+    """The account in a keystore file; takes about a second (scrypt).
+
+    Raises:
+        UsageError: there is no such file, it is no keystore, or the password is wrong.
+    """
+    keystore = read_keystore(path)
     try:
         key = Account.decrypt(keystore, password)
     except (ValueError, KeyError, TypeError, NotImplementedError) as e:
         hint = "check the password; other programs' keystores must be Web3 Secret Storage, version 3"
         raise UsageError(f"{path} cannot be opened: wrong password, or damaged", hint=hint) from e
     return _account(bytes(key))
+
+
+def account_from_key(text: str) -> LocalAccount:
+    """The account of a private key.
+
+    Args:
+        text: 64 hex digits, with or without ``0x``.
+
+    Raises:
+        UsageError: it is no private key. The text is not repeated.
+    """
+    hint = "a private key is 64 hex digits, and neither zero nor beyond the curve's order"
+    if not re.fullmatch(r"(0x)?[0-9a-fA-F]{64}", text):
+        raise UsageError("not a private key", hint=hint)
+    key = int(text, 16)
+    if not 0 < key < SECP256K1_ORDER:
+        raise UsageError("not a private key", hint=hint)
+    return _account(key.to_bytes(32, "big"))
 
 
 def _account(key: bytes) -> LocalAccount:

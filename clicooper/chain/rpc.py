@@ -79,6 +79,10 @@ class Node:
         """Releases the connection."""
         self._transport.close()
 
+    def client_version(self) -> str:
+        """The node's program and its version, in its own words."""
+        return self._ask(_text, "web3_clientVersion")
+
     def block_number(self) -> int:
         """The number of the latest block."""
         return self._ask(_quantity, "eth_blockNumber")
@@ -240,6 +244,12 @@ class _Poll:
 
 def _quantity(answer: str) -> int:
     return int(answer, 16)
+
+
+def _text(answer: object) -> str:
+    if not isinstance(answer, str):
+        raise TypeError("not text")
+    return answer
 
 
 def _logs(answer: Sequence[dict[str, Any]]) -> list[Log]:

@@ -5,9 +5,9 @@ from typing import Any
 
 from eth_utils import to_checksum_address
 
-from clicooper.types import Address, Digest, Head, Phase
+from clicooper.types import Address, Digest, Ground, Head, Phase
 
-__all__ = ["JobState", "SeatState"]
+__all__ = ["ChallengeState", "JobState", "SeatState"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class JobState:
         phase: the phase in progress.
         owner: who created the job.
         round: in progress, counted from 0; equals ``rounds`` once all are accepted.
-        turn: in COMMIT the seat whose commit is due, in REFILL the vacant seat.
+        turn: in COMMIT the seat whose commit is due, in REFILL the seat that was vacated last.
         seats: how many there are.
         filled: how many are taken.
         rounds: how many the job has.
@@ -86,6 +86,37 @@ class SeatState:
         """Out of the contract's ``SeatView``."""
         trainer, from_round, owed_wei, key_record_digest = values
         return cls(_address(trainer), from_round, owed_wei, Digest(key_record_digest))
+
+
+@dataclass(frozen=True)
+class ChallengeState:
+    """The challenge that is open in ARBITRATION.
+
+    Args:
+        id: its name, see ``clicooper.commitments.head.challenge_id``.
+        challenger: who accuses.
+        bond_wei: what the challenger locked.
+        accused: a seat, or ``ACCUSED_OWNER``.
+        ground: the charge.
+        interrupted: the phase that a ruling of not guilty goes back to.
+        remaining_s: seconds that were left of it; at least half its window is given.
+    """
+
+    id: Digest
+    challenger: Address
+    bond_wei: int
+    accused: int
+    ground: Ground
+    interrupted: Phase
+    remaining_s: int
+
+    @classmethod
+    def from_abi(cls, values: tuple[Any, ...]) -> "ChallengeState":
+        """Out of the contract's ``ChallengeView``."""
+        id_, challenger, bond_wei, accused, ground, interrupted, remaining_s = values
+        return cls(
+            Digest(id_), _address(challenger), bond_wei, accused, Ground(ground), Phase(interrupted), remaining_s
+        )
 
 
 def _address(text: str) -> Address:

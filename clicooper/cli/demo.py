@@ -52,8 +52,7 @@ def demo(
 
     output: Output = context.obj["output"]
     config = load_config(
-        home=context.obj["home"],
-        network=context.obj["network"],
+        **context.obj["settings"],
         rounds=rounds,
         trainers=trainers,
         epsilon=epsilon,
@@ -84,7 +83,7 @@ def run_demo(config: JobConfig, folder: RunFolder, output: Output) -> dict[str, 
     started = time.perf_counter()
     store = LocalStore(folder.store)
     parties = JobParties.drawn(config)
-    with output.progress() as progress, _connected(config.network) as node:
+    with output.progress() as progress, _connected(config.network_url) as node:
         progress("preparing the job", 0, 0)
         opened = open_job(config, parties, node, store, folder)
         rounds = run_rounds(opened, progress)

@@ -24,7 +24,7 @@ EXIT_BROKEN_PIPE = 141
 STDOUT_FILE = 1
 
 FLAGS = ("--json", "--quiet", "--no-color")
-OPTIONS = ("--home", "--network")
+OPTIONS = ("--home", "--network", "--account", "--password-file")
 HELP = ("-h", "--help")
 
 app = typer.Typer(
@@ -51,23 +51,44 @@ def _globals(
     json: Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")] = False,  # noqa: ARG001 - main has read the flags
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,  # noqa: ARG001
     no_color: Annotated[bool, typer.Option("--no-color", help="No colours; NO_COLOR does the same.")] = False,  # noqa: ARG001
-    home: Annotated[Path | None, typer.Option("--home", help="Where run folders go.  [default: .clicooper]")] = None,
+    home: Annotated[
+        Path | None,
+        typer.Option("--home", help="Where runs, keystores and deployment records go.  [default: .clicooper]"),
+    ] = None,
     network: Annotated[
-        str | None, typer.Option("--network", help="'embedded' or the URL of an EVM node.  [default: embedded]")
+        str | None,
+        typer.Option("--network", help="A name that `networks` lists, or a node's URL.  [default: embedded]"),
+    ] = None,
+    account: Annotated[str | None, typer.Option("--account", help="Name of the keystore that acts.")] = None,
+    password_file: Annotated[
+        Path | None, typer.Option("--password-file", help="File with its password.  [default: a prompt]")
     ] = None,
     version: Annotated[  # noqa: ARG001 - typer calls _show_version
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    context.obj |= {"home": home, "network": network}
+    context.obj["settings"] = {"home": home, "network": network, "account": account, "password_file": password_file}
 
 
 def _register() -> None:
     """Adds the command groups; each imports what is heavy inside its functions."""
-    from clicooper.cli import audit, demo  # noqa: PLC0415 - they import this module's neighbours only
+    from clicooper.cli import (  # noqa: PLC0415 - they import this module's neighbours only
+        account,
+        audit,
+        configuration,
+        contract,
+        demo,
+        deploy,
+        networks,
+    )
 
     app.command("demo", short_help="Run a whole job in one process.")(demo.demo)
     app.command("audit", short_help="Replay a job and judge every claim.")(audit.audit)
+    app.add_typer(account.app, name="account")
+    app.command("deploy", short_help="Put the contract on a chain.")(deploy.deploy)
+    app.add_typer(contract.app, name="contract")
+    app.command("networks", short_help="List the named networks.")(networks.networks)
+    app.add_typer(configuration.app, name="config")
 
 
 _register()

@@ -5,19 +5,22 @@ from collections.abc import Sequence
 from eth_abi import encode as abi_encode
 from eth_utils import keccak
 
-from clicooper.types import Address, Digest, Head, JobId, JobParams
+from clicooper.types import Address, Digest, Ground, Head, JobId, JobParams
 
 __all__ = [
     "GENESIS_TAG",
     "PARAMS_TYPE",
     "RESTART_TAG",
     "audit_seed",
+    "challenge_id",
     "genesis",
     "label_anchor",
     "label_keys",
     "mark_commitment",
     "next_head",
+    "opened_commitment",
     "params_to_abi",
+    "restart_head",
 ]
 
 GENESIS_TAG = keccak(b"CliCooper/1")
@@ -69,6 +72,49 @@ def next_head(
     return Head(keccak(abi_encode(types, [head, job, round_, seat, trainer, manifest_digest, mark])))
 
 
+def restart_head(head: Head, job: JobId, round_: int, seat: int, evicted: Address) -> Head:
+    """The head after a seat was vacated: it moves on and is never rewound, so no position occurs twice.
+
+    Args:
+        head: the head just before; after a first attempt at the round it covers that attempt's commitments.
+        job: which job.
+        round_: the round that starts again once the seat is filled.
+        seat: the seat that is vacant now.
+        evicted: who held it.
+    """
+    types = ["bytes32", "bytes32", "uint256", "uint32", "uint8", "address"]
+    return Head(keccak(abi_encode(types, [head, RESTART_TAG, job, round_, seat, evicted])))
+
+
+def challenge_id(
+    chain_id: int,
+    contract: Address,
+    job: JobId,
+    round_: int,
+    head: Head,
+    accused: int,
+    challenger: Address,
+    evidence_digest: Digest,
+    ground: Ground,
+) -> Digest:
+    """Names one accusation, so that a ruling can act on no other.
+
+    Args:
+        chain_id: of the chain.
+        contract: that the challenge is made to.
+        job: which job.
+        round_: the round in progress.
+        head: that the accusation was decided on.
+        accused: a seat, or ``ACCUSED_OWNER``.
+        challenger: who accuses.
+        evidence_digest: sha2-256 of the evidence.
+        ground: the charge.
+    """
+    types = ["uint256", "address", "uint256", "uint32", "bytes32", "uint8", "address", "bytes32", "uint8"]
+    values = [chain_id, contract, job, round_, head, accused, challenger, evidence_digest, int(ground)]
+    return Digest(keccak(abi_encode(types, values)))
+
+
 def mark_commitment(progress_key: bytes, ownership_key_hash: Digest) -> Digest:
     """Binds both mark keys of one attempt; opening one reveals nothing of the other.
 
@@ -77,6 +123,16 @@ def mark_commitment(progress_key: bytes, ownership_key_hash: Digest) -> Digest:
         ownership_key_hash: keccak-256 of the ownership key, so that an auditor never needs the key itself.
     """
     return Digest(keccak(abi_encode(["bytes32", "bytes32"], [keccak(progress_key), ownership_key_hash])))
+
+
+def opened_commitment(progress_key_hash: Digest, ownership_key: Digest) -> Digest:
+    """The mark commitment that ``openMark`` checks these against.
+
+    Args:
+        progress_key_hash: keccak-256 of the progress key, so that an opening reveals nothing of it.
+        ownership_key: 32 bytes.
+    """
+    return Digest(keccak(abi_encode(["bytes32", "bytes32"], [progress_key_hash, keccak(ownership_key)])))
 
 
 def label_anchor(key: Digest) -> Digest:

@@ -346,7 +346,7 @@ def _training(config: JobConfig, sigma: float) -> TrainingSpec:
 
 
 def _params(config: JobConfig, spec: JobSpec, secrets: OwnerSecrets, arbiter: Address) -> JobParams:
-    """The terms of the job on chain; the silence penalty equals one round's pay."""
+    """The terms of the job on chain; silence costs a seat one round's pay, a failed challenge half of that."""
     pay = config.pay_wei
     return JobParams(
         pay_wei=pay,
@@ -357,5 +357,6 @@ def _params(config: JobConfig, spec: JobSpec, secrets: OwnerSecrets, arbiter: Ad
         arbiter=arbiter,
         spec_digest=spec.digest,
         label_anchor=label_anchor(secrets.label_keys[0]),
+        challenge_bond_wei=pay // 2,
         silence_penalty_wei=pay,
     )

@@ -35,7 +35,11 @@ abstract contract Base {
     address internal owner = address(0x0a11ce);
     address internal arbiter = address(0xa4b);
     address internal stranger = address(0x57a);
-    address[SEATS] internal trainers = [address(0x701), address(0x702), address(0x703)];
+    uint256[SEATS] internal secrets = [0x701, 0x702, 0x703];
+    address[SEATS] internal trainers = [vm.addr(0x701), vm.addr(0x702), vm.addr(0x703)];
+    uint256 internal constant REPLACEMENT_SECRET = 0x704;
+    address internal replacement = vm.addr(REPLACEMENT_SECRET);
+    address internal challenger = address(0xc4a);
 
     CliCooper internal cooper;
 
@@ -45,6 +49,8 @@ abstract contract Base {
         vm.deal(owner, FUNDS);
         vm.deal(stranger, FUNDS);
         vm.deal(arbiter, FUNDS);
+        vm.deal(challenger, FUNDS);
+        vm.deal(replacement, FUNDS);
         for (uint256 i = 0; i < SEATS; ++i) {
             vm.deal(trainers[i], FUNDS);
         }
@@ -117,6 +123,11 @@ abstract contract Base {
         cooper.commit(job, v.head, _manifest(v.round, v.turn), _mark(v.round, v.turn));
     }
 
+    /// @dev One seat's contents for round and seat as `_commit` uses them.
+    function _contents(uint256 round, uint256 seat) internal pure returns (ICliCooper.Contents memory) {
+        return ICliCooper.Contents(_manifest(round, seat), _mark(round, seat));
+    }
+
     function _commitAll(uint256 job) internal {
         for (uint256 i = 0; i < SEATS; ++i) {
             _commit(job);
@@ -132,6 +143,107 @@ abstract contract Base {
     function _expire(uint256 job) internal {
         vm.warp(uint256(cooper.jobOf(job).deadline) + 1);
         cooper.resolveTimeout(job);
+    }
+
+    function _challenge(uint256 job, uint8 accused, ICliCooper.Ground ground) internal returns (bytes32) {
+        bytes32 head = cooper.jobOf(job).head;
+        uint256 bond = cooper.bondDue(job);
+        vm.prank(challenger);
+        return cooper.challenge{value: bond}(job, head, accused, ground, keccak256("evidence"));
+    }
+
+    function _challenge(uint256 job, uint8 accused) internal returns (bytes32) {
+        return _challenge(job, accused, ICliCooper.Ground.Fault);
+    }
+
+    function _rule(uint256 job, bool guilty) internal {
+        bytes32 id = cooper.challengeOf(job).id;
+        vm.prank(arbiter);
+        cooper.rule(job, id, guilty);
+    }
+
+    function _nameReplacement(uint256 job, uint8 seat, address trainer) internal {
+        bytes32 head = cooper.jobOf(job).head;
+        vm.prank(owner);
+        cooper.nameReplacement(job, head, seat, trainer);
+    }
+
+    function _joinAs(address trainer, uint256 job, uint8 seat) internal {
+        bytes32 genesis = cooper.genesisOf(job);
+        vm.prank(trainer);
+        cooper.join{value: STAKE}(job, genesis, seat, "");
+    }
+
+    /* SIGNATURES */
+
+    bytes32 internal constant COMMIT_TYPEHASH = keccak256(
+        "Commit(uint256 job,uint32 round,uint8 seat,bytes32 head,bytes32 manifestDigest,bytes32 markCommitment)"
+    );
+
+    function _domain(string memory name, address verifier) internal view returns (bytes32) {
+        return keccak256(
+            abi.encode(
+                keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
+                keccak256(bytes(name)),
+                keccak256("1"),
+                block.chainid,
+                verifier
+            )
+        );
+    }
+
+    function _digest(bytes32 structHash) internal view returns (bytes32) {
+        return keccak256(abi.encodePacked(hex"1901", _domain("CliCooper", address(cooper)), structHash));
+    }
+
+    function _commitDigest(uint256 job, uint32 round, uint8 seat, bytes32 head, ICliCooper.Contents memory c)
+        internal
+        view
+        returns (bytes32)
+    {
+        return _digest(
+            keccak256(abi.encode(COMMIT_TYPEHASH, job, round, seat, head, c.manifestDigest, c.markCommitment))
+        );
+    }
+
+    function _sign(uint256 secret, bytes32 digest) internal pure returns (bytes memory) {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(secret, digest);
+        return abi.encodePacked(r, s, v);
+    }
+
+    function _nextHead(
+        bytes32 head,
+        uint256 job,
+        uint32 round,
+        uint8 seat,
+        address trainer,
+        ICliCooper.Contents memory c
+    ) internal pure returns (bytes32) {
+        return keccak256(abi.encode(head, job, round, seat, trainer, c.manifestDigest, c.markCommitment));
+    }
+
+    function _restarted(bytes32 head, uint256 job, uint32 round, uint8 seat, address evicted)
+        internal
+        pure
+        returns (bytes32)
+    {
+        return keccak256(abi.encode(head, keccak256("CliCooper/1/restart"), job, round, seat, evicted));
+    }
+
+    /// @dev `count` signed commitments from the seat whose turn it is, and the head after them.
+    function _signedRun(uint256 job, uint256 count)
+        internal
+        view
+        returns (ICliCooper.Contents[] memory commits, bytes[] memory signatures, bytes32 head)
+    {
+        ICliCooper.JobView memory v = cooper.jobOf(job);
+        (commits, signatures, head) = (new ICliCooper.Contents[](count), new bytes[](count), v.head);
+        for (uint8 i = 0; i < count; ++i) {
+            uint8 seat = v.turn + i;
+            commits[i] = _contents(v.round, seat);
+            signatures[i] = _sign(secrets[seat], _commitDigest(job, v.round, seat, head, commits[i]));
+            head = _nextHead(head, job, v.round, seat, trainers[seat], commits[i]);
+        }
     }
 
     /* PHASES */
@@ -171,6 +283,12 @@ abstract contract Base {
         _expire(job);
     }
 
+    /// @dev Seat 1 is accused in review of round 0.
+    function _toArbitration() internal returns (uint256 job) {
+        job = _toReview();
+        _challenge(job, 1);
+    }
+
     function _toDone() internal returns (uint256 job) {
         job = _toLastReview();
         _accept(job);
@@ -206,6 +324,11 @@ abstract contract Base {
         uint256 deadline = cooper.jobOf(job).deadline;
         vm.warp(deadline + 1);
         vm.expectRevert(abi.encodeWithSelector(ICliCooper.TooLate.selector, deadline + 1, deadline));
+    }
+
+    /// @dev The compiler takes a transaction's `block.timestamp` for constant, and a test is one transaction.
+    function _now() internal view returns (uint256) {
+        return vm.getBlockTimestamp();
     }
 
     function _toDeadline(uint256 job) internal {

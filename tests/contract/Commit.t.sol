@@ -19,7 +19,7 @@ contract CommitTest is Base {
         bytes32 head = cooper.genesisOf(job);
         for (uint8 seat = 0; seat < SEATS; ++seat) {
             vm.assertEq(cooper.jobOf(job).turn, seat, "turn");
-            vm.warp(block.timestamp + 5);
+            vm.warp(_now() + 5);
 
             vm.expectEmit(address(cooper));
             emit ICliCooper.Committed(job, 0, seat, _manifest(0, seat), _mark(0, seat));

@@ -44,7 +44,7 @@ contract CreateJobTest is Base {
         vm.assertTrue(cooper.genesisOf(first) != cooper.genesisOf(second), "the job id is bound");
     }
 
-    function test_refuses_tokens() public {
+    function test_a_token_is_a_contract() public {
         ICliCooper.Params memory p = _params();
         p.token = address(0x70);
         vm.expectRevert(abi.encodeWithSelector(ICliCooper.UnsupportedToken.selector, p.token));
@@ -109,6 +109,18 @@ contract CreateJobTest is Base {
         p.ownerBond = PAY * SEATS + ARBITER_FEE - 1;
         _expectInvalid("ownerBond", p);
         p.ownerBond += 1;
+        _create(p);
+    }
+
+    function test_challenge_bond_covers_one_ruling_and_is_never_free() public {
+        ICliCooper.Params memory p = _params();
+        p.challengeBond = ARBITER_FEE - 1;
+        _expectInvalid("challengeBond", p);
+        p.challengeBond = ARBITER_FEE;
+        _create(p);
+        (p.challengeBond, p.arbiterFee) = (0, 0);
+        _expectInvalid("challengeBond", p);
+        p.challengeBond = 1;
         _create(p);
     }
 

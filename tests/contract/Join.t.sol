@@ -127,8 +127,8 @@ contract JoinTest is Base {
     function test_refused_in_every_other_phase() public {
         uint256 job = _toLabels();
         _refused(abi.encodeWithSelector(ICliCooper.WrongPhase.selector, ICliCooper.Phase.Labels), stranger, job, 0);
-        job = _toRefill();
-        _refused(abi.encodeWithSelector(ICliCooper.WrongPhase.selector, ICliCooper.Phase.Refill), stranger, job, 1);
+        job = _toArbitration();
+        _refused(abi.encodeWithSelector(ICliCooper.WrongPhase.selector, ICliCooper.Phase.Arbitration), stranger, job, 1);
         job = _toCancelled();
         _refused(abi.encodeWithSelector(ICliCooper.WrongPhase.selector, ICliCooper.Phase.Cancelled), stranger, job, 0);
     }

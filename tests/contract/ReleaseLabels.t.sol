@@ -32,7 +32,7 @@ contract ReleaseLabelsTest is Base {
     function test_next_key_after_a_silent_review() public {
         uint256 job = _toReview();
         _expire(job);
-        uint256 from = block.timestamp;
+        uint256 from = _now();
 
         _expectWrongKey(_key(0));
         _releaseKey(job, _key(0));

@@ -66,7 +66,7 @@ contract ResolveTimeoutTest is Base {
         ICliCooper.JobView memory v = cooper.jobOf(job);
         vm.assertEq(v.turn, 1, "the vacant seat");
         vm.assertEq(v.filled, SEATS - 1, "filled");
-        vm.assertEq(v.head, head, "the head is never rewound");
+        vm.assertEq(v.head, _restarted(head, job, 1, 1, trainers[1]), "the head moves on, it is never rewound");
         _assertPhase(job, ICliCooper.Phase.Refill);
         _assertDeadline(job, late + JOIN_WINDOW);
         ICliCooper.SeatView memory s = cooper.seatOf(job, 1);
@@ -118,30 +118,30 @@ contract ResolveTimeoutTest is Base {
 
     function test_every_exit_is_recorded() public {
         uint256 job = _toOpen();
-        vm.warp(block.timestamp + JOIN_WINDOW + 1);
+        vm.warp(_now() + JOIN_WINDOW + 1);
         vm.expectEmit(address(cooper));
         emit ICliCooper.JobCancelled(job);
         cooper.resolveTimeout(job);
 
         job = _toLabels();
-        vm.warp(block.timestamp + LABEL_WINDOW + 1);
+        vm.warp(_now() + LABEL_WINDOW + 1);
         vm.expectEmit(address(cooper));
         emit ICliCooper.JobAborted(job, ICliCooper.Abort.OwnerSilent);
         cooper.resolveTimeout(job);
 
         job = _toReview();
-        vm.warp(block.timestamp + REVIEW_WINDOW + 1);
+        vm.warp(_now() + REVIEW_WINDOW + 1);
         vm.expectEmit(address(cooper));
         emit ICliCooper.RoundAcceptedByTimeout(job, 0);
         cooper.resolveTimeout(job);
 
         job = _toCommit();
-        vm.warp(block.timestamp + TRAIN_WINDOW + 1);
+        vm.warp(_now() + TRAIN_WINDOW + 1);
         vm.expectEmit(address(cooper));
         emit ICliCooper.SeatVacated(job, 0, trainers[0], ICliCooper.Vacancy.Silent);
         cooper.resolveTimeout(job);
 
-        vm.warp(block.timestamp + JOIN_WINDOW + 1);
+        vm.warp(_now() + JOIN_WINDOW + 1);
         vm.expectEmit(address(cooper));
         emit ICliCooper.JobAborted(job, ICliCooper.Abort.SeatUnfilled);
         cooper.resolveTimeout(job);

@@ -12,6 +12,7 @@ interface Vm {
     }
 
     function warp(uint256 timestamp) external;
+    function getBlockTimestamp() external view returns (uint256);
     function deal(address account, uint256 balance) external;
     function etch(address account, bytes calldata code) external;
     function chainId(uint256 id) external;
@@ -19,6 +20,12 @@ interface Vm {
     function assume(bool condition) external pure;
     function expectRevert(bytes calldata revertData) external;
     function expectEmit(address emitter) external;
+    function expectRevert(bytes4 selector) external;
+    function expectPartialRevert(bytes4 selector) external;
+    function addr(uint256 privateKey) external pure returns (address);
+    function sign(uint256 privateKey, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
+    function snapshotValue(string calldata group, string calldata name, uint256 value) external;
+    function load(address target, bytes32 slot) external view returns (bytes32);
     function lastCallGas() external view returns (Gas memory);
     function snapshotState() external returns (uint256 id);
     function revertToState(uint256 id) external returns (bool);
@@ -27,6 +34,8 @@ interface Vm {
     function parseJsonUint(string calldata json, string calldata key) external pure returns (uint256);
     function parseJsonAddress(string calldata json, string calldata key) external pure returns (address);
     function parseJsonAddressArray(string calldata json, string calldata key) external pure returns (address[] memory);
+    function parseJsonBytes(string calldata json, string calldata key) external pure returns (bytes memory);
+    function parseJsonBytes32Array(string calldata json, string calldata key) external pure returns (bytes32[] memory);
     function parseJsonBytes32(string calldata json, string calldata key) external pure returns (bytes32);
     function toString(uint256 value) external pure returns (string memory);
 
@@ -34,6 +43,8 @@ interface Vm {
     function assertEq(uint256 left, uint256 right, string calldata reason) external pure;
     function assertEq(address left, address right, string calldata reason) external pure;
     function assertEq(bytes32 left, bytes32 right, string calldata reason) external pure;
+    function assertEq(bytes calldata left, bytes calldata right, string calldata reason) external pure;
+    function assertLt(uint256 left, uint256 right, string calldata reason) external pure;
     function assertLe(uint256 left, uint256 right, string calldata reason) external pure;
     function assertGe(uint256 left, uint256 right, string calldata reason) external pure;
 }

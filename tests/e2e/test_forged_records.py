@@ -131,7 +131,7 @@ FORGED: dict[str, tuple[Callable[[Content], None], str, str]] = {
     "huge pay": (edit_params("pay_wei", str(2**255)), "record", "above 96 bits"),
     "huge rounds": (edit_params("rounds", 2**255), "record", "rounds"),
     "no seats": (edit_params("seats", 0), "record", "has 0 seats"),
-    "token": (edit_params("token", "0x00000000000000000000000000000000DeaDBeef"), "record", "pays in a token"),
+    "token": (edit_params("token", "0x00000000000000000000000000000000DeaDBeef"), "mark", "progress mark"),
     "key record": (edit("SeatJoined", "key_record", lambda _: "0x00"), "record", "not a"),
     "long key record": (edit("SeatJoined", "key_record", lambda _: "0x" + "00" * 513), "record", "513 bytes of keys"),
     "chain": (lambda content: content.update(chain_id=1), "mark", "progress mark"),

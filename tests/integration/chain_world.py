@@ -29,6 +29,7 @@ PARAMS = JobParams(
     arbiter=Address(account_from_seed(b"arbiter", "arbiter").address),
     spec_digest=SPEC,
     label_anchor=label_anchor(KEYS[0]),
+    challenge_bond_wei=10**14,
     silence_penalty_wei=10**15,
     join_window_s=1000,
     label_window_s=1000,

@@ -3,9 +3,11 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,17 +15,36 @@ from chain_world import World, new_world
 
 from clicooper.chain.rpc import Node
 
-ANVIL = Path(__file__).parents[2] / "node_modules" / ".bin" / "anvil"
-START_TIMEOUT_S = 30
-LISTENING = re.compile(r"Listening on (127\.0\.0\.1:\d+)")
+PROGRAMS = Path(__file__).parents[2] / "node_modules" / ".bin"
+START_TIMEOUT_S = 60
+LISTENING = re.compile(r"istening on (127\.0\.0\.1:\d+)")
+GANACHE_CHAIN_ID = 1337
 
 
 @pytest.fixture(scope="session")
 def anvil_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A fresh Anvil on a free loopback port. Its words go to a file, as a full pipe would stop it."""
-    log = tmp_path_factory.mktemp("anvil") / "anvil.log"
+    """A fresh Anvil on a free loopback port, chain id 31337."""
+    command = [PROGRAMS / "anvil", "--host", "127.0.0.1", "--port", "0"]
+    with _running(command, tmp_path_factory.mktemp("anvil") / "anvil.log") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def ganache_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A fresh Ganache on a free loopback port, chain id 1337. It takes no port 0, so one is found for it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = ["--server.host", "127.0.0.1", "--server.port", str(port), "--chain.chainId", str(GANACHE_CHAIN_ID)]
+    command = [PROGRAMS / "ganache", *options]
+    with _running(command, tmp_path_factory.mktemp("ganache") / "ganache.log") as url:
+        yield url
+
+
+@contextmanager
+def _running(command: Sequence[str | Path], log: Path) -> Iterator[str]:
+    """Starts a node and gives its address. Its words go to a file, as a full pipe would stop it."""
     with log.open("wb") as out:
-        command = [ANVIL, "--host", "127.0.0.1", "--port", "0"]
         process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
     try:
         yield f"http://{_address(process, log)}"
@@ -44,18 +65,26 @@ def _address(process: "subprocess.Popen[bytes]", log: Path) -> str:
         if found := LISTENING.search(log.read_text(errors="replace")):
             return found[1]
         time.sleep(0.05)
-    pytest.fail(f"anvil did not start: {log.read_text(errors='replace')[-500:]}")
+    pytest.fail(f"{log.stem} did not start: {log.read_text(errors='replace')[-500:]}")
+
+
+@pytest.fixture(params=["embedded", "anvil", "ganache"])
+def node(request: pytest.FixtureRequest) -> Iterator[Node]:
+    """Each kind of node in turn: every test that takes it is part of the conformance suite of ``Node``."""
+    with node_of(request.param, request) as chain:
+        yield chain
 
 
 @pytest.fixture(params=["embedded", "anvil"])
-def node(request: pytest.FixtureRequest) -> Iterator[Node]:
-    """Each kind of node in turn: every test that takes it is part of the conformance suite of ``Node``."""
-    if request.param == "embedded":
-        with Node.embedded() as chain:
-            yield chain
-    else:
-        with Node.connect(request.getfixturevalue("anvil_url")) as chain:
-            yield chain
+def cancun_node(request: pytest.FixtureRequest) -> Iterator[Node]:
+    """The kinds of node that know the opcodes of Cancun; Ganache ends with Shanghai."""
+    with node_of(request.param, request) as chain:
+        yield chain
+
+
+def node_of(kind: str, request: pytest.FixtureRequest) -> Node:
+    """A connection to one kind of node."""
+    return Node.embedded() if kind == "embedded" else Node.connect(request.getfixturevalue(f"{kind}_url"))
 
 
 @pytest.fixture

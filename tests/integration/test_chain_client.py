@@ -41,7 +41,7 @@ def test_other_code_at_the_address_is_found(node: Node) -> None:
 
 def test_deployment_gas_covers_the_deployment(node: Node) -> None:
     account = funded(node, random_account())
-    estimate = deployment_gas(node, account)
+    estimate = deployment_gas(node, Address(account.address))
     _, receipt = deploy(node, account)
     assert receipt.gas_used <= estimate < 2 * receipt.gas_used
 

@@ -48,7 +48,7 @@ def test_record_round_trips(world: World) -> None:
     record = world.owner.record(world.committed_job())
     assert record_from_json(record_to_json(record)) == record
     assert record.blocks[1] == world.node.block_number()
-    assert (record.source, record.chain_id) == (world.node.source, 31337)
+    assert (record.source, record.chain_id) == (world.node.source, world.node.chain_id)
 
 
 def test_record_of_an_unknown_job_is_refused(world: World) -> None:

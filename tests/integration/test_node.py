@@ -50,12 +50,12 @@ def test_funding_adds_to_the_balance(node: Node) -> None:
     assert node.balance(address) == 7
 
 
-def test_chain_id_and_cancun_opcodes_inside_the_evm(node: Node) -> None:
-    receipt = create_raw(node, RETURN_CHAIN_ID)
+def test_chain_id_and_cancun_opcodes_inside_the_evm(cancun_node: Node) -> None:
+    receipt = create_raw(cancun_node, RETURN_CHAIN_ID)
     assert receipt.contract_address is not None
-    assert node.code(receipt.contract_address) == RETURN_CHAIN_ID
-    returned = node.call(Call(receipt.contract_address, b""))
-    assert int.from_bytes(returned, "big") == node.chain_id == 31337
+    assert cancun_node.code(receipt.contract_address) == RETURN_CHAIN_ID
+    returned = cancun_node.call(Call(receipt.contract_address, b""))
+    assert int.from_bytes(returned, "big") == cancun_node.chain_id == 31337
 
 
 def test_transaction_signed_for_another_chain_is_refused(node: Node) -> None:

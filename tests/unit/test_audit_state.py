@@ -48,6 +48,8 @@ PARAMS = JobParams(
     arbiter=ARBITER,
     spec_digest=Digest(b"\x01" * 32),
     label_anchor=label_anchor(KEYS[0]),
+    challenge_bond_wei=8,
+    arbiter_fee_wei=3,
     silence_penalty_wei=15,
     **dict.fromkeys(("join_window_s", "label_window_s", "train_window_s", "turn_window_s", "review_window_s"), WINDOW),
 )
@@ -183,7 +185,6 @@ def test_rule_2_created_once() -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"token": STRANGER}, "pays in a token"),
         ({"arbiter": OWNER}, "arbiter"),
         ({"arbiter": address(0)}, "arbiter"),
         ({"seats": 1}, "has 1 seats"),
@@ -197,7 +198,9 @@ def test_rule_2_created_once() -> None:
         ({"review_window_s": 90 * 86_400 + 1}, "review_window_s"),
         ({"owner_bond_wei": 19}, "owner's bond"),
         ({"arbiter_fee_wei": 6}, "owner's bond"),
-        ({"challenge_bond_wei": 21}, "stake below"),
+        ({"challenge_bond_wei": 0, "arbiter_fee_wei": 0}, "challenge bond of nothing"),
+        ({"challenge_bond_wei": 2}, "one below the arbiter's fee"),
+        ({"challenge_bond_wei": 19}, "stake below"),
         ({"silence_penalty_wei": 41}, "silence penalty above the stake"),
         ({"allow_list": (FIRST,)}, "reserves 1 seats of 2"),
     ],
@@ -350,6 +353,7 @@ def test_rule_7_cancellation_before_the_first_labels_is_in_time() -> None:
         (replace(VACATED, seat=1, trainer=SECOND), "whose turn it is not"),
         (replace(VACATED, trainer=SECOND), "whose turn it is not"),
         (replace(VACATED, reason=VacancyReason.GUILTY), "gives reason GUILTY"),
+        (replace(VACATED, reason=VacancyReason.EQUIVOCATION), "gives reason EQUIVOCATION"),
     ],
 )
 def test_rule_7_only_the_seat_in_turn_is_vacated_for_silence(event: Event, why: str) -> None:

@@ -115,7 +115,7 @@ def on_chain(chain_id: int) -> Answer:
         (["demo", "--epsilon", "-1"], "--epsilon -1.0: input should be greater than 0"),
         (["demo", "--epsilon", "nan"], "--epsilon nan: input should be a finite number"),
         (["demo", "--seed", "-1"], "--seed -1: input should be greater than or equal to 0"),
-        (["demo", "--network", "mainnet"], "--network mainnet: neither 'embedded' nor an http(s) URL"),
+        (["demo", "--network", "mainnet"], "--network mainnet: neither the name of a network nor an http(s) URL"),
         (["demo", "--home"], "Option '--home' requires an argument"),
         (["--home", "--no-color", "demo"], "Option '--home' requires an argument"),
     ],

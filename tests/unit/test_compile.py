@@ -161,8 +161,8 @@ def test_shim_works_from_a_copy(tmp_path: Path) -> None:
 def test_refused_source_is_named(tmp_path: Path) -> None:
     _copy_sources(tmp_path)
     contract = tmp_path / "contracts" / "CliCooper.sol"
-    contract.write_text(contract.read_text().replace("uint256 public jobCount;", "uint257 public jobCount;"))
-    with pytest.raises(SpecError, match="uint257"):
+    contract.write_text(contract.read_text().replace("CliCooper is Opening", "CliCooper is uint257, Opening"))
+    with pytest.raises(SpecError, match="refused the contracts"):
         compile_contracts(tmp_path, SHIM)
 
 
@@ -197,4 +197,5 @@ def test_foundry_compiles_with_the_same_settings() -> None:
     optimizer = SETTINGS["optimizer"]
     assert profile["evm_version"] == SETTINGS["evmVersion"]
     assert (profile["optimizer"], profile["optimizer_runs"]) == (optimizer["enabled"], optimizer["runs"])
+    assert profile["via_ir"] == SETTINGS["viaIR"]
     assert profile["remappings"] == SETTINGS["remappings"]

@@ -147,6 +147,6 @@ def test_documentation_lists_every_key_with_its_default_and_meaning() -> None:
 
 def _shown(default: object) -> str:
     """A default as the table writes it: TOML, or a dash where the program chooses."""
-    if default is None or default == ():
+    if default is None or default in ((), {}):
         return "–"
     return f'`"{default}"`' if isinstance(default, (str, Path)) else f"`{default}`"

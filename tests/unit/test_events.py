@@ -5,16 +5,23 @@ from eth_utils import to_checksum_address
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clicooper.chain.compile import load_artifact
 from clicooper.chain.events import (
     EVENT_TYPES,
+    Challenged,
+    ChallengeLapsed,
     Committed,
+    EquivocationProven,
     Event,
     JobAborted,
     JobCancelled,
     JobCreated,
     LabelsReleased,
+    MarkOpened,
+    ReplacementNamed,
     RoundAccepted,
     RoundAcceptedByTimeout,
+    Ruled,
     SeatJoined,
     SeatVacated,
     Withdrawn,
@@ -23,7 +30,7 @@ from clicooper.chain.events import (
 )
 from clicooper.commitments.head import params_to_abi
 from clicooper.errors import ChainError
-from clicooper.types import AbortReason, Address, Digest, JobId, JobParams, VacancyReason
+from clicooper.types import AbortReason, Address, Digest, Ground, JobId, JobParams, VacancyReason
 
 RAW_ADDRESS = "0x" + "ab" * 20
 ADDRESS = Address(to_checksum_address(RAW_ADDRESS))
@@ -67,6 +74,20 @@ def test_params_survive_the_abi(params: JobParams) -> None:
         ("JobCancelled", (3,), JobCancelled(JOB)),
         ("JobAborted", (3, 3), JobAborted(JOB, AbortReason.SEAT_UNFILLED)),
         ("Withdrawn", (3, RAW_ADDRESS, 9), Withdrawn(JOB, ADDRESS, 9)),
+        ("ReplacementNamed", (3, 1, RAW_ADDRESS), ReplacementNamed(JOB, 1, ADDRESS)),
+        (
+            "Challenged",
+            (3, DIGEST, RAW_ADDRESS, 255, 1, 9, DIGEST),
+            Challenged(JOB, DIGEST, ADDRESS, 255, Ground.WITHHELD, 9, DIGEST),
+        ),
+        ("Ruled", (3, DIGEST, True), Ruled(JOB, DIGEST, True)),
+        ("ChallengeLapsed", (3, DIGEST), ChallengeLapsed(JOB, DIGEST)),
+        ("EquivocationProven", (3, 1, RAW_ADDRESS), EquivocationProven(JOB, 1, ADDRESS)),
+        (
+            "MarkOpened",
+            (3, 0, 1, RAW_ADDRESS, DIGEST, DIGEST, DIGEST),
+            MarkOpened(JOB, 0, 1, ADDRESS, DIGEST, DIGEST, DIGEST),
+        ),
     ],
 )
 def test_event_from_abi(name: str, values: tuple[object, ...], event: Event) -> None:
@@ -86,4 +107,5 @@ def test_event_of_another_version_is_refused(name: str, values: tuple[object, ..
 
 def test_event_types_are_named_as_in_the_contract() -> None:
     assert set(EVENT_TYPES) == {cls.__name__ for cls in Event.__args__}
-    assert len(EVENT_TYPES) == 10
+    assert set(EVENT_TYPES) == {entry["name"] for entry in load_artifact().abi if entry["type"] == "event"}
+    assert len(EVENT_TYPES) == 16

@@ -18,6 +18,7 @@ from clicooper.commitments.head import (
     label_keys,
     mark_commitment,
     next_head,
+    opened_commitment,
 )
 from clicooper.types import Address, Digest, Head, JobId, JobParams
 
@@ -211,3 +212,8 @@ class TestBinding:
     def test_amounts_that_the_contract_cannot_hold_have_no_genesis(self, changes: dict[str, Any]) -> None:
         with pytest.raises(EncodingError):
             genesis(1, ONE, JobId(7), TWO, dataclasses.replace(PARAMS, **changes))
+
+
+def test_opening_shows_the_ownership_key_where_the_commitment_held_its_hash() -> None:
+    assert opened_commitment(Digest(keccak(AB)), CD) == mark_commitment(AB, Digest(keccak(CD)))
+    assert opened_commitment(Digest(keccak(CD)), AB) != mark_commitment(AB, Digest(keccak(CD)))

@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from clicooper.chain.events import EVENT_TYPES, LoggedEvent
 from clicooper.chain.record import JobRecord, read_record, record_from_json, record_to_json, write_record
 from clicooper.errors import RecordError
-from clicooper.types import AbortReason, Address, Digest, JobId, JobParams, VacancyReason
+from clicooper.types import AbortReason, Address, Digest, Ground, JobId, JobParams, VacancyReason
 
 addresses = st.binary(min_size=20, max_size=20).map(lambda raw: Address(to_checksum_address(raw)))
 digests = st.binary(min_size=32, max_size=32).map(Digest)
 numbers = st.integers(0, 2**256 - 1)
 VALUES: dict[object, st.SearchStrategy[Any]] = {
     int: numbers,
+    bool: st.booleans(),
     bytes: st.binary(max_size=512),
     Digest: digests,
     Address: addresses,
@@ -34,6 +35,7 @@ VALUES: dict[object, st.SearchStrategy[Any]] = {
     ),
     VacancyReason: st.sampled_from(VacancyReason),
     AbortReason: st.sampled_from(AbortReason),
+    Ground: st.sampled_from(Ground),
 }
 JOB = JobId(2)
 
@@ -62,6 +64,7 @@ def example() -> JobRecord:
     params = JobParams(10**18, 2, 3, 2, 1, address, digest, digest, allow_list=(address, address))
     filled: dict[object, object] = {int: 1, JobId: JOB, bytes: b"\x00\xff", Digest: digest, Address: address}
     filled |= {JobParams: params, VacancyReason: VacancyReason.SILENT, AbortReason: AbortReason.OWNER_SILENT}
+    filled |= {bool: True, Ground: Ground.WITHHELD}
     logged = [
         LoggedEvent(
             cls(*(filled[hint] for hint in get_type_hints(cls).values())), 5 + i, digest, 9, digest, 0, address, 7
@@ -170,9 +173,10 @@ FORGERIES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a number for an address": (lambda c: c.update(contract=5), "contract is no EIP-55 address"),
     "an unknown reason": (lambda c: c["events"][6]["event"].update(reason="BORED"), "reason is no VacancyReason"),
     "a list for a reason": (lambda c: c["events"][6]["event"].update(reason=[]), "reason is no VacancyReason"),
+    "a number for a truth": (lambda c: c["events"][12]["event"].update(guilty=1), "guilty is neither true nor false"),
     "three blocks": (lambda c: c.update(blocks=[0, 1, 20]), "blocks has 3 elements"),
     "an object for events": (lambda c: c.update(events={}), "events is no list"),
-    "a number for an event": (lambda c: c["events"].append(1), r"events\[10\] is no object"),
+    "a number for an event": (lambda c: c["events"].append(1), r"events\[16\] is no object"),
     "control characters": (lambda c: c.update(source="a\nb"), "source is no printable"),
     "an empty source": (lambda c: c.update(source=""), "source is no printable"),
     "reordered events": (lambda c: c["events"].reverse(), "not in chain order"),

@@ -45,14 +45,24 @@ def test_answer_without_revert_data_stays_the_nodes_error(data: object) -> None:
     assert refusal.hint == "another transaction of this account came first: try again"
 
 
-def test_every_error_of_the_contract_has_a_hint() -> None:
-    assert ABI.error_names | {"Revert"} == set(HINTS)
+def test_no_bytes_are_a_revert_only_where_the_node_says_so() -> None:
+    assert RpcError(3, "execution reverted", "0x").revert_data() == b""
+    assert RpcError(-32015, "VM execution error.", "Reverted 0x").revert_data() == b""
+    poor = RpcError(-32000, "VM Exception while processing transaction: insufficient balance", "0x")
+    assert poor.revert_data() is None
+    assert "fund" in poor.hint
+
+
+def test_every_error_of_contract_and_committee_has_a_hint() -> None:
+    committee = Abi(load_artifact("Committee").abi).error_names
+    assert ABI.error_names | committee | {"Revert"} == set(HINTS)
 
 
 @pytest.mark.parametrize(
     ("signature", "types", "values", "name", "words"),
     [
         ("WrongPhase(uint8)", ["uint8"], [3], "WrongPhase", "current COMMIT"),
+        ("WrongRound(uint32,uint32)", ["uint32"] * 2, [3, 4], "WrongRound", "given 3, current 4"),
         ("TooLate(uint256,uint256)", ["uint256"] * 2, [1, 2**64 - 1], "TooLate", "1970-01-01T00:00:01+00:00"),
         ("Error(string)", ["string"], ["no token"], "Error", "message no token"),
         ("Panic(uint256)", ["uint256"], [0x11], "Panic", "code 17"),

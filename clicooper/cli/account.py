@@ -1,0 +1,139 @@
+"""``clicooper account``: encrypted keystores under ``HOME/keystore``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clicooper.cli import session
+from clicooper.cli.output import Output, table
+from clicooper.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from clicooper.chain.keys import LocalAccount
+    from clicooper.config import JobConfig
+
+__all__ = ["app"]
+
+DEFAULT_NAME = "default"
+
+app = typer.Typer(help="Make, import and list encrypted accounts.", rich_markup_mode=None)
+
+
+@app.command("new")
+def new(context: typer.Context) -> int:
+    """Makes an account from the operating system's randomness and encrypts it with a password.
+
+    Name it with --account; the password comes from --password-file or from a prompt.
+    """
+    from clicooper.chain.keys import random_account  # noqa: PLC0415 - the chain libraries are slow to import
+
+    config = session.settings(context)
+    name = _free_name(config)
+    password = session.read_password(config, f"New password of {name}: ", again=True)
+    return _save(context, config, name, random_account(), password)
+
+
+@app.command("import")
+def import_(
+    context: typer.Context,
+    key_file: Annotated[
+        Path | None,
+        typer.Option("--key-file", help="A keystore, or a private key in hex in the first line.  [default: a prompt]"),
+    ] = None,
+) -> int:
+    """Takes over an existing key: a Web3 Secret Storage keystore, or a private key in hex.
+
+    A keystore keeps its password, which --password-file or a prompt gives. A key never stands on the command line.
+    """
+    config = session.settings(context)
+    name = _free_name(config)
+    if key_file is not None and _is_keystore(key_file):
+        from clicooper.chain.keys import load_keystore  # noqa: PLC0415
+
+        password = session.read_password(config, f"Password of {key_file.name}: ")
+        account = load_keystore(key_file, password)
+    else:
+        account = _account_of_key(key_file)
+        password = session.read_password(config, f"New password of {name}: ", again=True)
+    return _save(context, config, name, account, password)
+
+
+@app.command("list")
+def list_(context: typer.Context) -> int:
+    """Lists the accounts; needs no password."""
+    output: Output = context.obj["output"]
+    config = session.settings(context)
+    rows = [_row(config, name) for name in session.stored_names(config)]
+    result = {"ok": True, "code": 0, "keystore": str(session.keystore_folder(config)), "accounts": rows}
+    output.finish(result, lambda console: _print_accounts(console, config, rows))
+    return 0
+
+
+def _free_name(config: JobConfig) -> str:
+    name = DEFAULT_NAME if config.account is None else config.account
+    if session.keystore_file(config, name).exists():
+        raise UsageError(f"there is an account {name} already", hint="choose another name with --account")
+    return name
+
+
+def _is_keystore(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(1) == b"{"
+    except OSError as e:
+        raise UsageError(f"cannot read {path}: {e.strerror}", hint="name a readable file with --key-file") from e
+
+
+def _account_of_key(key_file: Path | None) -> LocalAccount:
+    from clicooper.chain.keys import account_from_key  # noqa: PLC0415
+
+    if key_file is None:
+        return account_from_key(session.hidden_prompt("Private key: ").strip())
+    return account_from_key(session.first_line(key_file, "private key").strip())
+
+
+def _save(context: typer.Context, config: JobConfig, name: str, account: LocalAccount, password: str) -> int:
+    from clicooper.chain.keys import save_keystore  # noqa: PLC0415
+
+    path = session.keystore_file(config, name)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as e:
+        raise UsageError(f"cannot write to {path.parent}: {e.strerror}", hint="name a folder with --home") from e
+    save_keystore(path, account, password)
+    result = {"ok": True, "code": 0, "account": name, "address": account.address, "file": str(path)}
+    output: Output = context.obj["output"]
+    output.finish(result, lambda console: _print_saved(console, result))
+    return 0
+
+
+def _row(config: JobConfig, name: str) -> dict[str, str | None]:
+    path = session.keystore_file(config, name)
+    try:
+        address = session.stored_address(path)
+    except UsageError:
+        # One damaged file must not hide the others.
+        address = None
+    return {"name": name, "address": address, "file": str(path)}
+
+
+def _print_saved(console: Console, result: dict[str, object]) -> None:
+    console.print(f"{result['account']}  {result['address']}", markup=False)
+    console.print(
+        f"{result['file']}: keep it and its password; nobody can restore either", markup=False, soft_wrap=True
+    )
+
+
+def _print_accounts(console: Console, config: JobConfig, rows: list[dict[str, str | None]]) -> None:
+    if not rows:
+        console.print(f"No account in {session.keystore_folder(config)}", markup=False)
+        return
+    accounts = table("Accounts", "name", "address")
+    for row in rows:
+        accounts.add_row(row["name"], row["address"] or "not a keystore")
+    console.print(accounts)

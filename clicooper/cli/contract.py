@@ -1,0 +1,171 @@
+"""``clicooper contract``: what is deployed, whether it is ours, and its sources for explorers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from clicooper.cli import session
+from clicooper.cli.output import Output, table
+from clicooper.errors import UsageError, VerificationFailed
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from clicooper.chain.rpc import Node
+    from clicooper.config import JobConfig
+    from clicooper.types import Address
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Look at a deployed contract, compare it, export its sources.", rich_markup_mode=None)
+
+ContractName = Annotated[
+    str, typer.Option("--contract", help="CliCooper, CliCooperLens or Committee.  [default: CliCooper]")
+]
+
+
+@app.command("verify")
+def verify(
+    context: typer.Context,
+    address: Annotated[str, typer.Argument(help="The contract's address.")],
+    contract: ContractName = "CliCooper",
+) -> int:
+    """Compares the code at an address with the artifact of this release, byte for byte.
+
+    Exit code 0: the same; 1: a byte differs. Of a Committee the members and the threshold are not compared: they are
+    its deployer's choice, and its views show them.
+    """
+    from clicooper.chain.compile import load_artifact  # noqa: PLC0415
+    from clicooper.chain.deploy import first_difference  # noqa: PLC0415
+
+    artifact = load_artifact(_known(contract))
+    place = session.contract_address(address)
+    config = session.settings(context)
+    with session.connected(config) as node:
+        offset = first_difference(node, place, contract)
+        if offset is not None:
+            where = f"its code differs from byte {offset:,} of {len(artifact.runtime_bytecode):,} on"
+            hint = "trust no coin to it, unless you know why it differs"
+            raise VerificationFailed(f"{place} is not the {contract} of this release: {where}", hint=hint)
+        result = _identity(node, place) | {
+            "contract": contract,
+            "verdict": "pass",
+            "bytes": len(artifact.runtime_bytecode),
+            "compiler": artifact.compiler,
+            "source_digest": f"0x{artifact.source_digest.hex()}",
+        }
+    output: Output = context.obj["output"]
+    words = f"{place} is the {contract} of this release, all {result['bytes']:,} bytes"
+    output.finish(result, lambda console: console.print(words, markup=False, soft_wrap=True))
+    return 0
+
+
+@app.command("info")
+def info(
+    context: typer.Context,
+    address: Annotated[
+        str | None, typer.Argument(help="The contract's address.  [default: the newest that was deployed from here]")
+    ] = None,
+) -> int:
+    """Shows where a contract is, how many jobs it has, and what it was built from."""
+    config = session.settings(context)
+    with session.connected(config) as node:
+        result = _info(node, config, address)
+    output: Output = context.obj["output"]
+    output.finish(result, lambda console: _print_info(console, result))
+    return 0
+
+
+@app.command("standard-json")
+def standard_json(
+    context: typer.Context,
+    contract: ContractName = "CliCooper",
+    sources: Annotated[
+        Path, typer.Option("--sources", help="The repository, with `npm ci` done.  [default: .]")
+    ] = Path(),
+    out: Annotated[Path | None, typer.Option("--out", help="File to write.  [default: stdout]")] = None,
+) -> int:
+    """Exports the compiler's standard JSON input, with which explorers verify the source of a deployed contract.
+
+    Refused where the sources are not those that this release's contract was built from.
+    """
+    from clicooper.chain import compile as compiler  # noqa: PLC0415
+
+    exported = compiler.standard_json(sources, _known(contract))
+    artifact = compiler.load_artifact(contract)
+    result: dict[str, Any] = {
+        "ok": True,
+        "code": 0,
+        "contract": contract,
+        "entry": f"contracts/{contract}.sol:{contract}",
+        "compiler": artifact.compiler,
+        "source_digest": f"0x{artifact.source_digest.hex()}",
+    }
+    text = json.dumps(exported, indent=1) + "\n"
+    if out is not None:
+        _write(out, text)
+    result |= {"standard_json": exported} if out is None else {"file": str(out)}
+    words = text.rstrip("\n") if out is None else f"{out}: for {result['entry']}, compiler {artifact.compiler}"
+    output: Output = context.obj["output"]
+    output.finish(result, lambda console: console.out(words, highlight=False))
+    return 0
+
+
+def _known(contract: str) -> str:
+    from clicooper.chain.compile import CONTRACTS  # noqa: PLC0415
+
+    if contract not in CONTRACTS:
+        raise UsageError(f"there is no contract {contract!r}", hint=f"choose one of {', '.join(CONTRACTS)}")
+    return contract
+
+
+def _identity(node: Node, address: Address) -> dict[str, Any]:
+    names = {"ok": True, "code": 0, "address": address, "chain_id": node.chain_id, "network": node.source}
+    return names | {"block": node.block_number()}
+
+
+def _info(node: Node, config: JobConfig, address: str | None) -> dict[str, Any]:
+    from clicooper.chain.client import Contract  # noqa: PLC0415
+    from clicooper.chain.compile import CONTRACT, load_artifact  # noqa: PLC0415
+    from clicooper.chain.deploy import first_difference  # noqa: PLC0415
+    from clicooper.protocol.deployments import latest_deployment, read_deployments  # noqa: PLC0415
+
+    if address is None:
+        place = session.contract_address(latest_deployment(config.home, node.chain_id, CONTRACT).address)
+    else:
+        place = session.contract_address(address)
+    contract = Contract(node, place)
+    known = [one for one in read_deployments(config.home, node.chain_id) if one.address == place]
+    artifact = load_artifact()
+    return _identity(node, place) | {
+        "deployed_in_block": known[-1].block if known else None,
+        "jobs": contract.job_count(),
+        "is_this_release": first_difference(node, place) is None,
+        "compiler": artifact.compiler,
+        "source_digest": f"0x{artifact.source_digest.hex()}",
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as e:
+        raise UsageError(f"cannot write {path}: {e.strerror}", hint="name a writable file with --out") from e
+
+
+def _print_info(console: Console, result: dict[str, Any]) -> None:
+    rows = table(f"Contract {result['address']}", "what", "value")
+    matches = "this release, all bytes" if result["is_this_release"] else "NOT this release: see contract verify"
+    deployed = result["deployed_in_block"]
+    rows.add_row("chain", f"{result['chain_id']} ({result['network']})")
+    rows.add_row("latest block", f"{result['block']:,}")
+    rows.add_row("deployed in block", "not from here" if deployed is None else f"{deployed:,}")
+    rows.add_row("jobs", f"{result['jobs']:,}")
+    rows.add_row("code", matches)
+    rows.add_row("compiler of this release", result["compiler"])
+    rows.add_row("sources of this release", result["source_digest"])
+    console.print(rows)

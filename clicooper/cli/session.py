@@ -1,0 +1,178 @@
+"""What the commands around a node share: the settings, the connection, the keystores and their passwords.
+
+Passwords come from a file or a hidden prompt, never from the command line, where every user of a machine can read them.
+"""
+
+from __future__ import annotations
+
+import getpass
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from clicooper.errors import UsageError
+
+if TYPE_CHECKING:
+    from clicooper.chain.keys import LocalAccount
+    from clicooper.chain.rpc import Node
+    from clicooper.config import JobConfig
+    from clicooper.types import Address
+
+__all__ = [
+    "account_name",
+    "connected",
+    "contract_address",
+    "first_line",
+    "hidden_prompt",
+    "keystore_file",
+    "keystore_folder",
+    "open_account",
+    "read_password",
+    "settings",
+    "stored_address",
+    "stored_names",
+]
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+MAX_PASSWORD_FILE_BYTES = 4096
+
+
+def settings(context: typer.Context) -> JobConfig:
+    """The configuration with the command line's global options on top."""
+    from clicooper.config import load_config  # noqa: PLC0415 - keeps --help fast
+
+    return load_config(**context.obj["settings"])
+
+
+def connected(config: JobConfig) -> Node:
+    """The chosen network's node, to be used as a context manager."""
+    from clicooper.chain.rpc import Node  # noqa: PLC0415 - the EVM is slow to import
+    from clicooper.config import EMBEDDED  # noqa: PLC0415
+
+    return Node.embedded() if config.network_url == EMBEDDED else Node.connect(config.network_url)
+
+
+def contract_address(text: str) -> Address:
+    """An address from the command line.
+
+    Raises:
+        UsageError: it is none, or its capitals are not the checksum of EIP-55.
+    """
+    from eth_utils import is_address, to_checksum_address  # noqa: PLC0415
+
+    from clicooper.types import Address  # noqa: PLC0415
+
+    digits = text.removeprefix("0x")
+    mixed = digits not in (digits.lower(), digits.upper())
+    if digits == text or not is_address(text) or (mixed and to_checksum_address(text) != text):
+        hint = "an address is 0x and 40 hex digits; mixed capitals must be its checksum: copy it again"
+        raise UsageError(f"{text} is no address", hint=hint)
+    return Address(to_checksum_address(text))
+
+
+def keystore_folder(config: JobConfig) -> Path:
+    """Where the keystores are."""
+    return config.home / "keystore"
+
+
+def keystore_file(config: JobConfig, name: str) -> Path:
+    """The file of one account; raises UsageError for a name that could leave the folder."""
+    if not NAME.fullmatch(name):
+        raise UsageError(f"{name!r} is no account name", hint="use 1 to 64 letters, digits, dots, dashes, underscores")
+    return keystore_folder(config) / f"{name}.json"
+
+
+def stored_names(config: JobConfig) -> list[str]:
+    """The names of all accounts, sorted."""
+    try:
+        files = sorted(keystore_folder(config).glob("*.json"))
+    except OSError as e:
+        raise UsageError(f"cannot read {keystore_folder(config)}: {e.strerror}", hint="check its owner") from e
+    return [file.stem for file in files if NAME.fullmatch(file.stem)]
+
+
+def stored_address(path: Path) -> Address | None:
+    """The address that a keystore names, without its password; None if it names none."""
+    from eth_utils import is_address, to_checksum_address  # noqa: PLC0415
+
+    from clicooper.chain.keys import read_keystore  # noqa: PLC0415
+    from clicooper.types import Address  # noqa: PLC0415
+
+    address = read_keystore(path).get("address")
+    return Address(to_checksum_address(address)) if isinstance(address, str) and is_address(address) else None
+
+
+def account_name(config: JobConfig) -> str:
+    """The account that acts: the chosen one, or the only one there is.
+
+    Raises:
+        UsageError: none is chosen, and there is none or more than one.
+    """
+    if config.account is not None:
+        return config.account
+    names = stored_names(config)
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        raise UsageError(f"no account in {keystore_folder(config)}", hint="make one with: clicooper account new")
+    raise UsageError(f"there are {len(names)} accounts", hint=f"choose one with --account: {', '.join(names)}")
+
+
+def open_account(config: JobConfig) -> LocalAccount:
+    """The account that acts, its key decrypted into this process's memory."""
+    from clicooper.chain.keys import load_keystore, read_keystore  # noqa: PLC0415
+
+    name = account_name(config)
+    path = keystore_file(config, name)
+    read_keystore(path)
+    return load_keystore(path, read_password(config, f"Password of {name}: "))
+
+
+def read_password(
+    config: JobConfig, prompt: str, *, again: bool = False, ask: Callable[[str], str] | None = None
+) -> str:
+    """A password, from the file that the settings name or from a hidden prompt.
+
+    Args:
+        prompt: what to ask with.
+        again: ask twice, for a new password.
+        ask: what asks; a hidden prompt on the terminal by default.
+
+    Raises:
+        UsageError: no file is named and nobody can be asked, the file is unusable, or two answers differ.
+    """
+    if config.password_file is not None:
+        return first_line(config.password_file, "password")
+    ask = ask or hidden_prompt
+    password = ask(prompt)
+    if again and ask("The same again: ") != password:
+        raise UsageError("the two passwords differ", hint="type the same one twice")
+    return password
+
+
+def first_line(path: Path, what: str) -> str:
+    """The first line of a file that holds a secret; the secret never reaches a message."""
+    hint = f"name a file whose first line is the {what}"
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_PASSWORD_FILE_BYTES).decode()
+    except (OSError, ValueError) as e:
+        raise UsageError(f"cannot read the {what} from {path}", hint=hint) from e
+    line = text.split("\n", 1)[0].removesuffix("\r")
+    if not line:
+        raise UsageError(f"{path} has no {what} in its first line", hint=hint)
+    return line
+
+
+def hidden_prompt(prompt: str) -> str:
+    """Asks at the terminal without showing the answer; raises UsageError where there is no terminal."""
+    if not sys.stdin.isatty():
+        raise UsageError("a secret is needed and there is no terminal to ask at", hint="give --password-file FILE")
+    try:
+        return getpass.getpass(prompt, stream=sys.stderr)
+    except EOFError as e:
+        raise UsageError("no secret was typed", hint="type it, or give --password-file FILE") from e
