@@ -29,15 +29,15 @@ def test_first_two_commands_are_demo_and_test() -> None:
     assert [line.split()[:2] for line in shell_lines()[:2]] == [["make", "demo"], ["make", "test"]]
 
 
-@pytest.mark.parametrize("command", ["demo", "audit"])
+@pytest.mark.parametrize("command", ["demo", "audit", "account new", "deploy", "contract info"])
 def test_options_shown_exist(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([command, "--help"]) == 0
+    assert main([*command.split(), "--help"]) == 0
     known = capsys.readouterr().out
     assert main(["--help"]) == 0
     known += capsys.readouterr().out
     lines = [line for line in shell_lines() if f"clicooper {command}" in line]
     shown = {option for line in lines for option in re.findall(r"--[a-z-]+", line)}
-    assert lines and shown
+    assert lines
     assert {option for option in shown if option not in known} == set()
 
 
