@@ -5,7 +5,7 @@ PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 NODE   := node_modules/.package-lock.json
 
-.PHONY: demo test setup lint format bench contracts vectors clean test-python test-contracts
+.PHONY: demo test setup lint format bench contracts vectors clean test-python test-contracts test-contracts-long coverage-contracts
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.run-ready  ## set up with pip alone, then run the whole job
@@ -21,6 +21,12 @@ test-python: $(VENV)/.dev-ready $(NODE)
 test-contracts: $(VENV)/.dev-ready $(NODE)
 	scripts/forge test
 	$(PY) scripts/compile.py --check
+
+test-contracts-long: $(NODE)  ## 128 runs of 512 calls an invariant, 20,000 fuzz runs: about half an hour
+	FOUNDRY_PROFILE=long scripts/forge test
+
+coverage-contracts: $(NODE)  ## lines and branches of contracts/; gas differs without the optimizer, so not its tests
+	scripts/forge coverage --no-match-coverage '(node_modules|tests)' --no-match-contract 'Gas|Invariants'
 
 lint: $(VENV)/.dev-ready $(NODE)
 	$(VENV)/bin/ruff check .
