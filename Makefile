@@ -11,7 +11,7 @@ BROWNIE      := .venv-brownie
 BROWNIE_HOME := $(CURDIR)/build/brownie-home
 FREE_PORT     = $(shell $(PYTHON) -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 
-.PHONY: demo test setup lint format bench contracts vectors clean test-python test-contracts test-brownie brownie-setup
+.PHONY: demo test setup lint format bench contracts vectors clean test-python test-contracts test-contracts-long coverage-contracts test-brownie brownie-setup
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.run-ready  ## set up with pip alone, then run the whole job
@@ -27,6 +27,12 @@ test-python: $(VENV)/.dev-ready $(NODE)
 test-contracts: $(VENV)/.dev-ready $(NODE)
 	scripts/forge test
 	$(PY) scripts/compile.py --check
+
+test-contracts-long: $(NODE)  ## 128 runs of 512 calls an invariant, 20,000 fuzz runs: about half an hour
+	FOUNDRY_PROFILE=long scripts/forge test
+
+coverage-contracts: $(NODE)  ## lines and branches of contracts/; gas differs without the optimizer, so not its tests
+	scripts/forge coverage --no-match-coverage '(node_modules|tests)' --no-match-contract 'Gas|Invariants'
 
 brownie-setup: $(BROWNIE)/.ready $(NODE)
 

@@ -7,11 +7,11 @@ import {Shadow} from "./Shadow.sol";
 import {ZooToken} from "./TokenZoo.sol";
 import {Vm} from "./Vm.sol";
 
-/// @notice Plays owner, trainers, challenger, reporter, arbiter, meddler and time, at random, in up to four jobs paid
+/// @notice Plays owner, trainers, challenger, reporter, arbiter, meddler and time, at random, in up to three jobs paid
 /// in the native coin and two tokens. Every call that the rules allow must succeed, every other one must fail.
 contract Player is Shadow {
     Vm private constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
-    uint256 public constant MAX_JOBS = 4;
+    uint256 public constant MAX_JOBS = 3;
     address private constant STRANGER = address(0x57a);
     bytes32 private constant COMMIT_TYPEHASH = keccak256(
         "Commit(uint256 job,uint32 round,uint8 seat,bytes32 head,bytes32 manifestDigest,bytes32 markCommitment)"
@@ -148,7 +148,7 @@ contract Player is Shadow {
         (uint256 job, ICliCooper.JobView memory v) = _pick(pick);
         if (job == 0 || vm.getBlockTimestamp() > v.deadline) return;
         if (v.phase != ICliCooper.Phase.Commit && v.phase != ICliCooper.Phase.Review) return;
-        uint8 accused = seed % 8 == 0 ? 255 : uint8(seed % v.seats);
+        uint8 accused = seed % 4 == 0 ? 255 : uint8(seed % v.seats);
         uint256 bond = cooper.bondDue(job);
         uint256 value = _fund(v.token, CHALLENGER, bond);
         vm.prank(CHALLENGER);
@@ -173,7 +173,7 @@ contract Player is Shadow {
     function equivocate(uint256 pick, uint256 seed) external {
         (uint256 job, ICliCooper.JobView memory v) = _pick(pick);
         uint8 seat = uint8(seed % 4);
-        if (job == 0 || seed / 4 % 4 != 0 || _models[job].holder[seat] == address(0)) return;
+        if (job == 0 || seed / 4 % 2 != 0 || _models[job].holder[seat] == address(0)) return;
         bool possible = v.phase >= ICliCooper.Phase.Commit && v.phase <= ICliCooper.Phase.Arbitration;
         ICliCooper.Contents[2] memory contents =
             [ICliCooper.Contents(bytes32(seed), 0), ICliCooper.Contents(bytes32(seed), bytes32(uint256(1)))];
