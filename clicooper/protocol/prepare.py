@@ -33,7 +33,7 @@ from clicooper.learning.data import Dataset, Splits, dataset_digest, load_datase
 from clicooper.learning.head import Head, train_head
 from clicooper.learning.models import build_segments, suggest_cuts
 from clicooper.learning.readout import Readout
-from clicooper.learning.runtime import runtime_class
+from clicooper.learning.runtime import runtime_class, use_threads
 from clicooper.learning.segments import initial_state
 from clicooper.privacy.hiding import MapHiding, measure_hiding
 from clicooper.privacy.labels import LabelMap, deal_shards, expand_labels
@@ -117,8 +117,9 @@ class PreparedJob:
         """
         readout = Readout(self.spec.model, states, self.secrets.label_map.fold, self.spec.training.input_scale)
         clean, labels = self.features[records], self.dataset.labels[records]
-        result = readout.contrastive_scores(clean, self.release.sigma, self.spec.seeds.noise, draws=draws)
-        naive = readout.naive_scores(clean).argmax(axis=1)
+        with use_threads(1):  # batches this small only wait for each other on more
+            result = readout.contrastive_scores(clean, self.release.sigma, self.spec.seeds.noise, draws=draws)
+            naive = readout.naive_scores(clean).argmax(axis=1)
         return Accuracy(
             float(np.mean(result.predictions == labels)),
             float(np.mean(naive == labels)),
