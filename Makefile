@@ -32,7 +32,7 @@ test-contracts-long: $(NODE)  ## 128 runs of 512 calls an invariant, 20,000 fuzz
 	FOUNDRY_PROFILE=long scripts/forge test
 
 coverage-contracts: $(NODE)  ## lines and branches of contracts/; gas differs without the optimizer, so not its tests
-	scripts/forge coverage --no-match-coverage '(node_modules|tests)' --no-match-contract 'Gas|Invariants'
+	FOUNDRY_PROFILE=coverage scripts/forge coverage --no-match-coverage '(node_modules|tests)' --no-match-contract 'Gas|Invariants'
 
 brownie-setup: $(BROWNIE)/.ready $(NODE)
 

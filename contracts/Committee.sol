@@ -15,6 +15,7 @@ contract Committee is ICommittee, ReentrancyGuard {
     bytes32 private constant RULING_TYPEHASH = 0x0f5853f53a211748a2625ef40d04568379918c8c5bef3bddaac847e5aef59958;
     uint256 private constant MAX_MEMBERS = 32;
 
+    /// @inheritdoc ICommittee
     ICliCooper public immutable cooper;
 
     /// @inheritdoc ICommittee

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
+import {ICliCooper} from "./ICliCooper.sol";
+
 /// @title Committee: an m-of-n arbiter for one CliCooper contract
 /// @notice Members and threshold are fixed at deployment. Members vote on chain or sign their votes for anybody to
 /// send; the threshold-th equal vote forwards the ruling. Fees are shared equally among all members.
@@ -47,6 +49,9 @@ interface ICommittee {
 
     /// @notice How many members voted this way.
     function votesFor(uint256 job, bytes32 challengeId, bool guilty) external view returns (uint256);
+
+    /// @notice The contract whose challenges this committee decides.
+    function cooper() external view returns (ICliCooper);
 
     function members() external view returns (address[] memory);
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
-import {CliCooper} from "../../contracts/CliCooper.sol";
 import {ICliCooper} from "../../contracts/interfaces/ICliCooper.sol";
 import {Vm} from "./Vm.sol";
 
@@ -41,7 +40,7 @@ abstract contract Base {
     address internal replacement = vm.addr(REPLACEMENT_SECRET);
     address internal challenger = address(0xc4a);
 
-    CliCooper internal cooper;
+    ICliCooper internal cooper;
 
     function setUp() public virtual {
         vm.warp(START);
@@ -57,8 +56,12 @@ abstract contract Base {
     }
 
     /// @dev From its compiled code: with `new`, the compiler would optimise the contract again in every test.
-    function _deploy() internal returns (CliCooper) {
-        return CliCooper(_create(vm.getCode("CliCooper.sol:CliCooper")));
+    function _deploy() internal returns (ICliCooper) {
+        return ICliCooper(_create(vm.getCode("CliCooper.sol:CliCooper")));
+    }
+
+    function _committeeCode(address[] memory members, uint256 threshold) internal view returns (bytes memory) {
+        return abi.encodePacked(vm.getCode("Committee.sol:Committee"), abi.encode(cooper, members, threshold));
     }
 
     function _create(bytes memory code) internal returns (address place) {

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
-import {CliCooper} from "../../contracts/CliCooper.sol";
-import {Committee} from "../../contracts/Committee.sol";
 import {ICliCooper} from "../../contracts/interfaces/ICliCooper.sol";
 import {ICommittee} from "../../contracts/interfaces/ICommittee.sol";
 import {Base} from "./Base.sol";
@@ -13,7 +11,7 @@ contract CommitteeTest is Base {
     uint256 private constant WALLET_SECRET = 0x1271;
     uint256[3] private memberSecrets = [0xc01, 0xc02, WALLET_SECRET];
     address[] private members;
-    Committee private committee;
+    ICommittee private committee;
     uint256 private job;
     bytes32 private id;
 
@@ -21,7 +19,7 @@ contract CommitteeTest is Base {
     function setUp() public override {
         super.setUp();
         members = [vm.addr(0xc01), vm.addr(0xc02), address(new Wallet(WALLET_SECRET))];
-        committee = new Committee(cooper, members, 2);
+        committee = _deploy(members, 2);
         arbiter = address(committee);
         job = _toReview();
         id = _challenge(job, 1);
@@ -67,8 +65,8 @@ contract CommitteeTest is Base {
         committee.ruleBySignatures(job, id, guilty, names, signatures);
     }
 
-    function _deploy(address[] memory names, uint256 threshold) private returns (Committee) {
-        return new Committee(cooper, names, threshold);
+    function _deploy(address[] memory names, uint256 threshold) private returns (ICommittee) {
+        return ICommittee(_create(_committeeCode(names, threshold)));
     }
 
     /* DEPLOYMENT */

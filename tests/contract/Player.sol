@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
-import {CliCooper} from "../../contracts/CliCooper.sol";
 import {ICliCooper} from "../../contracts/interfaces/ICliCooper.sol";
 import {Shadow} from "./Shadow.sol";
 import {ZooToken} from "./TokenZoo.sol";
@@ -17,7 +16,7 @@ contract Player is Shadow {
         "Commit(uint256 job,uint32 round,uint8 seat,bytes32 head,bytes32 manifestDigest,bytes32 markCommitment)"
     );
 
-    CliCooper public immutable cooper;
+    ICliCooper public immutable cooper;
     ZooToken[2] public tokens;
     uint256 public donated;
     uint256 private trainers;
@@ -36,7 +35,7 @@ contract Player is Shadow {
     bool public staleCallTaken;
     bool public settledRoundReopened;
 
-    constructor(CliCooper cooper_) {
+    constructor(ICliCooper cooper_) {
         cooper = cooper_;
         tokens = [new ZooToken(), new ZooToken()];
     }

@@ -2,18 +2,17 @@
 pragma solidity 0.8.30;
 
 import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
-import {CliCooper} from "../../contracts/CliCooper.sol";
 import {ICliCooper} from "../../contracts/interfaces/ICliCooper.sol";
 import {Base} from "./Base.sol";
 
 /// @dev A trainer that withdraws again, from this and from another job, while it is being paid.
 contract GreedyTrainer {
-    CliCooper private immutable cooper;
+    ICliCooper private immutable cooper;
     uint256[] private jobs;
     uint256 public refusals;
     bool public swallow = true;
 
-    constructor(CliCooper cooper_) payable {
+    constructor(ICliCooper cooper_) payable {
         cooper = cooper_;
     }
 

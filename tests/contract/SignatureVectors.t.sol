@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
-import {CliCooper} from "../../contracts/CliCooper.sol";
-import {Committee} from "../../contracts/Committee.sol";
 import {ICliCooper} from "../../contracts/interfaces/ICliCooper.sol";
+import {ICommittee} from "../../contracts/interfaces/ICommittee.sol";
 import {Base} from "./Base.sol";
 
 /// @notice Plays `tests/vectors/signatures.json` and `transcripts.json`, which were computed outside the contract.
@@ -18,7 +17,7 @@ contract SignatureVectorsTest is Base {
         vm.chainId(vm.parseJsonUint(json, ".chainId"));
         address place = vm.parseJsonAddress(json, ".contract");
         vm.etch(place, address(cooper).code);
-        cooper = CliCooper(place);
+        cooper = ICliCooper(place);
         arbiter = _deployCommittee(vm.parseJsonAddress(json, ".committee"));
         challenger = vm.parseJsonAddress(json, ".challenge.challenger");
         vm.deal(challenger, FUNDS);
@@ -30,7 +29,7 @@ contract SignatureVectorsTest is Base {
         for (uint256 i = 0; i < 2; ++i) {
             members[i] = vm.parseJsonAddress(json, _at(".votes", i, ".signer"));
         }
-        vm.etch(place, abi.encodePacked(type(Committee).creationCode, abi.encode(cooper, members, 2)));
+        vm.etch(place, _committeeCode(members, 2));
         (bool done, bytes memory code) = place.call("");
         vm.assertTrue(done, "constructed");
         vm.etch(place, code);
@@ -91,7 +90,7 @@ contract SignatureVectorsTest is Base {
             voters[i] = vm.parseJsonAddress(json, _at(".votes", i, ".signer"));
             signatures[i] = vm.parseJsonBytes(json, _at(".votes", i, ".signature"));
         }
-        Committee(payable(arbiter)).ruleBySignatures(job, id, true, voters, signatures);
+        ICommittee(arbiter).ruleBySignatures(job, id, true, voters, signatures);
         vm.assertEq(cooper.jobOf(job).head, vm.parseJsonBytes32(json, ".headAfterVacancy"), "restart");
     }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
-import {CliCooper} from "../../contracts/CliCooper.sol";
 import {ICliCooper} from "../../contracts/interfaces/ICliCooper.sol";
 import {Base} from "./Base.sol";
 
@@ -14,7 +13,7 @@ contract VectorsTest is Base {
         json = vm.readFile("tests/vectors/heads.json");
         address place = vm.parseJsonAddress(json, ".contract");
         vm.etch(place, address(cooper).code);
-        cooper = CliCooper(place);
+        cooper = ICliCooper(place);
         owner = vm.parseJsonAddress(json, ".owner");
         vm.deal(owner, 100 ether);
         vm.chainId(_uint(".chainId"));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
-import {CliCooper} from "../../contracts/CliCooper.sol";
+import {ICliCooper} from "../../contracts/interfaces/ICliCooper.sol";
 import {Vm} from "./Vm.sol";
 
 /// @notice A wallet with one key behind EIP-1271, and ways to answer wrongly.
@@ -29,7 +29,7 @@ contract Wallet {
         mood = mood_;
     }
 
-    function join(CliCooper cooper, uint256 job, uint8 seat, uint256 stake) external {
+    function join(ICliCooper cooper, uint256 job, uint8 seat, uint256 stake) external {
         cooper.join{value: stake}(job, cooper.genesisOf(job), seat, "");
     }
 

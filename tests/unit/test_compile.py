@@ -12,6 +12,7 @@ import pytest
 
 from clicooper.chain.compile import (
     ARTIFACT_NAME,
+    CONTRACTS,
     SETTINGS,
     collect_sources,
     compare,
@@ -195,7 +196,11 @@ def test_foundry_compiles_with_the_same_settings() -> None:
 
     profile = tomllib.loads((ROOT / "foundry.toml").read_text())["profile"]["default"]
     optimizer = SETTINGS["optimizer"]
-    assert profile["evm_version"] == SETTINGS["evmVersion"]
-    assert (profile["optimizer"], profile["optimizer_runs"]) == (optimizer["enabled"], optimizer["runs"])
-    assert profile["via_ir"] == SETTINGS["viaIR"]
+    [contracts] = profile["additional_compiler_profiles"]
+    assert (contracts["optimizer"], contracts["optimizer_runs"]) == (optimizer["enabled"], optimizer["runs"])
+    assert contracts["via_ir"] == SETTINGS["viaIR"]
+    assert profile["compilation_restrictions"] == [
+        {"paths": f"contracts/{name}.sol", "via_ir": SETTINGS["viaIR"], "optimizer_runs": optimizer["runs"]}
+        for name in CONTRACTS
+    ]
     assert profile["remappings"] == SETTINGS["remappings"]
