@@ -7,11 +7,15 @@ NODE   := node_modules/.package-lock.json
 
 # Brownie pins other versions of web3 and its kin than ours, so it lives in an environment of its own.
 BROWNIE      := .venv-brownie
+# So do slither and halmos.
+ANALYSIS     := .venv-analysis
+# Slither and halmos call forge by its name.
+ANALYSE       = PATH="$(CURDIR)/scripts:$(CURDIR)/$(ANALYSIS)/bin:$$PATH"
 # Its settings and accounts stay out of the tests, and the tests out of them.
 BROWNIE_HOME := $(CURDIR)/build/brownie-home
 FREE_PORT     = $(shell $(PYTHON) -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 
-.PHONY: demo test setup lint format bench contracts vectors clean test-python test-contracts test-contracts-long coverage-contracts test-brownie brownie-setup
+.PHONY: demo test setup lint format bench contracts vectors clean test-python test-contracts test-contracts-long coverage-contracts test-brownie brownie-setup analysis-setup slither halmos mutate verify-contracts
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.run-ready  ## set up with pip alone, then run the whole job
@@ -33,6 +37,21 @@ test-contracts-long: $(NODE)  ## 128 runs of 512 calls an invariant, 20,000 fuzz
 
 coverage-contracts: $(NODE)  ## lines and branches of contracts/; gas differs without the optimizer, so not its tests
 	FOUNDRY_PROFILE=coverage scripts/forge coverage --no-match-coverage '(node_modules|tests)' --no-match-contract 'Gas|Invariants'
+
+verify-contracts: slither halmos  ## static analysis and proofs of the contract
+
+analysis-setup: $(ANALYSIS)/.ready $(NODE)
+
+slither: analysis-setup  ## fails on a finding of medium impact or above that the source gives no reason for
+	FOUNDRY_PROFILE=mutate $(ANALYSE) slither .
+
+halmos: analysis-setup  ## proves solvency, single payout and exit on the optimised contract
+	scripts/forge build contracts/CliCooper.sol
+	FOUNDRY_PROFILE=prove $(ANALYSE) python scripts/prove.py --forge-build-out build/prove --match-contract 'Proof$$' \
+		--loop 40 --solver-timeout-assertion 120s $(ARGS)
+
+mutate: analysis-setup  ## thousands of small changes of the contracts, of which the tests must notice 95 %: hours
+	$(ANALYSE) python scripts/mutate.py $(ARGS)
 
 brownie-setup: $(BROWNIE)/.ready $(NODE)
 
@@ -63,7 +82,7 @@ vectors: $(VENV)/.dev-ready
 	$(PY) scripts/make_vectors.py
 
 clean:
-	rm -rf $(VENV) $(BROWNIE) node_modules build .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BROWNIE) $(ANALYSIS) node_modules build .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # torch comes first: with no torch installed, a requirement that admits it may pull gigabytes of CUDA packages.
 $(VENV)/.run-ready: pyproject.toml constraints.txt
@@ -83,6 +102,12 @@ $(BROWNIE)/.ready: constraints-brownie.txt
 	@test -x $(BROWNIE)/bin/python || $(PYTHON) -m venv $(BROWNIE)
 	@echo "Installing Brownie (about a minute, once)"
 	@$(BROWNIE)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints-brownie.txt eth-brownie
+	@touch $@
+
+$(ANALYSIS)/.ready: constraints-analysis.txt
+	@test -x $(ANALYSIS)/bin/python || $(PYTHON) -m venv $(ANALYSIS)
+	@echo "Installing slither and halmos (about a minute, once)"
+	@$(ANALYSIS)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints-analysis.txt slither-analyzer halmos
 	@touch $@
 
 $(NODE): package.json package-lock.json

@@ -100,6 +100,8 @@ contract Committee is ICommittee, ReentrancyGuard {
     /// @inheritdoc ICommittee
     function withdraw(address token) external nonReentrant returns (uint256 amount) {
         amount = owedTo(token, msg.sender);
+        // Forced coin only adds to what is owed.
+        // slither-disable-next-line incorrect-equality
         if (amount == 0) revert NothingOwed(msg.sender);
         _paid[token] += amount;
         _paidTo[token][msg.sender] += amount;

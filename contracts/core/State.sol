@@ -156,6 +156,8 @@ abstract contract State is ICliCooper, ReentrancyGuard {
     /// @dev In equal parts to the seats that are held now, at most `MAX_SEATS`; the dust is the owner's.
     function _shareAmongSeats(Job storage j, uint256 amount) internal {
         uint256 share = j.filled == 0 ? 0 : amount / j.filled;
+        // The remainder is what is meant.
+        // slither-disable-next-line divide-before-multiply
         j.credit[j.owner] += amount - share * j.filled;
         for (uint256 seat = 0; seat < MAX_SEATS; ++seat) {
             address trainer = j.seat[seat].trainer;

@@ -11,6 +11,8 @@ library Payments {
     using SafeERC20 for IERC20;
 
     /// @dev Takes exactly `amount` from the caller. The balance decides, so a token that keeps a fee is refused.
+    // Slither does not see the payable calls that this is inlined into.
+    // slither-disable-next-line msg-value-in-nonpayable
     function pull(address token, uint256 amount) internal {
         if (token == address(0)) {
             if (msg.value != amount) revert ICliCooper.WrongValue(msg.value, amount);

@@ -24,6 +24,8 @@ library Signatures {
 
     /// @dev `signer` is never the zero address; malleable signatures are refused.
     function isValid(address signer, bytes32 message, bytes calldata signature) internal view returns (bool) {
+        // The third value says how long a malformed signature is.
+        // slither-disable-next-line unused-return
         (address recovered, ECDSA.RecoverError error,) = ECDSA.tryRecoverCalldata(message, signature);
         if (error == ECDSA.RecoverError.NoError && recovered == signer) return true;
         (bool answered, bytes memory answer) =

@@ -10,7 +10,7 @@ contract LensTest is Base {
 
     function setUp() public override {
         super.setUp();
-        lens = new CliCooperLens();
+        lens = CliCooperLens(_create(vm.getCode("CliCooperLens.sol:CliCooperLens")));
     }
 
     function test_jobs_by_the_page() public {
@@ -40,6 +40,7 @@ contract LensTest is Base {
         _accept(job);
         _commitAll(job);
         _accept(job);
+        vm.assertEq(lens.roundHeads(cooper, job, 3, 1).length, 0, "beyond the next");
         bytes32[] memory page = lens.roundHeads(cooper, job, 0, type(uint32).max);
         vm.assertEq(page.length, 2, "both");
         vm.assertEq(page[1], cooper.roundHead(job, 1), "head of round 1");
