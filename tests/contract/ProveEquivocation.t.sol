@@ -61,6 +61,7 @@ contract ProveEquivocationTest is Base {
         _assertPhase(job, ICliCooper.Phase.Refill);
         _assertDeadline(job, _now() + JOIN_WINDOW);
         vm.assertEq(cooper.jobOf(job).head, _restarted(head, job, 1, 1, trainers[1]), "head");
+        vm.assertEq(cooper.jobOf(job).turn, 1, "the vacant seat");
         _assertOwed(job, trainers[1], PAY);
         _expire(job);
         _assertPaid(job, stranger, CHALLENGE_BOND);
@@ -200,6 +201,19 @@ contract ProveEquivocationTest is Base {
         _assertPaid(job, arbiter, ARBITER_FEE);
         _assertPaid(job, stranger, CHALLENGE_BOND);
         _assertSettlement(job, ESCROW, [2 * uint256(STAKE) - CHALLENGE_BOND - ARBITER_FEE, 0, 0], BURNED);
+    }
+
+    function test_then_a_guilty_owners_bond_is_shared_among_those_who_are_left() public {
+        uint256 job = _toReview();
+        _challenge(job, 255);
+        _send(_proof(job, 2));
+        _rule(job, true);
+        uint256 share = (BOND - ARBITER_FEE) / 2;
+        _assertPaid(job, challenger, CHALLENGE_BOND);
+        _assertPaid(job, arbiter, ARBITER_FEE);
+        _assertPaid(job, stranger, CHALLENGE_BOND);
+        uint256 ownerDue = ESCROW - ARBITER_FEE - 2 * share;
+        _assertSettlement(job, ownerDue, [STAKE + share, STAKE + share, 0], BURNED);
     }
 
     function test_with_nobody_left_a_guilty_stake_goes_to_the_owner() public {
