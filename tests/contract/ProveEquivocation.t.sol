@@ -149,16 +149,20 @@ contract ProveEquivocationTest is Base {
         _assertPhase(job, ICliCooper.Phase.Commit);
     }
 
-    function test_of_the_accused_ends_the_challenge_and_returns_its_bond() public {
+    function test_of_the_accused_ends_the_challenge_and_rewards_the_challenger() public {
         uint256 job = _toArbitration();
         Proof memory p = _proof(job, 1);
         bytes32 id = cooper.challengeOf(job).id;
         vm.expectEmit(address(cooper));
         emit ICliCooper.ChallengeLapsed(job, id);
+        vm.expectEmit(address(cooper));
+        emit ICliCooper.EquivocationProven(job, 1, challenger);
         _send(p);
         _assertPhase(job, ICliCooper.Phase.Refill);
-        _assertExpelled(job, 1);
-        _assertOwed(job, challenger, CHALLENGE_BOND);
+        vm.assertEq(cooper.seatOf(job, 1).trainer, address(0), "vacant");
+        _assertOwed(job, stranger, 0);
+        _assertOwed(job, DEAD, BURNED);
+        _assertOwed(job, challenger, 2 * CHALLENGE_BOND);
         _expectWrongPhase(ICliCooper.Phase.Refill);
         vm.prank(arbiter);
         cooper.rule(job, id, true);
