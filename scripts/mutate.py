@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
 """Mutation testing: makes each small change that slither-mutate knows to the contracts; a test should notice.
 
-Works on a copy under `build/mutants`, never on the sources. Remembers what was killed until a contract changes, so a
-run can be interrupted, and after a new test only the survivors are tried again; `--fresh` forgets. Runs in
+Works on a copy under `build/mutants`, never on the sources. Remembers what was killed until that source changes,
+so a run can be interrupted, and after a new test only the survivors are tried again; `--fresh` forgets. Runs in
 `.venv-analysis`. `tests/contract/survivors.toml` explains survivors; those that it calls equivalent are left out.
 Fails if fewer than 95 % of the others are killed, if a survivor is not explained, or if a mutant was not tried.
 """
 
 import argparse
-import hashlib
 import os
 import random
 import sys
@@ -95,11 +94,6 @@ def _print_table(table: Counter[tuple[str, Outcome]]) -> None:
     print(f"{'all':10}" + "".join(f"{sum(n for (_, o), n in table.items() if o == c):11}" for c in Outcome))
 
 
-def _digest(folder: Path) -> str:
-    digests = [hashlib.sha256(file.read_bytes()).digest() for file in sorted(folder.rglob("*.sol"))]
-    return hashlib.sha256(b"".join(digests)).hexdigest()
-
-
 def main() -> int:
     """Runs the command; returns 1 where too many or unexplained mutants survive, or some were not tried."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -111,8 +105,8 @@ def main() -> int:
     os.environ["FOUNDRY_PROFILE"] = "mutate"
     os.environ["PATH"] = f"{ROOT / 'scripts'}{os.pathsep}{os.environ['PATH']}"
     mutants = generate(ROOT)
-    memory = Memory(WORK / "outcomes.jsonl", _digest(ROOT / "contracts"), options.fresh)
     bench = Bench(ROOT, WORK)
+    memory = Memory(WORK / "outcomes.jsonl", bench.folder, options.fresh)
     try:
         campaign = Campaign(bench, mutants, memory, read_explanations(SURVIVORS))
         if not options.report:

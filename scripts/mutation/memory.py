@@ -1,5 +1,6 @@
 """What is known about mutants: outcomes of earlier runs, and explanations of those that survive."""
 
+import hashlib
 import json
 import re
 import tomllib
@@ -46,25 +47,28 @@ def explain(mutant: Mutant, source: bytes, explanations: list[Explanation]) -> E
 
 
 class Memory:
-    """Outcomes by mutant, one JSON line each, kept while the contracts (by `digest`) stay the same."""
+    """Outcomes by mutant, one JSON line each. Each counts while the source that it changes stays the same."""
 
-    def __init__(self, place: Path, digest: str, fresh: bool) -> None:
+    def __init__(self, place: Path, root: Path, fresh: bool) -> None:
         self._place = place
-        self._outcomes: dict[tuple[str, int, int, str], Outcome] = {}
-        lines = place.read_text().splitlines() if place.exists() and not fresh else []
-        if lines and json.loads(lines[0]) == {"contracts": digest}:
-            for entry in map(json.loads, lines[1:]):
-                key = entry["path"], entry["start"], entry["end"], entry["new"]
-                self._outcomes[key] = Outcome(entry["outcome"])
-        else:
-            place.write_text(json.dumps({"contracts": digest}) + "\n")
+        self._root = root
+        self._outcomes: dict[tuple[str, int, int, str, str], Outcome] = {}
+        if fresh or not place.exists():
+            place.write_text("")
+        for entry in map(json.loads, place.read_text().splitlines()):
+            key = entry["path"], entry["start"], entry["end"], entry["new"]
+            self._outcomes[*key, entry["source"]] = Outcome(entry["outcome"])
 
     def of(self, mutant: Mutant) -> Outcome:
         """What became of it in the latest run that tried it."""
-        return self._outcomes.get(mutant.key, Outcome.UNTRIED)
+        return self._outcomes.get((*mutant.key, self._digest(mutant)), Outcome.UNTRIED)
 
     def note(self, mutant: Mutant, outcome: Outcome) -> None:
         """Keeps one outcome, at once."""
-        self._outcomes[mutant.key] = outcome
+        source = self._digest(mutant)
+        self._outcomes[*mutant.key, source] = outcome
         with self._place.open("a") as file:
-            file.write(json.dumps({**asdict(mutant), "outcome": outcome}) + "\n")
+            file.write(json.dumps({**asdict(mutant), "source": source, "outcome": outcome}) + "\n")
+
+    def _digest(self, mutant: Mutant) -> str:
+        return hashlib.sha256((self._root / mutant.path).read_bytes()).hexdigest()
