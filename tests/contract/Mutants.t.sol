@@ -137,6 +137,14 @@ contract MutantsTest is Base {
         _assertDeadline(job, deadline);
     }
 
+    function test_deadlines_outlive_32_bits_of_time() public {
+        vm.warp(uint256(type(uint32).max) + START);
+        uint256 job = _toCommit();
+        _assertDeadline(job, _now() + TRAIN_WINDOW);
+        _commit(job);
+        _assertDeadline(job, _now() + TURN_WINDOW);
+    }
+
     function test_equivocation_of_a_seat_beyond_the_next() public {
         uint256 job = _toRound(0);
         ICliCooper.Contents[2] memory c = [_contents(1, 1), _contents(2, 2)];
