@@ -147,6 +147,13 @@ contract CommitteeTest is Base {
         _assertPhase(job, ICliCooper.Phase.Refill);
     }
 
+    function test_more_signed_votes_than_needed_rule_too() public {
+        _vote(1, true);
+        _send(_list(0, 2), true);
+        vm.assertEq(committee.votesFor(job, id, true), 3, "votes");
+        _assertPhase(job, ICliCooper.Phase.Refill);
+    }
+
     function test_signed_votes_add_to_those_cast() public {
         _vote(0, false);
         _send(_list(1), false);
