@@ -7,9 +7,11 @@ of the command line. Third-party errors are wrapped with ``raise ... from e``.
 __all__ = [
     "ArtifactCorrupt",
     "ArtifactMissing",
+    "CarError",
     "ChainError",
     "CliCooperError",
     "DataError",
+    "GraphTooLarge",
     "MarkCapacityError",
     "PrivacyBudgetError",
     "PrivacyClaimError",
@@ -94,6 +96,18 @@ class RecordError(VerificationFailed):
     """A record that is damaged, or whose events do not follow from each other."""
 
 
+class CarError(VerificationFailed):
+    """A CAR file that is damaged, cut off, or not one that this program accepts.
+
+    Args:
+        offset: byte of the file at which the refused part begins.
+    """
+
+    def __init__(self, message: str, *, offset: int, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.offset = offset
+
+
 class ArtifactCorrupt(VerificationFailed):
     """An artifact whose bytes do not hash to its name."""
 
@@ -110,6 +124,12 @@ class ArtifactMissing(CliCooperError):
     def __init__(self, message: str, *, cid: str, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.cid = cid
+
+
+class GraphTooLarge(CliCooperError):
+    """A graph of more blocks or bytes than its reader allows: what it holds beyond them cannot be checked."""
+
+    exit_code = EXIT_INCONCLUSIVE
 
 
 class SealError(CliCooperError):

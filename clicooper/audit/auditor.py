@@ -11,12 +11,15 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from multiformats import CID
+
 from clicooper.audit import checks
 from clicooper.audit.evidence import Evidence
 from clicooper.audit.grants import AuditKeys
 from clicooper.audit.payment import check_payment
 from clicooper.audit.progress import check_progress
 from clicooper.audit.replay import judge, replay_intervals
+from clicooper.audit.roots import job_roots
 from clicooper.audit.state import History, follow_record
 from clicooper.audit.verdict import AuditReport, Check, CheckResult, Replayed
 from clicooper.chain.record import JobRecord, record_from_json
@@ -50,20 +53,20 @@ def audit_record(
     """Judges every claim of a job's history, replaying all of its training.
 
     Args:
-        store: where the artifacts are; every block in it is hashed.
+        store: where the artifacts are; every block that the job links is read and hashed.
         keys: what the auditor was granted; claims under other keys come out inconclusive.
         trusted_models: custom models whose code may run here; the claims of any other come out inconclusive.
     """
     started = clock()
     replayed = Replayed(0, 0, 0.0)
-    rows = [*checks.guarded(Check.ARTIFACTS, "store", partial(checks.check_store, store))]
     commitments = 0
     try:
         history = follow_record(record)
     except RecordError as e:
-        rows.append(CheckResult.of_error(Check.RECORD, "record", e))
+        rows = [*_store_rows(store), CheckResult.of_error(Check.RECORD, "record", e)]
     else:
         commitments = len(history.commitments)
+        rows = [*_store_rows(store, job_roots(history).required)]
         found, replayed = _audit_history(history, Evidence(history, store, keys, trusted_models), progress)
         rows += found
     return AuditReport(record.source, record.blocks, commitments, tuple(rows), replayed, clock() - started)
@@ -118,10 +121,10 @@ def _open_store(path: Path) -> LocalStore | CheckResult:
         return CheckResult(Check.ARTIFACTS, verdict, STORE_MARKER, e.message)
 
 
-def _store_rows(store: LocalStore | CheckResult) -> tuple[CheckResult, ...]:
+def _store_rows(store: Store | CheckResult, roots: Collection[CID] = ()) -> tuple[CheckResult, ...]:
     if isinstance(store, CheckResult):
         return (store,)
-    return checks.guarded(Check.ARTIFACTS, "store", partial(checks.check_store, store))
+    return checks.guarded(Check.ARTIFACTS, "store", partial(checks.check_store, store, roots))
 
 
 def _judge_events(record: JobRecord) -> tuple[tuple[CheckResult, ...], int]:

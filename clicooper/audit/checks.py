@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
+from multiformats import CID
 
 from clicooper.audit.evidence import Evidence
 from clicooper.audit.state import Commitment, Seat
@@ -16,14 +17,15 @@ from clicooper.audit.verdict import Check, CheckResult
 from clicooper.commitments.canonical import cid_of_digest, tensor_digest
 from clicooper.commitments.head import mark_commitment
 from clicooper.commitments.manifest import KeyRecord, SegmentManifest, StateLinks
-from clicooper.errors import CliCooperError, SealError
+from clicooper.errors import CliCooperError, GraphTooLarge, SealError, StorageError
 from clicooper.learning.checkpoint import state_bytes, state_digest
 from clicooper.learning.schedule import batch_input, batch_rows
 from clicooper.learning.segments import initial_state
 from clicooper.learning.transcript import Transcript
 from clicooper.privacy.accounting import gaussian_sigma, sensitivity
-from clicooper.storage.base import Store
-from clicooper.storage.cid import file_cid
+from clicooper.storage.base import ListableStore, Store
+from clicooper.storage.cid import cid_bytes, cid_text, file_cid
+from clicooper.storage.graph import walk
 from clicooper.types import Digest, Verdict
 from clicooper.watermark.bound import check_embedding
 from clicooper.watermark.carriers import MarkParams
@@ -281,14 +283,33 @@ def check_embed(evidence: Evidence, commitment: Commitment) -> Iterator[CheckRes
     yield CheckResult(Check.EMBED, verdict, str(manifest.out), result.reason, round_, seat)
 
 
-def check_store(store: Store) -> Iterator[CheckResult]:
-    """Every block that the store holds hashes to its name, whether or not anything links it."""
-    blocks = 0
-    for cid in store.cids():
-        try:
-            store.get_block(cid)
-            blocks += 1
-        except CliCooperError as e:
-            yield CheckResult.of_error(Check.ARTIFACTS, str(cid), e)
-    verdict = Verdict.PASS if blocks else Verdict.INCONCLUSIVE
-    yield CheckResult(Check.ARTIFACTS, verdict, "store", f"{blocks} blocks hash to their names")
+def check_store(store: Store, roots: Iterable[CID] = ()) -> Iterator[CheckResult]:
+    """Every block below ``roots`` is there and intact; so is every other block, where the store can list them.
+
+    One row for each block that is missing, has other bytes or is malformed, then one that counts the good ones.
+    """
+    rows: list[CheckResult] = []
+    good: set[bytes] = set()
+    try:
+        for cid, _ in walk(store.get_block, roots, on_bad=lambda cid, e: rows.append(_bad_block(cid, e))):
+            good.add(cid_bytes(cid))
+    except (StorageError, GraphTooLarge) as e:
+        rows.append(CheckResult.of_error(Check.ARTIFACTS, "store", e))
+    linked = len(good)
+    others = store.cids() if isinstance(store, ListableStore) else ()
+    judged = {row.subject for row in rows}
+    for cid in others:
+        if cid_bytes(cid) not in good and cid_text(cid) not in judged:
+            try:
+                store.get_block(cid)
+                good.add(cid_bytes(cid))
+            except CliCooperError as e:
+                rows.append(_bad_block(cid, e))
+    yield from rows
+    verdict = Verdict.PASS if good else Verdict.INCONCLUSIVE
+    found = f"{linked} blocks that the job links and {len(good) - linked} others hash to their names"
+    yield CheckResult(Check.ARTIFACTS, verdict, "store", found)
+
+
+def _bad_block(cid: CID, error: CliCooperError) -> CheckResult:
+    return CheckResult.of_error(Check.ARTIFACTS, cid_text(cid), error)

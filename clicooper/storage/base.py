@@ -7,14 +7,14 @@ that was asked for. A store does not know what artifacts mean, nor who may read 
 import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, runtime_checkable
 
 from multiformats import CID
 
 from clicooper.errors import ArtifactCorrupt, ArtifactMissing, StorageError
 from clicooper.storage.cid import cid_text
 
-__all__ = ["MAX_BYTES_IN_MEMORY", "Store", "get_bytes", "missing", "put_bytes", "write_chunks"]
+__all__ = ["MAX_BYTES_IN_MEMORY", "ListableStore", "Store", "get_bytes", "missing", "put_bytes", "write_chunks"]
 
 MAX_BYTES_IN_MEMORY = 1 << 30
 
@@ -62,6 +62,11 @@ class Store(Protocol):
     def has(self, cid: CID) -> bool:
         """Whether the store has a block under that name; only ``get_*`` says whether it is the right one."""
         ...
+
+
+@runtime_checkable
+class ListableStore(Store, Protocol):
+    """A store that knows all that it holds; a node of a network holds other people's blocks too."""
 
     def cids(self) -> Iterator[CID]:
         """The names of all blocks, leaves and inner nodes of files included, each once."""

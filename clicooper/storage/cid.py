@@ -27,6 +27,8 @@ __all__ = [
     "Layout",
     "block_cid",
     "build_file",
+    "cid_bytes",
+    "cid_of_bytes",
     "cid_text",
     "file_cid",
     "normalise_cid",
@@ -119,6 +121,25 @@ def cid_text(cid: CID) -> str:
     """``str(normalise_cid(cid))``, ten times faster: stores name every block."""
     cid = normalise_cid(cid)
     return "b" + b32encode(_name(cid.codec.name, cid.digest)).decode("ascii").lower().rstrip("=")
+
+
+def cid_bytes(cid: CID) -> bytes:
+    """The 36 bytes by which blocks and CAR files name an artifact; as small as a name gets in memory."""
+    cid = normalise_cid(cid)
+    return _name(cid.codec.name, cid.digest)
+
+
+def cid_of_bytes(name: bytes) -> CID:
+    """Inverse of ``cid_bytes``.
+
+    Raises:
+        SpecError: not the binary CIDv1 of an artifact: another version, codec or hash, or another length.
+    """
+    try:
+        return _cid_of_name(name)
+    except Malformed as e:
+        hint = "artifacts are sha2-256 raw, dag-pb or dag-cbor"
+        raise SpecError(f"{name[:40].hex()} is not the binary CID of an artifact", hint=hint) from e
 
 
 def verify_block(cid: CID, block: bytes) -> bytes:
