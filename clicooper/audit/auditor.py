@@ -28,7 +28,7 @@ from clicooper.storage.base import Store
 from clicooper.storage.local import LocalStore
 from clicooper.types import ACCUSED_OWNER, Verdict
 
-__all__ = ["audit_files", "audit_record", "check_commitments", "check_round"]
+__all__ = ["Progress", "audit_files", "audit_record", "check_commitments", "check_round", "silent"]
 
 STORE_MARKER = "clicooper-store"
 """The file by which a folder says that it is a store."""
@@ -37,7 +37,7 @@ Progress = Callable[[str, int, int], None]
 """Called with (what, done, total) as the audit goes on."""
 
 
-def _silent(what: str, done: int, total: int) -> None:
+def silent(what: str, done: int, total: int) -> None:
     """The progress of an audit that nobody watches."""
 
 
@@ -47,7 +47,7 @@ def audit_record(
     keys: AuditKeys,
     *,
     trusted_models: Collection[str] = frozenset(),
-    progress: Progress = _silent,
+    progress: Progress = silent,
     clock: Callable[[], float] = time.perf_counter,
 ) -> AuditReport:
     """Judges every claim of a job's history, replaying all of its training.
@@ -78,7 +78,7 @@ def audit_files(
     keys: AuditKeys,
     *,
     trusted_models: Collection[str] = frozenset(),
-    progress: Progress = _silent,
+    progress: Progress = silent,
     clock: Callable[[], float] = time.perf_counter,
 ) -> AuditReport:
     """Judges a record and a store as they lie on a disk, whatever has happened to them.

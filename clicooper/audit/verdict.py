@@ -6,7 +6,7 @@ A fail outweighs everything; anything that could not be checked keeps the whole 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -135,6 +135,10 @@ class AuditReport:
     def verdict(self) -> Verdict:
         """The verdict over all rows."""
         return combine(self.results)
+
+    def with_rows(self, rows: Iterable[CheckResult]) -> AuditReport:
+        """The same report with these rows before its own."""
+        return replace(self, results=(*rows, *self.results))
 
     def count(self, verdict: Verdict) -> int:
         """Number of rows with ``verdict``."""

@@ -1,17 +1,19 @@
-"""``clicooper audit``: replay a job's history from a run folder and give a verdict for every claim."""
+"""``clicooper audit``: replay a job's history from a run folder or a CAR file and give a verdict for every claim."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clicooper.cli.output import Output, table
+from clicooper.cli.output import Output, Show, table
+from clicooper.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from clicooper.audit.grants import AuditKeys
     from clicooper.audit.verdict import AuditReport
 
 __all__ = ["audit", "print_audit"]
@@ -19,16 +21,19 @@ __all__ = ["audit", "print_audit"]
 
 def audit(
     context: typer.Context,
-    run_dir: Annotated[Path, typer.Argument(help="A run folder: record.json and store/.")],
+    job: Annotated[Path, typer.Argument(help="A run folder (record.json and store/), or a job's CAR file.")],
     identity: Annotated[
         Path | None,
         typer.Option(
             "--identity",
             help="Identity of an auditor with grants; its grants.age lies beside it."
-            "  [default: RUN_DIR/auditor/identity.txt where it exists]",
+            "  [default: JOB/auditor/identity.txt where it exists]",
         ),
     ] = None,
     report: Annotated[Path | None, typer.Option("--report", help="Also write a self-contained HTML report.")] = None,
+    bundle: Annotated[
+        Path | None, typer.Option("--bundle", help="Also write everything that was audited as one CAR file.")
+    ] = None,
     trust_model: Annotated[
         list[str] | None,
         typer.Option("--trust-model", help="A package.module:function whose code may run here; may be repeated."),
@@ -38,25 +43,65 @@ def audit(
 
     Exit code 0: every claim holds; 1: a check failed; 4: something could not be checked.
     """
-    from clicooper.audit.auditor import audit_files  # noqa: PLC0415 - imports torch
-    from clicooper.audit.grants import AuditKeys, read_grants  # noqa: PLC0415
+    from clicooper.audit.grants import AuditKeys, read_grants  # noqa: PLC0415 - imports torch
     from clicooper.audit.report import write_report  # noqa: PLC0415
     from clicooper.audit.verdict import exit_code  # noqa: PLC0415
-    from clicooper.storage.run_folder import RunFolder  # noqa: PLC0415
 
     output: Output = context.obj["output"]
-    folder = RunFolder.open(run_dir)
-    found = folder.auditor / "identity.txt"
+    if bundle is not None and job.is_file():
+        raise UsageError(f"{job} is a bundle already", hint="leave out --bundle, or audit a run folder")
+    found = job / "auditor" / "identity.txt"
     key_file = identity if identity is not None else found if found.exists() else None
     keys = AuditKeys() if key_file is None else read_grants(key_file)
     with output.progress() as progress:
-        result = audit_files(
-            folder.record, folder.store, keys, trusted_models=frozenset(trust_model or ()), progress=progress
-        )
+        result = _judged(job, keys, frozenset(trust_model or ()), progress)
     if report is not None:
         write_report(report, result)
-    output.finish(result.to_json(), lambda console: print_audit(console, result))
+    packed = {} if bundle is None else {"bundle": _pack(job, bundle, result)}
+    output.finish(result.to_json() | packed, lambda console: _print(console, result, packed))
     return exit_code(result.verdict)
+
+
+def _judged(job: Path, keys: AuditKeys, trusted: frozenset[str], progress: Show) -> AuditReport:
+    """The audit of a CAR file or of a run folder."""
+    from clicooper.audit.auditor import audit_files  # noqa: PLC0415
+    from clicooper.audit.bundle import audit_car  # noqa: PLC0415
+    from clicooper.storage.run_folder import RunFolder  # noqa: PLC0415
+
+    if job.is_file():
+        return audit_car(job, keys, trusted_models=trusted, progress=progress)
+    folder = RunFolder.open(job)
+    return audit_files(folder.record, folder.store, keys, trusted_models=trusted, progress=progress)
+
+
+def _pack(job: Path, bundle: Path, report: AuditReport) -> dict[str, Any]:
+    """What was written, or why nothing was: the verdict on an incomplete job must not be lost with its bundle.
+
+    Raises:
+        CliCooperError: an error beside a verdict that passed.
+    """
+    from clicooper.audit.bundle import pack_job  # noqa: PLC0415
+    from clicooper.chain.record import read_record  # noqa: PLC0415
+    from clicooper.errors import CliCooperError  # noqa: PLC0415
+    from clicooper.storage.local import LocalStore  # noqa: PLC0415
+    from clicooper.storage.run_folder import RunFolder  # noqa: PLC0415
+    from clicooper.types import Verdict  # noqa: PLC0415
+
+    folder = RunFolder.open(job)
+    try:
+        packed = pack_job(read_record(folder.record), LocalStore(folder.store), bundle)
+    except CliCooperError as e:
+        if report.verdict is Verdict.PASS:
+            raise
+        return {"path": None, "why": e.message}
+    return {"path": str(bundle), "root": str(packed.root), "blocks": packed.blocks}
+
+
+def _print(console: Console, report: AuditReport, packed: dict[str, Any]) -> None:
+    print_audit(console, report)
+    for written in packed.values():
+        line = f"Bundle: {written['path']}" if written["path"] else f"No bundle was written: {written['why']}"
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def print_audit(console: Console, report: AuditReport) -> None:

@@ -80,6 +80,7 @@ def _register() -> None:
         demo,
         deploy,
         networks,
+        store,
     )
 
     app.command("demo", short_help="Run a whole job in one process.")(demo.demo)
@@ -88,6 +89,7 @@ def _register() -> None:
     app.command("deploy", short_help="Put the contract on a chain.")(deploy.deploy)
     app.add_typer(contract.app, name="contract")
     app.command("networks", short_help="List the named networks.")(networks.networks)
+    app.add_typer(store.app, name="store")
     app.add_typer(configuration.app, name="config")
 
 
