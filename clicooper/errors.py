@@ -16,6 +16,7 @@ __all__ = [
     "PrivacyBudgetError",
     "PrivacyClaimError",
     "RecordError",
+    "RetentionRefused",
     "RevertError",
     "RunFolderError",
     "SealError",
@@ -66,6 +67,10 @@ class DataError(CliCooperError):
 
 class RunFolderError(CliCooperError):
     """A run folder that is absent, not writable, or incomplete."""
+
+
+class RetentionRefused(CliCooperError):
+    """A clean-up that might lose what somebody still needs."""
 
 
 class PrivacyClaimError(CliCooperError):

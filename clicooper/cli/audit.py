@@ -46,6 +46,7 @@ def audit(
     from clicooper.audit.grants import AuditKeys, read_grants  # noqa: PLC0415 - imports torch
     from clicooper.audit.report import write_report  # noqa: PLC0415
     from clicooper.audit.verdict import exit_code  # noqa: PLC0415
+    from clicooper.types import Verdict  # noqa: PLC0415
 
     output: Output = context.obj["output"]
     if bundle is not None and job.is_file():
@@ -55,6 +56,8 @@ def audit(
     keys = AuditKeys() if key_file is None else read_grants(key_file)
     with output.progress() as progress:
         result = _judged(job, keys, frozenset(trust_model or ()), progress)
+    if result.verdict is Verdict.PASS and result.replayed.share >= 1 and job.is_dir():
+        _record(job)
     if report is not None:
         write_report(report, result)
     packed = {} if bundle is None else {"bundle": _pack(job, bundle, result)}
@@ -72,6 +75,23 @@ def _judged(job: Path, keys: AuditKeys, trusted: frozenset[str], progress: Show)
         return audit_car(job, keys, trusted_models=trusted, progress=progress)
     folder = RunFolder.open(job)
     return audit_files(folder.record, folder.store, keys, trusted_models=trusted, progress=progress)
+
+
+def _record(job: Path) -> None:
+    """Notes a passing audit of all the work in the owner's pin set, if there is one: superseded states may go then."""
+    from clicooper.audit.state import follow_record  # noqa: PLC0415
+    from clicooper.chain.record import read_record  # noqa: PLC0415
+    from clicooper.storage.local import LocalStore  # noqa: PLC0415
+    from clicooper.storage.pin_sets import PinSets  # noqa: PLC0415
+    from clicooper.storage.retention import JOB_PINS, JobRetention  # noqa: PLC0415
+    from clicooper.storage.run_folder import RunFolder  # noqa: PLC0415
+
+    folder = RunFolder.open(job)
+    sets = PinSets(folder.pins)
+    pins = sets.load(JOB_PINS)
+    if pins is not None and pins.finished and pins.audited is None:
+        head = follow_record(read_record(folder.record)).head
+        JobRetention(sets, JOB_PINS, LocalStore(folder.store)).record_audit(head)
 
 
 def _pack(job: Path, bundle: Path, report: AuditReport) -> dict[str, Any]:

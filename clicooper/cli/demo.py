@@ -79,6 +79,7 @@ def run_demo(config: JobConfig, folder: RunFolder, output: Output) -> dict[str, 
     from clicooper.protocol.evaluation import final_states, measure_accuracy, read_final_marks  # noqa: PLC0415
     from clicooper.protocol.job import JobParties, finish_job, open_job, run_rounds  # noqa: PLC0415
     from clicooper.storage.local import LocalStore  # noqa: PLC0415
+    from clicooper.types import Verdict  # noqa: PLC0415
 
     started = time.perf_counter()
     store = LocalStore(folder.store)
@@ -99,6 +100,9 @@ def run_demo(config: JobConfig, folder: RunFolder, output: Output) -> dict[str, 
             trusted_models={config.model},
             progress=lambda what, done, total: progress(f"auditing {what}", done, total),
         )
+
+        if audit.verdict is Verdict.PASS:
+            opened.owner.retention.record_audit(rounds[-1].head)
 
         progress("measuring accuracy", 0, 0)
         prepared = opened.owner.prepared

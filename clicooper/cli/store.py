@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from clicooper.cli import retention
 from clicooper.cli.output import Output, table
+from clicooper.cli.retention import Run, RunArgument, open_store
 from clicooper.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,21 +25,22 @@ app = typer.Typer(
     name="store", help="Artifacts by content: keep, fetch, list, pack and clean up.", no_args_is_help=True
 )
 
-Run = Annotated[
-    Path | None, typer.Option("--run", help="A run folder whose store to use.  [default: the store under --home]")
-]
-RunArgument = Annotated[Path | None, typer.Argument(help="A run folder.  [default: the store under --home]")]
 Target = Annotated[Path, typer.Option("-o", "--output", help="File to write, whole or not at all.")]
+
+app.command("pin")(retention.pin)
+app.command("gc")(retention.gc)
 
 
 @app.command("add")
 def add(
     context: typer.Context, path: Annotated[Path, typer.Argument(help="The file to keep.")], run: Run = None
 ) -> None:
-    """Keeps a file and prints its CID, which is the one that IPFS gives it."""
+    """Keeps and pins a file, and prints its CID, which is the one that IPFS gives it."""
+    from clicooper.cli.retention import add_and_pin  # noqa: PLC0415 - keeps --help fast
+
     if not path.is_file():
         raise UsageError(f"{path} is not a file", hint="name one file; a folder has no CID here")
-    cid = _store(context, run).put_file(path)
+    cid = add_and_pin(open_store(context, run), path)
     result = {"ok": True, "code": 0, "cid": str(cid), "bytes": path.stat().st_size}
     _finish(context, result, lambda console: console.print(str(cid)))
 
@@ -54,7 +57,7 @@ def get(
     from clicooper.storage.cid import cid_text, parse_cid  # noqa: PLC0415
 
     shown: Output = context.obj["output"]
-    name, store = parse_cid(cid), _store(context, run)
+    name, store = parse_cid(cid), open_store(context, run)
     if output is None:
         if shown.json:
             raise UsageError("with --json, an artifact needs a file to go to", hint="name one with -o FILE")
@@ -81,7 +84,7 @@ def ls(context: typer.Context, run_dir: RunArgument = None) -> int:
     """Lists every block of a store, each hashed. Exit code 1: some do not hash to their names."""
     from clicooper.errors import EXIT_FAILED, CliCooperError  # noqa: PLC0415
 
-    store = _store(context, run_dir)
+    store = open_store(context, run_dir)
     rows: list[dict[str, Any]] = []
     for cid in store.cids():
         try:
@@ -146,11 +149,15 @@ def _print_packed(console: Console, result: dict[str, Any]) -> None:
 def import_(
     context: typer.Context, path: Annotated[Path, typer.Argument(help="The CAR file.")], run: Run = None
 ) -> None:
-    """Keeps every block of a CAR file; a damaged, foreign or incomplete one is refused and changes nothing."""
-    from clicooper.storage.transfer import import_car  # noqa: PLC0415 - keeps --help fast
+    """Keeps every block of a CAR file and pins its roots.
 
-    store = _store(context, run)
-    imported = import_car(path, store)
+    A damaged, foreign or incomplete file is refused and changes nothing.
+    """
+    from clicooper.cli.retention import pin_roots  # noqa: PLC0415 - keeps --help fast
+    from clicooper.storage.transfer import import_car  # noqa: PLC0415
+
+    store = open_store(context, run)
+    imported = import_car(path, store, accepted=lambda roots: pin_roots(store, roots))
     result = {
         "ok": True,
         "code": 0,
@@ -163,17 +170,6 @@ def import_(
     counted = f"{imported.blocks:,} blocks, {imported.new_blocks:,} of them new, {imported.size_bytes:,} bytes"
     lines = [counted, *(f"root {root}" for root in imported.roots)]
     _finish(context, result, lambda console: console.print("\n".join(lines), soft_wrap=True))
-
-
-def _store(context: typer.Context, run_dir: Path | None) -> LocalStore:
-    """The store that a command is about: a run folder's, or the one under ``--home``."""
-    from clicooper.config import load_config  # noqa: PLC0415 - keeps --help fast
-    from clicooper.storage.local import LocalStore  # noqa: PLC0415
-    from clicooper.storage.run_folder import RunFolder  # noqa: PLC0415
-
-    if run_dir is not None:
-        return LocalStore(RunFolder.open(run_dir).store)
-    return LocalStore(load_config(**context.obj["settings"]).home / "store")
 
 
 def _finish(context: typer.Context, result: dict[str, Any], render: Any) -> None:

@@ -25,6 +25,8 @@ from clicooper.protocol.prepare import PreparedJob, prepare_job
 from clicooper.protocol.round import Progress, SettledRound, run_round
 from clicooper.protocol.trainer import Trainer
 from clicooper.storage.base import Store
+from clicooper.storage.pin_sets import PinSets
+from clicooper.storage.retention import JOB_PINS, JobRetention
 from clicooper.storage.run_folder import RunFolder
 from clicooper.storage.seal import write_secret
 from clicooper.types import Address, Digest, Head, JobId
@@ -108,12 +110,16 @@ def open_job(
             hint=f"leave out --seed, or use a local node with chain id {DEVELOPMENT_CHAIN}",
         )
     arbiter = Address(parties.arbiter.address)
+    retention = JobRetention(PinSets(folder.pins), JOB_PINS, store)
+    retention.begin([])
     prepared = prepare_job(config, parties.master, arbiter, store, folder)
+    retention.begin([prepared.spec.cid])
     _keep_secrets(folder, parties, prepared)
     for account in parties.accounts:
         node.fund(Address(account.address), FUNDS_WEI)
     contract, _ = deploy(node, parties.owner)
-    owner = Owner(Contract(node, contract, parties.owner), store, prepared, config.samples, _progress_floor(prepared))
+    view, floor = Contract(node, contract, parties.owner), _progress_floor(prepared)
+    owner = Owner(view, store, prepared, config.samples, floor, retention)
     job, genesis = owner.create_job()
     trainers = []
     for seat, account in enumerate(parties.trainers):
@@ -140,6 +146,7 @@ def finish_job(opened: OpenJob, parties: JobParties) -> JobRecord:
     opened.owner.withdraw()
     for trainer in opened.trainers:
         trainer.withdraw()
+    opened.owner.retention.finish()
     return Contract(opened.node, opened.contract, parties.owner).record(opened.job)
 
 

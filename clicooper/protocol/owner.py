@@ -24,6 +24,7 @@ from clicooper.errors import VerificationFailed
 from clicooper.protocol.prepare import PreparedJob
 from clicooper.protocol.trainer import CommittedSegment
 from clicooper.storage.base import Store
+from clicooper.storage.retention import JobRetention
 from clicooper.types import Digest, Head, JobId, JobParams, Verdict
 
 __all__ = ["Owner", "RoundRefused", "VerifiedRound"]
@@ -53,12 +54,20 @@ class Owner:
         prepared: the job's public records and the owner's secrets.
         samples: intervals that it replays a seat and round.
         progress_floor: accuracy on its own held-out records below which it does not pay.
+        retention: the pin set in which it keeps the job's artifacts.
     """
 
     def __init__(
-        self, contract: Contract, store: Store, prepared: PreparedJob, samples: int, progress_floor: float
+        self,
+        contract: Contract,
+        store: Store,
+        prepared: PreparedJob,
+        samples: int,
+        progress_floor: float,
+        retention: JobRetention,
     ) -> None:
         self.prepared = prepared
+        self.retention = retention
         self._contract = contract
         self._store = store
         self._samples = samples
@@ -109,6 +118,14 @@ class Owner:
         if combine(results) is not Verdict.PASS:
             raise RoundRefused(round_, tuple(results))
         return VerifiedRound(tuple(results), replayed)
+
+    def keep_round(self, round_: int, committed: Sequence[CommittedSegment]) -> None:
+        """Fetches and pins all of a verified round, so that whoever replaces a trainer can start from it.
+
+        Raises:
+            ArtifactMissing, ArtifactCorrupt: something of it is not there; the round must not be accepted.
+        """
+        self.retention.pin_round(round_, [segment.manifest.cid for segment in committed])
 
     def accept(self, round_: int, head: Head) -> Receipt:
         """Accepts the round that ended in ``head``, pays it and reveals the next label key."""

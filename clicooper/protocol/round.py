@@ -1,7 +1,7 @@
 """One round, top to bottom.
 
     labels released -> train all segments -> per seat in order: embed, manifest, put, commit
-    -> draw the audit sample -> verify -> accept: payment and the next labels in one transaction
+    -> draw the audit sample -> verify -> pin -> accept: payment and the next labels in one transaction
 
 Each step takes the frozen record that the step before returned. The ends that touch the world
 (store, chain clients, randomness) came in with the roles.
@@ -78,6 +78,7 @@ def run_round(
     committed = commit_in_order(trainers, round_, head, trained, previous)
     progress(f"round {round_}: verifying", 0, 1)
     verified = owner.verify_round(round_, committed)
+    owner.keep_round(round_, committed)
     receipt = owner.accept(round_, committed[-1].head)
     return SettledRound(
         round=round_,

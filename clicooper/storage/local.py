@@ -75,6 +75,24 @@ class LocalStore:
         with _reading(path):
             return path.is_file()
 
+    def size(self, cid: CID) -> int:
+        """Bytes that a block takes, right or wrong; 0 where there is none."""
+        path = self._path(cid)
+        with _reading(path):
+            try:
+                return path.stat().st_size
+            except FileNotFoundError:
+                return 0
+
+    def remove(self, cid: CID) -> None:
+        """Forgets a block, which need not be there. Who may, is decided by ``storage.clean_up``."""
+        path = self._path(cid)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as e:
+            hint = "check the folder's permissions"
+            raise StorageError(f"cannot remove {path}: {e.strerror}", hint=hint) from e
+
     def cids(self) -> Iterator[CID]:
         """See ``Store``; in the order of shards, then names."""
         for path in self._entries():

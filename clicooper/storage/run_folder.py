@@ -2,6 +2,7 @@
 
     record.json      every event of the job
     store/           the content-addressed artifacts
+    pins/            what the owner keeps of the artifacts, and why
     owner/           the owner's secrets, mode 0700; no audit of public claims needs them
     trainers/        each trainer's mark keys, mode 0700
     auditor/         a throw-away identity with its grants, mode 0700
@@ -121,6 +122,11 @@ class RunFolder:
     def store(self) -> Path:
         """The artifacts."""
         return self.root / "store"
+
+    @property
+    def pins(self) -> Path:
+        """The pin sets over the artifacts."""
+        return self.root / "pins"
 
     @property
     def owner(self) -> Path:

@@ -1,5 +1,6 @@
 """Blocks from a CAR file into a store: nothing is kept before the whole file has been judged."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +24,17 @@ class ImportedCar:
     new_blocks: int
 
 
-def import_car(path: Path, store: Store) -> ImportedCar:
+def _accept(_roots: tuple[CID, ...]) -> None:
+    """What happens between judging a file and keeping it, unless it is told otherwise."""
+
+
+def import_car(path: Path, store: Store, *, accepted: Callable[[tuple[CID, ...]], object] = _accept) -> ImportedCar:
     """Keeps every block of a CAR file, once the file is known to be sound, intact and complete.
 
     The file is read twice. An interruption leaves genuine blocks behind, and importing again goes on from there.
+
+    Args:
+        accepted: called with the roots once the file is known to be good, before the first block is kept.
 
     Raises:
         CarError: not a CAR file that this program accepts, with the byte.
@@ -37,6 +45,7 @@ def import_car(path: Path, store: Store) -> ImportedCar:
     """
     with CarStore(path) as car:
         size = _judge(car)
+        accepted(car.roots)
         new = 0
         for cid in car.cids():
             new += not store.has(cid)

@@ -131,7 +131,7 @@ def test_progress_goes_to_stderr_stage_by_stage(finished: Finished) -> None:
 
 def test_run_folder_is_complete(finished: Finished) -> None:
     names = {path.name for path in finished.root.iterdir()}
-    assert names == {"record.json", "report.json", "report.html", "store", "owner", "trainers", "auditor"}
+    assert names == {"record.json", "report.json", "report.html", "store", "pins", "owner", "trainers", "auditor"}
     assert main(["audit", str(finished.root), "--quiet"]) == 0
 
 
