@@ -57,7 +57,7 @@ def audit(
     with output.progress() as progress:
         result = _judged(job, keys, frozenset(trust_model or ()), progress)
     if result.verdict is Verdict.PASS and result.replayed.share >= 1 and job.is_dir():
-        _record(job)
+        _record(output, job)
     if report is not None:
         write_report(report, result)
     packed = {} if bundle is None else {"bundle": _pack(job, bundle, result)}
@@ -77,10 +77,11 @@ def _judged(job: Path, keys: AuditKeys, trusted: frozenset[str], progress: Show)
     return audit_files(folder.record, folder.store, keys, trusted_models=trusted, progress=progress)
 
 
-def _record(job: Path) -> None:
+def _record(output: Output, job: Path) -> None:
     """Notes a passing audit of all the work in the owner's pin set, if there is one: superseded states may go then."""
     from clicooper.audit.state import follow_record  # noqa: PLC0415
     from clicooper.chain.record import read_record  # noqa: PLC0415
+    from clicooper.errors import StorageError  # noqa: PLC0415
     from clicooper.storage.local import LocalStore  # noqa: PLC0415
     from clicooper.storage.pin_sets import PinSets  # noqa: PLC0415
     from clicooper.storage.retention import JOB_PINS, JobRetention  # noqa: PLC0415
@@ -91,7 +92,12 @@ def _record(job: Path) -> None:
     pins = sets.load(JOB_PINS)
     if pins is not None and pins.finished and pins.audited is None:
         head = follow_record(read_record(folder.record)).head
-        JobRetention(sets, JOB_PINS, LocalStore(folder.store)).record_audit(head)
+        try:
+            JobRetention(sets, JOB_PINS, LocalStore(folder.store)).record_audit(head)
+        except StorageError as e:
+            # A folder that cannot be written is still one that can be audited.
+            with output.progress() as progress:
+                progress(f"the audit is not noted for clean-ups: {e.message}", 0, 0)
 
 
 def _pack(job: Path, bundle: Path, report: AuditReport) -> dict[str, Any]:
