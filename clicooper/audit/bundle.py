@@ -68,7 +68,7 @@ def pack_job(record: JobRecord, store: Store, target: Path, *, attach: Sequence[
     extra = {cid: _is_whole(store, cid) for cid in roots.attached if cid not in attach}
     attached = (*(cid for cid, whole in extra.items() if whole), *dict.fromkeys(attach))
     own = dict(build_file(io.BytesIO(record_to_json(record))))
-    bundle = JobBundle(record=list(own)[-1], spec=roots.spec, manifests=roots.manifests, attached=attached)
+    bundle = JobBundle(record=list(own)[-1], spec=roots.spec, manifests=roots.manifests, attachments=attached)
     own[bundle.cid] = bundle.to_block()
 
     def get_block(cid: CID) -> bytes:

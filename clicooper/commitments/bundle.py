@@ -20,11 +20,12 @@ class JobBundle(Record):
         record: the job's record.json, as a file.
         spec: the JobSpec.
         manifests: every committed manifest that counts, in the order of the record.
-        attached: what else travels with it, such as grants, and manifests of abandoned attempts.
+        attachments: what else travels with it, such as grants, and manifests of abandoned attempts. Its key is the
+            longest and so the last: a walk in the order of the links meets every manifest first.
     """
 
     kind: ClassVar[str] = "JobBundle"
     record: Link
     spec: Link
     manifests: Annotated[tuple[Link, ...], Field(strict=False)]
-    attached: Annotated[tuple[Link, ...], Field(strict=False)]
+    attachments: Annotated[tuple[Link, ...], Field(strict=False)]

@@ -165,7 +165,7 @@ def test_export_takes_along_what_is_attached(run: Path, tmp_path: Path, capsys: 
     answered(capsys, "store", "export", str(run), "-o", str(target), "--attach", str(grant))
     with CarStore(target) as opened:
         assert opened.has(grant) and opened.has(file_cid(b"sealed keys"))
-        assert JobBundle.from_block(opened.get_block(opened.roots[0])).attached == (grant,)
+        assert JobBundle.from_block(opened.get_block(opened.roots[0])).attachments == (grant,)
 
 
 def test_export_of_an_incomplete_store_is_refused_and_writes_nothing(
@@ -346,7 +346,7 @@ def test_audit_of_a_car_for_something_else_is_no_audit(tmp_path: Path) -> None:
 def test_a_job_of_too_many_manifests_for_one_block_is_refused() -> None:
     link = block_cid(b"", "raw")
     with pytest.raises(SpecError, match="exceeds"):
-        JobBundle(record=link, spec=link, manifests=(link,) * 30_000, attached=()).to_block()
+        JobBundle(record=link, spec=link, manifests=(link,) * 30_000, attachments=()).to_block()
 
 
 def test_audit_from_a_car_within_a_read_only_folder(car: Path, tmp_path: Path, identity: str) -> None:
