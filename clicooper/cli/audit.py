@@ -21,13 +21,13 @@ __all__ = ["audit", "print_audit"]
 
 def audit(
     context: typer.Context,
-    job: Annotated[Path, typer.Argument(help="A run folder (record.json and store/), or a job's CAR file.")],
+    run_dir: Annotated[Path, typer.Argument(help="A run folder (record.json and store/), or a job's CAR file.")],
     identity: Annotated[
         Path | None,
         typer.Option(
             "--identity",
             help="Identity of an auditor with grants; its grants.age lies beside it."
-            "  [default: JOB/auditor/identity.txt where it exists]",
+            "  [default: RUN_DIR/auditor/identity.txt where it exists]",
         ),
     ] = None,
     report: Annotated[Path | None, typer.Option("--report", help="Also write a self-contained HTML report.")] = None,
@@ -49,18 +49,18 @@ def audit(
     from clicooper.types import Verdict  # noqa: PLC0415
 
     output: Output = context.obj["output"]
-    if bundle is not None and job.is_file():
-        raise UsageError(f"{job} is a bundle already", hint="leave out --bundle, or audit a run folder")
-    found = job / "auditor" / "identity.txt"
+    if bundle is not None and run_dir.is_file():
+        raise UsageError(f"{run_dir} is a bundle already", hint="leave out --bundle, or audit a run folder")
+    found = run_dir / "auditor" / "identity.txt"
     key_file = identity if identity is not None else found if found.exists() else None
     keys = AuditKeys() if key_file is None else read_grants(key_file)
     with output.progress() as progress:
-        result = _judged(job, keys, frozenset(trust_model or ()), progress)
-    if result.verdict is Verdict.PASS and result.replayed.share >= 1 and job.is_dir():
-        _record(output, job)
+        result = _judged(run_dir, keys, frozenset(trust_model or ()), progress)
+    if result.verdict is Verdict.PASS and result.replayed.share >= 1 and run_dir.is_dir():
+        _record(output, run_dir)
     if report is not None:
         write_report(report, result)
-    packed = {} if bundle is None else {"bundle": _pack(job, bundle, result)}
+    packed = {} if bundle is None else {"bundle": _pack(run_dir, bundle, result)}
     output.finish(result.to_json() | packed, lambda console: _print(console, result, packed))
     return exit_code(result.verdict)
 
