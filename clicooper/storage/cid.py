@@ -25,6 +25,7 @@ __all__ = [
     "IPFS_LAYOUT",
     "MAX_FILE_BYTES",
     "Layout",
+    "binary_cid",
     "block_cid",
     "build_file",
     "cid_text",
@@ -117,19 +118,29 @@ def parse_cid(text: str) -> CID:
 
 def cid_text(cid: CID) -> str:
     """``str(normalise_cid(cid))``, ten times faster: stores name every block."""
+    return "b" + b32encode(binary_cid(cid)).decode("ascii").lower().rstrip("=")
+
+
+def binary_cid(cid: CID) -> bytes:
+    """``bytes(normalise_cid(cid))``, many times faster: 36 bytes."""
     cid = normalise_cid(cid)
-    return "b" + b32encode(_name(cid.codec.name, cid.digest)).decode("ascii").lower().rstrip("=")
+    return _name(cid.codec.name, cid.digest)
 
 
-def verify_block(cid: CID, block: bytes) -> bytes:
+def verify_block(cid: CID, block: bytes, where: str = "") -> bytes:
     """Returns ``block``, if it is what ``cid`` names.
+
+    Args:
+        where: the store that gave it, as its user calls it.
 
     Raises:
         ArtifactCorrupt: it is not.
     """
     if _hash(block) != cid.digest:
         text = cid_text(cid)
-        raise ArtifactCorrupt(f"block {text} does not hash to its name", cid=text, hint="fetch it from another copy")
+        source = f" from {where}" if where else ""
+        hint = "fetch it from another copy"
+        raise ArtifactCorrupt(f"block {text}{source} does not hash to its name", cid=text, hint=hint)
     return block
 
 
