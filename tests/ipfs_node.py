@@ -1,4 +1,4 @@
-"""Real IPFS nodes on loopback, for tests and benchmarks: started on free ports, stopped with everything they started."""
+"""Real IPFS nodes on loopback, for tests and benchmarks: started on free ports, stopped with all that they started."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from base64 import b32encode
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,6 @@ class IpfsNode:
 
     def block_file(self, digest: bytes) -> Path:
         """Where its flat file store keeps the block with a sha2-256 ``digest``."""
-        from base64 import b32encode  # noqa: PLC0415
 
         names = {b32encode(prefix + digest).decode().rstrip("=") for prefix in (b"\x12\x20", b"\x01\x55\x12\x20")}
         return next(path for path in (self.folder / "repo" / "blocks").glob("*/*.data") if path.stem in names)

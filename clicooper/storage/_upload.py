@@ -67,8 +67,12 @@ class Window:
             yield block
 
     def lacking(self, is_there: Callable[[CID], bool]) -> Iterator[Block]:
-        """The blocks that are not there yet."""
-        return (block for block in self if not is_there(block[0]))
+        """The blocks that are not there yet, each once: a file may repeat itself."""
+        taken: set[CID] = set()
+        for cid, block in self:
+            if cid not in taken and not is_there(cid):
+                taken.add(cid)
+                yield cid, block
 
 
 def windows(blocks: Iterator[Block]) -> Iterator[Window]:

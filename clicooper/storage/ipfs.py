@@ -196,7 +196,9 @@ class _Client(ClientSync):  # type: ignore[misc]
     """The library's client, without what a node must not be able to do: lead elsewhere, flood, or trickle."""
 
     def _make_session(self) -> requests.Session:
-        session: requests.Session = super()._make_session()
+        # The library's own kind of session needs an argument that urllib3 is about to drop.
+        session = requests.Session()
+        session.auth = self._session_props.get("auth")
         # Neither the environment's proxies nor .netrc: the node is the one that the user named.
         session.trust_env = False
         session.hooks["response"].append(_judge_status)
