@@ -71,14 +71,14 @@ def audit_record(
 
 def audit_files(
     record_path: Path,
-    store_path: Path,
+    store_at: Path | Store,
     keys: AuditKeys,
     *,
     trusted_models: Collection[str] = frozenset(),
     progress: Progress = _silent,
     clock: Callable[[], float] = time.perf_counter,
 ) -> AuditReport:
-    """Judges a record and a store as they lie on a disk, whatever has happened to them.
+    """Judges a record and a store as they lie on a disk, or a store elsewhere, whatever has happened to them.
 
     A damaged record leaves no history to judge, and a damaged store marker no store to read: each is a row of the
     report like any other, and what the other one says is judged all the same.
@@ -87,7 +87,7 @@ def audit_files(
         StorageError: the record cannot be read, or the store's folder cannot be listed.
     """
     started = clock()
-    store = _open_store(store_path)
+    store = _open_store(store_at) if isinstance(store_at, Path) else store_at
     try:
         record = record_from_json(_read(record_path))
     except RecordError as e:
@@ -118,7 +118,7 @@ def _open_store(path: Path) -> LocalStore | CheckResult:
         return CheckResult(Check.ARTIFACTS, verdict, STORE_MARKER, e.message)
 
 
-def _store_rows(store: LocalStore | CheckResult) -> tuple[CheckResult, ...]:
+def _store_rows(store: Store | CheckResult) -> tuple[CheckResult, ...]:
     if isinstance(store, CheckResult):
         return (store,)
     return checks.guarded(Check.ARTIFACTS, "store", partial(checks.check_store, store))

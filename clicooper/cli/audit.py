@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clicooper.cli.output import Output, table
+from clicooper.cli.session import settings
+from clicooper.cli.stores import audited_store
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,7 +21,7 @@ __all__ = ["audit", "print_audit"]
 
 def audit(
     context: typer.Context,
-    run_dir: Annotated[Path, typer.Argument(help="A run folder: record.json and store/.")],
+    run_dir: Annotated[Path, typer.Argument(help="A run folder: record.json and store/, or its artifacts on --store.")],
     identity: Annotated[
         Path | None,
         typer.Option(
@@ -45,13 +47,18 @@ def audit(
     from clicooper.storage.run_folder import RunFolder  # noqa: PLC0415
 
     output: Output = context.obj["output"]
-    folder = RunFolder.open(run_dir)
+    config = settings(context)
+    folder = RunFolder.open(run_dir, needs_store=config.ipfs_url is None)
     found = folder.auditor / "identity.txt"
     key_file = identity if identity is not None else found if found.exists() else None
     keys = AuditKeys() if key_file is None else read_grants(key_file)
     with output.progress() as progress:
         result = audit_files(
-            folder.record, folder.store, keys, trusted_models=frozenset(trust_model or ()), progress=progress
+            folder.record,
+            audited_store(config, folder.store),
+            keys,
+            trusted_models=frozenset(trust_model or ()),
+            progress=progress,
         )
     if report is not None:
         write_report(report, result)

@@ -14,7 +14,7 @@ from clicooper.errors import ArtifactMissing, StorageError
 from clicooper.storage._dagpb import varint
 from clicooper.storage._presence import Presence
 from clicooper.storage._rpc import Call, Rpc
-from clicooper.storage.cid import binary_cid, cid_text
+from clicooper.storage.cid import cid_bytes, cid_text
 
 __all__ = ["MULTIPART_TYPE", "Uploader", "Window", "car", "multipart", "windows"]
 
@@ -37,7 +37,7 @@ def car(blocks: Iterable[Block]) -> Iterator[bytes] | None:
 
 
 def _framed(cid: CID, block: bytes) -> bytes:
-    name = binary_cid(cid)
+    name = cid_bytes(cid)
     return b"".join((varint(len(name) + len(block)), name, block))
 
 

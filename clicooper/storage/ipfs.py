@@ -21,17 +21,17 @@ from multiformats import CID
 from urllib3.exceptions import HTTPError
 
 from clicooper.commitments.canonical import MAX_BLOCK_BYTES
+from clicooper.config import IPFS_URL
 from clicooper.errors import ArtifactCorrupt, SpecError, StorageError
 from clicooper.storage._address import NodeAddress, parse_node_address
 from clicooper.storage._presence import Presence, artifacts
 from clicooper.storage._rpc import MAX_LINE_BYTES, Call, Refused, Rpc, Transient
 from clicooper.storage._upload import MULTIPART_TYPE, Block, Uploader, multipart, windows
 from clicooper.storage.base import reading, write_chunks
-from clicooper.storage.cid import binary_cid, block_cid, build_file, cid_text, normalise_cid, read_file, verify_block
+from clicooper.storage.cid import block_cid, build_file, cid_bytes, cid_text, normalise_cid, read_file, verify_block
 
-__all__ = ["DEFAULT_URL", "IpfsStore", "UploadProgress"]
+__all__ = ["IpfsStore", "UploadProgress"]
 
-DEFAULT_URL = "http://127.0.0.1:5001"
 ASK_FROM_BYTES = 1 << 14
 """From this size on a single block is sent only after asking for it: below, asking costs as much as sending."""
 
@@ -63,7 +63,7 @@ class IpfsStore:
     """
 
     def __init__(
-        self, url: str = DEFAULT_URL, *, timeout_s: float = 30.0, retries: int = 4, progress: UploadProgress = _silent
+        self, url: str = IPFS_URL, *, timeout_s: float = 30.0, retries: int = 4, progress: UploadProgress = _silent
     ) -> None:
         address = parse_node_address(url)
         self.name = f"IPFS node {address.public}"
@@ -156,7 +156,7 @@ class IpfsStore:
     def _expect(self, cid: CID, answer: bytes) -> None:
         """The node keeps a block under the name that it has here."""
         key = _object(answer).get("Key")
-        if [binary_cid(found) for found in artifacts(key)] != [binary_cid(cid)]:
+        if [cid_bytes(found) for found in artifacts(key)] != [cid_bytes(cid)]:
             problem = f"{self.name} keeps block {cid_text(cid)} as {str(key)[:80]!r}"
             raise StorageError(problem, hint="check that an IPFS node runs there")
 
