@@ -119,6 +119,9 @@ class JobConfig(BaseSettings):
         default=LOCAL,
         description="local, ipfs for the node on this machine, or ipfs: and the URL or multiaddr of a node's RPC",
     )
+    store_timeout: float = Field(
+        default=30.0, gt=0, le=3600, description="seconds for which an IPFS node may look for a block, above 0"
+    )
     account: str | None = Field(default=None, description="name of the keystore that acts")
     password_file: Path | None = Field(default=None, description="file whose first line opens that keystore")
 

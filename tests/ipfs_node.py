@@ -116,6 +116,10 @@ class IpfsNode:
     def kill(self) -> None:
         """Ends the node as a power cut would."""
         self._end(signal.SIGKILL)
+        lock = self.folder / "repo" / "repo.lock"
+        if lock.is_dir():
+            # js-ipfs marks its repository as in use by a folder, which outlives it for a while; Kubo by a lock.
+            shutil.rmtree(lock)
 
     def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None

@@ -23,7 +23,9 @@ def open_store(config: JobConfig, folder: Path) -> Store:
     from clicooper.storage.local import LocalStore  # noqa: PLC0415
 
     local = LocalStore(folder)
-    return local if config.ipfs_url is None else LayeredStore(local, IpfsStore(config.ipfs_url))
+    if config.ipfs_url is None:
+        return local
+    return LayeredStore(local, IpfsStore(config.ipfs_url, timeout_s=config.store_timeout))
 
 
 def audited_store(config: JobConfig, folder: Path) -> Path | Store:
@@ -36,7 +38,7 @@ def audited_store(config: JobConfig, folder: Path) -> Path | Store:
     if config.ipfs_url is None:
         return folder
     if not folder.exists():
-        return IpfsStore(config.ipfs_url)
+        return IpfsStore(config.ipfs_url, timeout_s=config.store_timeout)
     store = open_store(config, folder)
     send_pending(store)
     return store

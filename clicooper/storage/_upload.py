@@ -13,7 +13,7 @@ from multiformats import CID
 from clicooper.errors import ArtifactMissing, StorageError
 from clicooper.storage._dagpb import varint
 from clicooper.storage._presence import Presence
-from clicooper.storage._rpc import Call, Rpc
+from clicooper.storage._rpc import Call, Rpc, Transient
 from clicooper.storage.cid import cid_bytes, cid_text
 
 __all__ = ["MULTIPART_TYPE", "Uploader", "Window", "car", "multipart", "windows"]
@@ -101,7 +101,7 @@ class Uploader:
         known: Iterator[Callable[[CID], bool]] = iter((is_there,))
 
         def body() -> Iterator[bytes] | None:
-            archive = car(_noting(window.lacking(next(known, None) or self._ask_afresh()), sent))
+            archive = car(_noting(window.lacking(_trying(next(known, None) or self._ask_afresh())), sent))
             return None if archive is None else multipart(archive)
 
         self._rpc.send(Call("dag/import", {"pin-roots": "false"}), body)
@@ -122,6 +122,18 @@ class Uploader:
         except ArtifactMissing as e:
             problem = f"IPFS node {self._rpc.name} took block {cid_text(cid)} and does not have it"
             raise StorageError(problem, hint="look into the node's own log and its disk space") from e
+
+
+def _trying(is_there: Callable[[CID], bool]) -> Callable[[CID], bool]:
+    """A node that cannot say what it has may do so in the next attempt."""
+
+    def ask(cid: CID) -> bool:
+        try:
+            return is_there(cid)
+        except StorageError as e:
+            raise Transient(e.message) from e
+
+    return ask
 
 
 def _noting(blocks: Iterable[Block], noted: list[Block]) -> Iterator[Block]:

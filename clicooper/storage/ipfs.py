@@ -8,6 +8,7 @@ served: Kubo answers offline which blocks it has; js-ipfs can only list them all
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from itertools import islice
@@ -22,12 +23,12 @@ from urllib3.exceptions import HTTPError
 
 from clicooper.commitments.canonical import MAX_BLOCK_BYTES
 from clicooper.config import IPFS_URL
-from clicooper.errors import ArtifactCorrupt, SpecError, StorageError
+from clicooper.errors import ArtifactCorrupt, ArtifactMissing, SpecError, StorageError
 from clicooper.storage._address import NodeAddress, parse_node_address
 from clicooper.storage._presence import Presence, artifacts
 from clicooper.storage._rpc import MAX_LINE_BYTES, Call, Refused, Rpc, Transient
 from clicooper.storage._upload import MULTIPART_TYPE, Block, Uploader, multipart, windows
-from clicooper.storage.base import reading, write_chunks
+from clicooper.storage.base import missing, reading, write_chunks
 from clicooper.storage.cid import block_cid, build_file, cid_bytes, cid_text, normalise_cid, read_file, verify_block
 
 __all__ = ["IpfsStore", "UploadProgress"]
@@ -57,19 +58,29 @@ class IpfsStore:
             node. A block that the node does not find in its network in this time is missing.
         retries: further attempts after failures that may pass: no connection, a broken one, a 5xx status.
         progress: told about uploads of files.
+        clock: seconds that never go back.
 
     Raises:
         UsageError: an address that names no node.
     """
 
     def __init__(
-        self, url: str = IPFS_URL, *, timeout_s: float = 30.0, retries: int = 4, progress: UploadProgress = _silent
+        self,
+        url: str = IPFS_URL,
+        *,
+        timeout_s: float = 30.0,
+        retries: int = 4,
+        progress: UploadProgress = _silent,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         address = parse_node_address(url)
         self.name = f"IPFS node {address.public}"
         self._transport = _Transport(address)
         self._rpc = Rpc(self._transport, address.public, timeout_s, retries)
         self._progress = progress
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._absent_until: dict[bytes, float] = {}
         self._presence = Presence(self._rpc)
         self._uploader = Uploader(self._rpc, self._presence)
 
@@ -78,6 +89,7 @@ class IpfsStore:
         if len(block) > MAX_BLOCK_BYTES:
             raise SpecError(f"block of {len(block)} bytes exceeds {MAX_BLOCK_BYTES}", hint="put it as a file")
         cid = block_cid(block, codec)
+        self._absent_until.clear()
         if len(block) < ASK_FROM_BYTES or not self.has(cid):
             naming = {"cid-codec": codec} if self._presence.is_kubo else {"format": codec, "version": "1"}
             call = Call("block/put", {**naming, "mhtype": "sha2-256", "pin": "false"})
@@ -88,7 +100,7 @@ class IpfsStore:
     def get_block(self, cid: CID) -> bytes:
         """See ``Store``; a block that the node lacks it looks for in its network."""
         cid = normalise_cid(cid)
-        block = self._rpc.ask(Call.about("block/get", cid), MAX_BLOCK_BYTES)
+        block = self._search(cid)
         if len(block) > MAX_BLOCK_BYTES:
             text = cid_text(cid)
             problem = f"block {text} from {self.name} exceeds {MAX_BLOCK_BYTES} bytes"
@@ -101,6 +113,7 @@ class IpfsStore:
             with reading(source), source.open("rb") as stream:
                 return self.put_file(stream)
         done = sent = 0
+        self._absent_until.clear()
         is_there = self._presence.for_one_put()
         for window in windows(_blocks(source)):
             sent += self._uploader.send(window, is_there)
@@ -152,6 +165,17 @@ class IpfsStore:
     def close(self) -> None:
         """Gives the connections back; the store may be used again."""
         self._transport.close()
+
+    def _search(self, cid: CID) -> bytes:
+        """What the node gives for a block. A search that found nothing holds for as long as it took: an audit asks for
+        the same artifact in many checks, and must not wait for each."""
+        if self._clock() < self._absent_until.get(cid.digest, 0.0):
+            raise missing(cid, self.name)
+        try:
+            return self._rpc.ask(Call.about("block/get", cid), MAX_BLOCK_BYTES)
+        except ArtifactMissing:
+            self._absent_until[cid.digest] = self._clock() + self._timeout_s
+            raise
 
     def _expect(self, cid: CID, answer: bytes) -> None:
         """The node keeps a block under the name that it has here."""
