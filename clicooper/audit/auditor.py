@@ -74,14 +74,14 @@ def audit_record(
 
 def audit_files(
     record_path: Path,
-    store_path: Path,
+    store_at: Path | Store,
     keys: AuditKeys,
     *,
     trusted_models: Collection[str] = frozenset(),
     progress: Progress = silent,
     clock: Callable[[], float] = time.perf_counter,
 ) -> AuditReport:
-    """Judges a record and a store as they lie on a disk, whatever has happened to them.
+    """Judges a record and a store as they lie on a disk, or a store elsewhere, whatever has happened to them.
 
     A damaged record leaves no history to judge, and a damaged store marker no store to read: each is a row of the
     report like any other, and what the other one says is judged all the same.
@@ -90,7 +90,7 @@ def audit_files(
         StorageError: the record cannot be read, or the store's folder cannot be listed.
     """
     started = clock()
-    store = _open_store(store_path)
+    store = _open_store(store_at) if isinstance(store_at, Path) else store_at
     try:
         record = record_from_json(_read(record_path))
     except RecordError as e:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clicooper.cli.output import Output, Show, table
+from clicooper.cli.session import settings
+from clicooper.cli.stores import audited_store
 from clicooper.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,13 +17,16 @@ if TYPE_CHECKING:
 
     from clicooper.audit.grants import AuditKeys
     from clicooper.audit.verdict import AuditReport
+    from clicooper.config import JobConfig
 
 __all__ = ["audit", "print_audit"]
 
 
 def audit(
     context: typer.Context,
-    run_dir: Annotated[Path, typer.Argument(help="A run folder (record.json and store/), or a job's CAR file.")],
+    run_dir: Annotated[
+        Path, typer.Argument(help="A run folder (record.json and store/, or its artifacts on --store), or a CAR file.")
+    ],
     identity: Annotated[
         Path | None,
         typer.Option(
@@ -51,21 +56,22 @@ def audit(
     output: Output = context.obj["output"]
     if bundle is not None and run_dir.is_file():
         raise UsageError(f"{run_dir} is a bundle already", hint="leave out --bundle, or audit a run folder")
+    config = settings(context)
     found = run_dir / "auditor" / "identity.txt"
     key_file = identity if identity is not None else found if found.exists() else None
     keys = AuditKeys() if key_file is None else read_grants(key_file)
     with output.progress() as progress:
-        result = _judged(run_dir, keys, frozenset(trust_model or ()), progress)
+        result = _judged(config, run_dir, keys, frozenset(trust_model or ()), progress)
     if result.verdict is Verdict.PASS and result.replayed.share >= 1 and run_dir.is_dir():
         _record(output, run_dir)
     if report is not None:
         write_report(report, result)
-    packed = {} if bundle is None else {"bundle": _pack(run_dir, bundle, result)}
+    packed = {} if bundle is None else {"bundle": _pack(config, run_dir, bundle, result)}
     output.finish(result.to_json() | packed, lambda console: _print(console, result, packed))
     return exit_code(result.verdict)
 
 
-def _judged(job: Path, keys: AuditKeys, trusted: frozenset[str], progress: Show) -> AuditReport:
+def _judged(config: JobConfig, job: Path, keys: AuditKeys, trusted: frozenset[str], progress: Show) -> AuditReport:
     """The audit of a CAR file or of a run folder."""
     from clicooper.audit.auditor import audit_files  # noqa: PLC0415
     from clicooper.audit.bundle import audit_car  # noqa: PLC0415
@@ -73,8 +79,9 @@ def _judged(job: Path, keys: AuditKeys, trusted: frozenset[str], progress: Show)
 
     if job.is_file():
         return audit_car(job, keys, trusted_models=trusted, progress=progress)
-    folder = RunFolder.open(job)
-    return audit_files(folder.record, folder.store, keys, trusted_models=trusted, progress=progress)
+    folder = RunFolder.open(job, needs_store=config.ipfs_url is None)
+    store = audited_store(config, folder.store)
+    return audit_files(folder.record, store, keys, trusted_models=trusted, progress=progress)
 
 
 def _record(output: Output, job: Path) -> None:
@@ -87,7 +94,7 @@ def _record(output: Output, job: Path) -> None:
     from clicooper.storage.retention import JOB_PINS, JobRetention  # noqa: PLC0415
     from clicooper.storage.run_folder import RunFolder  # noqa: PLC0415
 
-    folder = RunFolder.open(job)
+    folder = RunFolder.open(job, needs_store=False)
     sets = PinSets(folder.pins)
     pins = sets.load(JOB_PINS)
     if pins is not None and pins.finished and pins.audited is None:
@@ -100,7 +107,7 @@ def _record(output: Output, job: Path) -> None:
                 progress(f"the audit is not noted for clean-ups: {e.message}", 0, 0)
 
 
-def _pack(job: Path, bundle: Path, report: AuditReport) -> dict[str, Any]:
+def _pack(config: JobConfig, job: Path, bundle: Path, report: AuditReport) -> dict[str, Any]:
     """What was written, or why nothing was: the verdict on an incomplete job must not be lost with its bundle.
 
     Raises:
@@ -113,9 +120,11 @@ def _pack(job: Path, bundle: Path, report: AuditReport) -> dict[str, Any]:
     from clicooper.storage.run_folder import RunFolder  # noqa: PLC0415
     from clicooper.types import Verdict  # noqa: PLC0415
 
-    folder = RunFolder.open(job)
+    folder = RunFolder.open(job, needs_store=config.ipfs_url is None)
+    store = audited_store(config, folder.store)
     try:
-        packed = pack_job(read_record(folder.record), LocalStore(folder.store), bundle)
+        held = LocalStore(store) if isinstance(store, Path) else store
+        packed = pack_job(read_record(folder.record), held, bundle)
     except CliCooperError as e:
         if report.verdict is Verdict.PASS:
             raise

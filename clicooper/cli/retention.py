@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clicooper.cli.output import Output, table
+from clicooper.cli.session import settings
+from clicooper.cli.stores import open_store, send_pending
 from clicooper.errors import UsageError
 
 if TYPE_CHECKING:
     from multiformats import CID
     from rich.console import Console
 
+    from clicooper.storage.base import Store
     from clicooper.storage.local import LocalStore
     from clicooper.storage.pin_sets import PinSet, PinSets
 
-__all__ = ["Run", "RunArgument", "add_and_pin", "gc", "open_store", "pin", "pin_roots"]
+__all__ = ["Run", "RunArgument", "add_and_pin", "any_store", "gc", "local_store", "pin", "pin_roots", "tell_node"]
 
 MANUAL = "manual"
 """The pin set of what a person keeps by hand."""
@@ -46,15 +49,16 @@ def pin(
     """Keeps artifacts under a named pin set, which `store gc` respects. Without a CID, lists the pin sets."""
     from clicooper.storage.cid import parse_cid  # noqa: PLC0415 - keeps --help fast
 
-    store = open_store(context, run)
+    store = local_store(context, run)
     sets = pin_sets(store)
     given = [parse_cid(text) for text in cids or ()]
     if given and remove:
         sets.change(name, lambda old: _without_roots(old, given))
     elif given:
         for cid in given:
-            _check_whole(store, cid)
+            _check_whole(any_store(context, run), cid)
         pin_roots(store, given, name)
+    tell_node(context, run)
     result: dict[str, Any] = {"ok": True, "code": 0, "store": str(store.root), "sets": _described(sets)}
     if remote is not None:
         result["remote"] = _pin_remotely(context, remote, token_file, sets, name)
@@ -79,7 +83,7 @@ def gc(
     from clicooper.storage.clean_up import clean_up  # noqa: PLC0415 - keeps --help fast
     from clicooper.storage.retention import JOB_PINS, JobRetention, release_superseded  # noqa: PLC0415
 
-    store = open_store(context, run_dir)
+    store = local_store(context, run_dir)
     sets = pin_sets(store)
     after: tuple[PinSet, ...] = ()
     if superseded:
@@ -89,7 +93,7 @@ def gc(
         after = (release_superseded(job),)
         if delete:
             clean_up(store, sets)
-            JobRetention(sets, JOB_PINS, store).release_superseded()
+            JobRetention(sets, JOB_PINS, any_store(context, run_dir)).release_superseded()
     done = clean_up(store, sets, delete=delete, after=after)
     result = {
         "ok": True,
@@ -104,15 +108,26 @@ def gc(
     output.finish(result, lambda console: _print_clean_up(console, result))
 
 
-def open_store(context: typer.Context, run_dir: Path | None) -> LocalStore:
-    """The store that a command is about: a run folder's, or the one under ``--home``."""
-    from clicooper.config import load_config  # noqa: PLC0415 - keeps --help fast
-    from clicooper.storage.local import LocalStore  # noqa: PLC0415
-    from clicooper.storage.run_folder import RunFolder  # noqa: PLC0415
+def store_folder(context: typer.Context, run_dir: Path | None) -> Path:
+    """Where the store lies that a command is about: in a run folder, or under ``--home``."""
+    from clicooper.storage.run_folder import RunFolder  # noqa: PLC0415 - keeps --help fast
 
+    config = settings(context)
     if run_dir is not None:
-        return LocalStore(RunFolder.open(run_dir).store)
-    return LocalStore(load_config(**context.obj["settings"]).home / "store")
+        return RunFolder.open(run_dir, needs_store=config.ipfs_url is None).store
+    return config.home / "store"
+
+
+def local_store(context: typer.Context, run_dir: Path | None) -> LocalStore:
+    """The store in that folder alone."""
+    from clicooper.storage.local import LocalStore  # noqa: PLC0415 - keeps --help fast
+
+    return LocalStore(store_folder(context, run_dir))
+
+
+def any_store(context: typer.Context, run_dir: Path | None) -> Store:
+    """The store in that folder, with the node of ``--store`` behind it."""
+    return open_store(settings(context), store_folder(context, run_dir))
 
 
 def pin_sets(store: LocalStore) -> PinSets:
@@ -122,7 +137,7 @@ def pin_sets(store: LocalStore) -> PinSets:
     return PinSets(store.root.parent / "pins")
 
 
-def add_and_pin(store: LocalStore, path: Path) -> CID:
+def add_and_pin(sets: PinSets, store: Store, path: Path) -> CID:
     """Keeps a file under the sets' lock: a clean-up must not come between its blocks and their pin."""
     added: list[CID] = []
 
@@ -130,7 +145,7 @@ def add_and_pin(store: LocalStore, path: Path) -> CID:
         added.append(store.put_file(path))
         return _with_roots(old, added)
 
-    pin_sets(store).change(MANUAL, change)
+    sets.change(MANUAL, change)
     return added[0]
 
 
@@ -154,7 +169,17 @@ def _without_roots(pin_set: PinSet, roots: Sequence[CID]) -> PinSet:
     return pin_set.model_copy(update={"roots": tuple(t for t in pin_set.roots if t not in texts(roots))})
 
 
-def _check_whole(store: LocalStore, root: CID) -> None:
+def tell_node(context: typer.Context, run_dir: Path | None) -> None:
+    """Has the node of ``--store`` catch up: with what it was not sent, then with the pins."""
+    from clicooper.storage.node_pins import pin_on_node  # noqa: PLC0415 - keeps --help fast
+
+    if settings(context).ipfs_url is not None:
+        store = any_store(context, run_dir)
+        send_pending(store)
+        pin_on_node(store, pin_sets(local_store(context, run_dir)))
+
+
+def _check_whole(store: Store, root: CID) -> None:
     from clicooper.storage.graph import walk  # noqa: PLC0415
 
     for _ in walk(store.get_block, [root]):

@@ -10,14 +10,15 @@ import typer
 
 from clicooper.cli import retention
 from clicooper.cli.output import Output, table
-from clicooper.cli.retention import Run, RunArgument, open_store
+from clicooper.cli.retention import Run, RunArgument
+from clicooper.cli.session import settings
 from clicooper.errors import UsageError
 
 if TYPE_CHECKING:
     from multiformats import CID
     from rich.console import Console
 
-    from clicooper.storage.local import LocalStore
+    from clicooper.storage.base import Store
 
 __all__ = ["app"]
 
@@ -36,11 +37,11 @@ def add(
     context: typer.Context, path: Annotated[Path, typer.Argument(help="The file to keep.")], run: Run = None
 ) -> None:
     """Keeps and pins a file, and prints its CID, which is the one that IPFS gives it."""
-    from clicooper.cli.retention import add_and_pin  # noqa: PLC0415 - keeps --help fast
-
     if not path.is_file():
         raise UsageError(f"{path} is not a file", hint="name one file; a folder has no CID here")
-    cid = add_and_pin(open_store(context, run), path)
+    sets = retention.pin_sets(retention.local_store(context, run))
+    cid = retention.add_and_pin(sets, retention.any_store(context, run), path)
+    retention.tell_node(context, run)
     result = {"ok": True, "code": 0, "cid": str(cid), "bytes": path.stat().st_size}
     _finish(context, result, lambda console: console.print(str(cid)))
 
@@ -57,7 +58,7 @@ def get(
     from clicooper.storage.cid import cid_text, parse_cid  # noqa: PLC0415
 
     shown: Output = context.obj["output"]
-    name, store = parse_cid(cid), open_store(context, run)
+    name, store = parse_cid(cid), retention.any_store(context, run)
     if output is None:
         if shown.json:
             raise UsageError("with --json, an artifact needs a file to go to", hint="name one with -o FILE")
@@ -70,7 +71,7 @@ def get(
     shown.finish(result, lambda console: console.print(f"{output}: {size:,} bytes", soft_wrap=True))
 
 
-def _write(store: LocalStore, cid: CID, target: Any) -> None:
+def _write(store: Store, cid: CID, target: Any) -> None:
     from clicooper.storage.base import write_chunks  # noqa: PLC0415
 
     if cid.codec.name == "dag-cbor":
@@ -84,7 +85,7 @@ def ls(context: typer.Context, run_dir: RunArgument = None) -> int:
     """Lists every block of a store, each hashed. Exit code 1: some do not hash to their names."""
     from clicooper.errors import EXIT_FAILED, CliCooperError  # noqa: PLC0415
 
-    store = open_store(context, run_dir)
+    store = retention.local_store(context, run_dir)
     rows: list[dict[str, Any]] = []
     for cid in store.cids():
         try:
@@ -120,12 +121,11 @@ def export(
     from clicooper.audit.bundle import pack_job  # noqa: PLC0415 - imports torch
     from clicooper.chain.record import read_record  # noqa: PLC0415
     from clicooper.storage.cid import parse_cid  # noqa: PLC0415
-    from clicooper.storage.local import LocalStore  # noqa: PLC0415
     from clicooper.storage.run_folder import RunFolder  # noqa: PLC0415
 
-    folder = RunFolder.open(run_dir)
+    folder = RunFolder.open(run_dir, needs_store=settings(context).ipfs_url is None)
     extra = [parse_cid(text) for text in attach or ()]
-    packed = pack_job(read_record(folder.record), LocalStore(folder.store), output, attach=extra)
+    packed = pack_job(read_record(folder.record), retention.any_store(context, run_dir), output, attach=extra)
     result = {
         "ok": True,
         "code": 0,
@@ -153,11 +153,12 @@ def import_(
 
     A damaged, foreign or incomplete file is refused and changes nothing.
     """
-    from clicooper.cli.retention import pin_roots  # noqa: PLC0415 - keeps --help fast
-    from clicooper.storage.transfer import import_car  # noqa: PLC0415
+    from clicooper.storage.transfer import import_car  # noqa: PLC0415 - keeps --help fast
 
-    store = open_store(context, run)
-    imported = import_car(path, store, accepted=lambda roots: pin_roots(store, roots))
+    store = retention.local_store(context, run)
+    held = retention.any_store(context, run)
+    imported = import_car(path, held, accepted=lambda roots: retention.pin_roots(store, roots))
+    retention.tell_node(context, run)
     result = {
         "ok": True,
         "code": 0,

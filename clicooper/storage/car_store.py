@@ -69,7 +69,7 @@ class CarStore:
         except OSError as e:
             hint = "check the disk, or take a fresh copy"
             raise StorageError(f"cannot read {self.path}, byte {start}: {e.strerror}", hint=hint) from e
-        return verify_block(cid, block)
+        return verify_block(cid, block, str(self.path))
 
     def get_file(self, cid: CID, target: BinaryIO) -> None:
         """See ``Store``."""

@@ -142,15 +142,20 @@ def cid_of_bytes(name: bytes) -> CID:
         raise SpecError(f"{name[:40].hex()} is not the binary CID of an artifact", hint=hint) from e
 
 
-def verify_block(cid: CID, block: bytes) -> bytes:
+def verify_block(cid: CID, block: bytes, where: str = "") -> bytes:
     """Returns ``block``, if it is what ``cid`` names.
+
+    Args:
+        where: the store that gave it, as its user calls it.
 
     Raises:
         ArtifactCorrupt: it is not.
     """
     if _hash(block) != cid.digest:
         text = cid_text(cid)
-        raise ArtifactCorrupt(f"block {text} does not hash to its name", cid=text, hint="fetch it from another copy")
+        source = f" from {where}" if where else ""
+        hint = "fetch it from another copy"
+        raise ArtifactCorrupt(f"block {text}{source} does not hash to its name", cid=text, hint=hint)
     return block
 
 

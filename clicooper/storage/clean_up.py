@@ -1,7 +1,8 @@
 """Removing from a local store what nobody keeps. Whatever is in doubt stays.
 
 Nothing is removed unless every pin set reads, no set belongs to a job that still runs (such a job may be about to link
-any block), something is pinned at all, and every pinned graph is whole: the links of a lost block are unknown.
+any block), nothing waits to be sent to a node, something is pinned at all, and every pinned graph is whole: the links
+of a lost block are unknown.
 """
 
 from contextlib import nullcontext
@@ -12,7 +13,7 @@ from multiformats import CID
 from clicooper.errors import ArtifactCorrupt, ArtifactMissing, GraphTooLarge, RetentionRefused
 from clicooper.storage.cid import cid_bytes
 from clicooper.storage.graph import walk
-from clicooper.storage.local import LocalStore
+from clicooper.storage.local import PENDING, LocalStore
 from clicooper.storage.pin_sets import PinSet, PinSets
 
 __all__ = ["CleanUp", "clean_up"]
@@ -57,6 +58,9 @@ def clean_up(store: LocalStore, sets: PinSets, *, delete: bool = False, after: t
 
 def _kept(store: LocalStore, sets: tuple[PinSet, ...]) -> set[bytes]:
     """The names of all blocks that some pin reaches."""
+    if (store.root / PENDING).is_dir() and any((store.root / PENDING).iterdir()):
+        hint = "send them first, with a command that is given the node by --store"
+        raise RetentionRefused(f"artifacts in {store.root} wait for a node", hint=hint)
     for pin_set in sets:
         if not pin_set.finished:
             hint = "it may be about to link any block: clean up when it has finished"

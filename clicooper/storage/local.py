@@ -1,14 +1,14 @@
 """A store in a folder: one file per block, so that it can be copied, diffed and served with ordinary tools.
 
 ``ROOT/clicooper-store`` marks the folder, ``ROOT/<shard>/<cid>`` holds a block; the shard is the two
-characters before a CID's last, as in IPFS's flat file store. Blocks appear whole or not at all, and any
-number of processes may write at once: equal names mean equal bytes. Reading never writes.
+characters before a CID's last, as in IPFS's flat file store. ``ROOT/pending`` belongs to the layered store.
+Blocks appear whole or not at all, and any number of processes may write at once: equal names mean equal
+bytes. Reading never writes.
 """
 
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,10 +16,13 @@ from multiformats import CID
 
 from clicooper.commitments.canonical import MAX_BLOCK_BYTES
 from clicooper.errors import SpecError, StorageError
-from clicooper.storage.base import missing, write_chunks
+from clicooper.storage.base import missing, reading, write_chunks
 from clicooper.storage.cid import block_cid, build_file, cid_text, normalise_cid, parse_cid, read_file, verify_block
 
-__all__ = ["LocalStore", "write_atomic"]
+__all__ = ["PENDING", "LocalStore", "write_atomic"]
+
+PENDING = "pending"
+"""Folder in a store's root that belongs to ``clicooper.storage.layered``."""
 
 _MARKER = "clicooper-store"
 _FORMAT = b"clicooper-store 1\n"
@@ -53,14 +56,14 @@ class LocalStore:
         block = self._read(self._path(cid))
         if block is None:
             raise missing(cid, f"store {self.root}")
-        return verify_block(cid, block)
+        return verify_block(cid, block, f"store {self.root}")
 
     def put_file(self, source: Path | BinaryIO) -> CID:
         """See ``Store``."""
         if isinstance(source, Path):
-            with _reading(source), source.open("rb") as stream:
+            with reading(source), source.open("rb") as stream:
                 return self.put_file(stream)
-        with _reading(getattr(source, "name", "the source")):
+        with reading(getattr(source, "name", "the source")):
             for cid, block in build_file(source):
                 self._keep(cid, block)
         return cid
@@ -72,13 +75,13 @@ class LocalStore:
     def has(self, cid: CID) -> bool:
         """See ``Store``."""
         path = self._path(cid)
-        with _reading(path):
+        with reading(path):
             return path.is_file()
 
     def size(self, cid: CID) -> int:
         """Bytes that a block takes, right or wrong; 0 where there is none."""
         path = self._path(cid)
-        with _reading(path):
+        with reading(path):
             try:
                 return path.stat().st_size
             except FileNotFoundError:
@@ -94,7 +97,7 @@ class LocalStore:
             raise StorageError(f"cannot remove {path}: {e.strerror}", hint=hint) from e
 
     def cids(self) -> Iterator[CID]:
-        """See ``Store``; in the order of shards, then names."""
+        """See ``ListableStore``; in the order of shards, then names."""
         for path in self._entries():
             if (cid := self._cid_at(path)) is not None:
                 yield cid
@@ -132,7 +135,7 @@ class LocalStore:
 
     def _read(self, path: Path) -> bytes | None:
         """A file's bytes, None if there is none; no more of them than show that it is too large for a block."""
-        with _reading(path):
+        with reading(path):
             try:
                 with path.open("rb") as stream:
                     return stream.read(MAX_BLOCK_BYTES + 1)
@@ -140,11 +143,11 @@ class LocalStore:
                 return None
 
     def _entries(self) -> Iterator[Path]:
-        """What lies at the two levels of the folder, without its marker and shards; sorted."""
+        """What lies at the two levels of the folder, without its marker, notes and shards; sorted."""
         for entry in _listing(self.root):
             if len(entry.name) == _SHARD_CHARS and entry.is_dir():
                 yield from _listing(entry)
-            elif entry.name != _MARKER:
+            elif entry.name not in (_MARKER, PENDING):
                 yield entry
 
     def _cid_at(self, path: Path) -> CID | None:
@@ -156,17 +159,8 @@ class LocalStore:
         return cid if path == self._path(cid) and self.has(cid) else None
 
 
-@contextmanager
-def _reading(what: object) -> Iterator[None]:
-    """Turns a failure to read ``what`` into one that names it."""
-    try:
-        yield
-    except OSError as e:
-        raise StorageError(f"cannot read {what}: {e.strerror}", hint="check the path and its permissions") from e
-
-
 def _listing(folder: Path) -> list[Path]:
-    with _reading(folder):
+    with reading(folder):
         try:
             return sorted(folder.iterdir())
         except FileNotFoundError:

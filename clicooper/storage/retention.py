@@ -9,18 +9,20 @@ Removing blocks is the job of ``clean_up``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from contextlib import suppress
+from typing import Any
 
 from multiformats import CID
 
 from clicooper.commitments.canonical import decode
-from clicooper.errors import RetentionRefused
+from clicooper.errors import ArtifactMissing, RetentionRefused, StorageError
 from clicooper.storage.base import Store
 from clicooper.storage.graph import record_links, walk
+from clicooper.storage.node_pins import pin_on_node, unpin_on_node
 from clicooper.storage.pin_sets import PinSet, PinSets, RoundPins, texts
 from clicooper.types import Head
 
-__all__ = ["JOB_PINS", "JobRetention", "Pinner", "file_links", "release_superseded", "superseded_links"]
+__all__ = ["JOB_PINS", "JobRetention", "file_links", "release_superseded", "superseded_links"]
 
 JOB_PINS = "job"
 """Name of the pin set of a run folder's one job."""
@@ -29,36 +31,26 @@ STATE_FIELDS = (("optimizer",), ("state_in", "optimizer"), ("transcript", "state
 """Where a manifest links what later rounds supersede."""
 
 
-class Pinner(Protocol):
-    """A node that keeps what it is told to keep."""
-
-    def pin(self, cid: CID, recursive: bool = True) -> None:
-        """Keeps a block, or everything below it."""
-        ...
-
-    def unpin(self, cid: CID) -> None:
-        """Lets go of it."""
-        ...
-
-
 class JobRetention:
     """The pin set of one job, kept by its owner beside the store.
 
     Args:
         store: where the artifacts are.
-        node: is told of every pin before the set is written, and of every release after.
+            Where a node stands behind it, the node is told of pins too, as far as it can be reached: the set is what
+            counts, and ``pin_on_node`` catches up.
     """
 
-    def __init__(self, sets: PinSets, name: str, store: Store, node: Pinner | None = None) -> None:
-        self._sets, self._name, self._store, self._node = sets, name, store, node
+    def __init__(self, sets: PinSets, name: str, store: Store) -> None:
+        self._sets, self._name, self._store = sets, name, store
 
     def begin(self, roots: Sequence[CID]) -> PinSet:
         """Pins what the job starts from and marks the set unfinished: from now on nothing beside it is removed."""
         before = self._sets.change(self._name, lambda old: old.model_copy(update={"finished": False, "audited": None}))
         roots = [cid for cid in roots if texts([cid])[0] not in before.roots]
         self._fetch(roots)
-        self._tell(roots, recursive=True)
-        return self._sets.change(self._name, lambda old: old.model_copy(update={"roots": (*old.roots, *texts(roots))}))
+        after = self._sets.change(self._name, lambda old: old.model_copy(update={"roots": (*old.roots, *texts(roots))}))
+        self._tell()
+        return after
 
     def pin_round(self, round_: int, manifests: Sequence[CID]) -> RoundPins:
         """Pins a round once each block of it has been fetched and hashed; repeating it replaces what it pinned.
@@ -70,8 +62,6 @@ class JobRetention:
         states = [link for record in records for link in superseded_links(record)]
         files = [link for record in records for link in file_links(record) if link not in states]
         self._fetch([*files, *states])
-        self._tell(manifests, recursive=False)
-        self._tell([*files, *states], recursive=True)
         pins = RoundPins(round=round_, blocks=texts(manifests), files=texts(files), states=texts(states))
 
         def change(old: PinSet) -> PinSet:
@@ -80,6 +70,7 @@ class JobRetention:
             return old.model_copy(update={"rounds": tuple(rounds)})
 
         self._sets.change(self._name, change)
+        self._tell()
         return pins
 
     def finish(self) -> PinSet:
@@ -101,28 +92,28 @@ class JobRetention:
         return self._sets.change(self._name, change)
 
     def release_superseded(self) -> tuple[CID, ...]:
-        """Lets go of superseded states; what no set pins any more is returned, and unpinned on the node.
+        """Lets go of superseded states, on the node first; returns what no set pins any more.
 
         Raises:
             RetentionRefused: the job is unfinished or unaudited.
+            StorageError: the node cannot be reached; the set is as before.
         """
         before = self._sets.load(self._name) or PinSet(name=self._name)
-        self._sets.change(self._name, release_superseded)
-        still = {cid for pin_set in self._sets.all() for cid in pin_set.pins}
+        others = [pin_set for pin_set in self._sets.all() if pin_set.name != self._name]
+        still = {cid for pin_set in (*others, release_superseded(before)) for cid in pin_set.pins}
         released = tuple(cid for cid in before.pins if cid not in still)
-        if self._node is not None:
-            for cid in released:
-                self._node.unpin(cid)
+        unpin_on_node(self._store, released)
+        self._sets.change(self._name, release_superseded)
         return released
 
     def _fetch(self, roots: Sequence[CID]) -> None:
         for _ in walk(self._store.get_block, roots):
             pass
 
-    def _tell(self, cids: Sequence[CID], *, recursive: bool) -> None:
-        if self._node is not None:
-            for cid in dict.fromkeys(cids):
-                self._node.pin(cid, recursive)
+    def _tell(self) -> None:
+        """Tells the node, whose absence must not hold up the work: it catches up by ``pin_on_node``."""
+        with suppress(StorageError, ArtifactMissing):
+            pin_on_node(self._store, self._sets)
 
 
 def release_superseded(pin_set: PinSet) -> PinSet:

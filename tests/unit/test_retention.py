@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,14 +16,17 @@ from multiformats import CID
 
 from clicooper.commitments.canonical import encode
 from clicooper.errors import ArtifactMissing, RetentionRefused, StorageError, UsageError
-from clicooper.storage.base import put_bytes
+from clicooper.storage.base import Store, put_bytes
 from clicooper.storage.cid import block_cid, cid_text
 from clicooper.storage.clean_up import clean_up
 from clicooper.storage.graph import walk
+from clicooper.storage.layered import LayeredStore
 from clicooper.storage.local import LocalStore
-from clicooper.storage.pin_sets import PinSet, PinSets, RoundPins, texts
+from clicooper.storage.node_pins import pin_on_node
+from clicooper.storage.pin_sets import Mode, PinSet, PinSets, RoundPins, texts
 from clicooper.storage.retention import JobRetention, release_superseded, superseded_links
 from clicooper.types import Head
+from tests.simulators import MemoryStore
 
 HEAD = Head(bytes(range(32)))
 SEATS = 2
@@ -48,12 +51,12 @@ def content(what: str) -> bytes:
     return (what * 40_000).encode()[:300_000]
 
 
-def sealed(store: LocalStore, what: str) -> dict[str, Any]:
+def sealed(store: Store, what: str) -> dict[str, Any]:
     """A file as a manifest links it when it is sealed."""
     return {"author": bytes(20), "ciphertext": put_bytes(store, content(what)), "plaintext_digest": bytes(32)}
 
 
-def manifest(store: LocalStore, spec: CID, round_: int, seat: int, previous: CID | None) -> CID:
+def manifest(store: Store, spec: CID, round_: int, seat: int, previous: CID | None) -> CID:
     """A record with the shape of a manifest, its files sealed."""
     last = f"round {round_ - 1} seat {seat}" if round_ else f"initial seat {seat}"
     now = f"round {round_} seat {seat}"
@@ -75,7 +78,7 @@ def manifest(store: LocalStore, spec: CID, round_: int, seat: int, previous: CID
     return store.put_block(encode(record))
 
 
-def run_job(retention: JobRetention, store: LocalStore, rounds: int = 3) -> tuple[CID, list[list[CID]]]:
+def run_job(retention: JobRetention, store: Store, rounds: int = 3) -> tuple[CID, list[list[CID]]]:
     """A job up to its last accepted round; its spec and manifests."""
     retention.begin([])
     spec = store.put_block(encode({"release": put_bytes(store, content("release"))}))
@@ -143,24 +146,106 @@ def test_pinning_a_round_again_replaces_it(retention: JobRetention, store: Local
     assert [round_.blocks for round_ in pinned.rounds] == [texts(other)]
 
 
-def test_the_node_is_told_of_every_pin_and_every_release(store: LocalStore, sets: PinSets) -> None:
-    told: dict[CID, bool] = {}
+class Node(MemoryStore):
+    """A node that keeps pins, and can be out of reach."""
 
-    class Node:
-        def pin(self, cid: CID, recursive: bool = True) -> None:
-            told[cid] = recursive
+    def __init__(self) -> None:
+        super().__init__()
+        self.pinned: dict[CID, str] = {}
+        self.is_away = False
 
-        def unpin(self, cid: CID) -> None:
-            del told[cid]
+    def _answer(self) -> None:
+        if self.is_away:
+            raise StorageError("no route to the node", hint="wait")
 
-    retention = JobRetention(sets, "job", store, Node())
-    run_job(retention, store)
+    def put_block(self, block: bytes, codec: str = "dag-cbor") -> CID:
+        self._answer()
+        return super().put_block(block, codec)
+
+    def put_file(self, source: Path | BinaryIO) -> CID:
+        self._answer()
+        return super().put_file(source)
+
+    def pin(self, cid: CID, *, recursive: bool = True) -> None:
+        self._answer()
+        for _ in walk(self.get_block, [cid]) if recursive else [self.get_block(cid)]:
+            pass
+        self.pinned[cid] = "recursive" if recursive else "direct"
+
+    def unpin(self, cid: CID) -> None:
+        self._answer()
+        self.pinned.pop(cid, None)
+
+    def pins(self) -> dict[CID, str]:
+        self._answer()
+        return dict(self.pinned)
+
+    def gc(self) -> tuple[CID, ...]:
+        return ()
+
+    def node_id(self) -> str:
+        return "a node of the tests"
+
+
+@pytest.fixture
+def node() -> Node:
+    return Node()
+
+
+@pytest.fixture
+def layered(store: LocalStore, node: Node) -> LayeredStore:
+    return LayeredStore(store, node, pause_s=0)
+
+
+def pins_of(sets: PinSets) -> dict[CID, Mode]:
+    pin_set = sets.load("job")
+    assert pin_set is not None
+    return pin_set.pins
+
+
+def test_the_node_is_told_of_every_pin_and_every_release(layered: LayeredStore, node: Node, sets: PinSets) -> None:
+    retention = JobRetention(sets, "job", layered)
+    run_job(retention, layered)
+    assert node.pinned == pins_of(sets)
     retention.finish()
     retention.record_audit(HEAD)
-    retention.release_superseded()
-    pinned = sets.load("job")
-    assert pinned is not None
-    assert {cid: "recursive" if mode else "direct" for cid, mode in told.items()} == pinned.pins
+    assert retention.release_superseded()
+    assert node.pinned == pins_of(sets)
+
+
+def test_a_node_that_is_away_holds_nothing_up_and_catches_up(
+    layered: LayeredStore, node: Node, sets: PinSets, store: LocalStore
+) -> None:
+    node.is_away = True
+    run_job(JobRetention(sets, "job", layered), layered)
+    assert node.pinned == {}
+    with pytest.raises(StorageError, match="have not reached the node"):
+        pin_on_node(layered, sets)
+    JobRetention(sets, "job", layered).finish()
+    with pytest.raises(RetentionRefused, match="wait for a node"):
+        clean_up(store, sets, delete=True)
+    node.is_away = False
+    layered.catch_up()
+    assert pin_on_node(layered, sets) == len(pins_of(sets))
+    assert pin_on_node(layered, sets) == 0
+    assert node.pinned == pins_of(sets)
+    assert clean_up(store, sets, delete=True).removable == ()
+
+
+def test_states_stay_in_the_set_while_the_node_cannot_let_go_of_them(
+    layered: LayeredStore, node: Node, sets: PinSets
+) -> None:
+    retention = JobRetention(sets, "job", layered)
+    run_job(retention, layered)
+    retention.finish()
+    retention.record_audit(HEAD)
+    before = sets.load("job")
+    node.is_away = True
+    with pytest.raises(StorageError):
+        retention.release_superseded()
+    assert sets.load("job") == before
+    node.is_away = False
+    assert retention.release_superseded()
 
 
 # --- the policy ---
@@ -429,13 +514,13 @@ def test_two_threads_that_change_a_set_lose_nothing(sets: PinSets) -> None:
 ADDING = """
 import sys
 from pathlib import Path
-from clicooper.cli.retention import add_and_pin
+from clicooper.cli.retention import add_and_pin, pin_sets
 from clicooper.storage.local import LocalStore
 store = LocalStore(Path(sys.argv[1]) / "store")
 for i in range(20):
     path = Path(sys.argv[1]) / f"{sys.argv[2]}-{i}"
     path.write_bytes(f"{sys.argv[2]} {i}".encode() * 30_000)
-    add_and_pin(store, path)
+    add_and_pin(pin_sets(store), store, path)
 """
 
 
