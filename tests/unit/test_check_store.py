@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 from multiformats import CID
 
+from clicooper.audit.bundle import _is_whole, pack_job
 from clicooper.audit.checks import check_store
 from clicooper.audit.roots import job_roots
 from clicooper.audit.state import follow_record
 from clicooper.audit.verdict import CheckResult
 from clicooper.commitments.canonical import cid_of_digest, encode
-from clicooper.errors import StorageError
+from clicooper.errors import ArtifactMissing, StorageError
 from clicooper.storage.base import ListableStore, Store, put_bytes
 from clicooper.storage.cid import block_cid
 from clicooper.storage.local import LocalStore
-from clicooper.types import Verdict
+from clicooper.types import Digest, Verdict
 from tests.scenario import FinishedRun
 from tests.simulators import MemoryStore
 
@@ -119,6 +121,36 @@ def test_roots_of_a_job_are_its_spec_and_every_manifest(smallest_run: FinishedRu
     assert roots.spec == cid_of_digest(history.params.spec_digest)
     assert [str(cid) for cid in roots.manifests] == [str(m.cid) for m in smallest_run.rounds[0].manifests]
     assert roots.required == (roots.spec, *roots.manifests)
+
+
+def test_what_a_record_names_besides_is_attached_and_needed_by_nobody(smallest_run: FinishedRun) -> None:
+    """Key records with links, evicted holders, abandoned attempts: their authors may have published nothing."""
+    history = follow_record(smallest_run.record)
+    grant, junk = block_cid(b"grant", "dag-cbor"), block_cid(b"junk", "raw")
+    seats = (replace(history.seats[0], key_record=encode({"grant": grant})), *history.seats[1:])
+    evicted = (
+        replace(history.seats[1], key_record=encode({"deep": [{"link": junk}]})),
+        replace(history.seats[1], key_record=b"\xff anything"),
+    )
+    abandoned = replace(history.commitments[0], manifest_digest=Digest(bytes(32)))
+    rounds = (replace(history.rounds[0], abandoned=(abandoned, history.commitments[0])),)
+    roots = job_roots(replace(history, seats=seats, evicted=evicted, rounds=rounds))
+    assert roots.attached == (junk, grant, cid_of_digest(Digest(bytes(32))))
+    assert roots.required == job_roots(history).required
+
+
+def test_a_job_is_packed_whole_without_what_nobody_published(smallest_run: FinishedRun, tmp_path: Path) -> None:
+    store = LocalStore(Path(smallest_run.root / "store"))
+    published, absent = put_bytes(MemoryStore(), b"x"), block_cid(b"absent", "dag-cbor")
+    manifest = job_roots(follow_record(smallest_run.record)).manifests[0]
+    assert _is_whole(store, manifest)
+    assert not _is_whole(store, published)
+    assert not _is_whole(store, absent)
+    packed = pack_job(smallest_run.record, store, tmp_path / "job.car", attach=[manifest, manifest])
+    assert packed.left_out == ()
+    with pytest.raises(ArtifactMissing, match=str(absent)):
+        pack_job(smallest_run.record, store, tmp_path / "other.car", attach=[absent])
+    assert [path.name for path in tmp_path.iterdir()] == ["job.car"]
 
 
 def test_a_finished_run_holds_what_its_roots_need_and_nothing_else(smallest_run: FinishedRun) -> None:
