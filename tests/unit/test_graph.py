@@ -1,5 +1,7 @@
 """The walk over a graph: what it yields, in which order, and what it refuses; attacks are named after themselves."""
 
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
@@ -269,3 +271,32 @@ def test_memory_of_a_walk_is_that_of_its_names() -> None:
         assert tracemalloc.get_traced_memory()[1] < 4_000_000
     finally:
         tracemalloc.stop()
+
+
+LIMITED = """
+import resource, sys
+from clicooper.commitments.canonical import encode
+from clicooper.commitments.manifest import SegmentManifest
+from clicooper.errors import CliCooperError
+from clicooper.storage.cid import block_cid
+from clicooper.storage.graph import walk
+
+with open("/proc/self/statm") as statm:
+    used = int(statm.read().split()[0]) * resource.getpagesize()
+limit = used + (192 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+size = (1 << 20) - 16
+block = b"\\xa1\\x61a\\x9a" + size.to_bytes(4, "big") + b"\\x80" * size
+cid = block_cid(block, "dag-cbor")
+print(len(list(walk(lambda _: block, [cid]))))
+try:
+    SegmentManifest.from_block(block)
+except CliCooperError as e:
+    print(type(e).__name__)
+"""
+
+
+def test_a_manifest_of_a_million_empty_lists_is_refused_within_192_mebibytes() -> None:
+    """The most that 1 MiB of DAG-CBOR can become in memory, in a process whose address space cannot grow further."""
+    done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stdout.split()) == (0, ["1", "SpecError"]), done.stderr
