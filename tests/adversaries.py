@@ -226,7 +226,7 @@ class MarksFromWrongHead(PublishingCheat):
 
     def released(self, round_: int, trained: TrainedSegment, out: State) -> State:
         early = Head(b"\x07" * 32)
-        return self.marked(trained, round_, early, self._mark_keys(round_, 0).of)
+        return self.marked(trained, round_, early, self._secrets.mark_keys(self._job, round_, self.seat).of)
 
     def marked(self, trained: TrainedSegment, round_: int, head: Head, key_of: Any) -> State:
         place = (head, self._job, round_, self.seat, self.address, trained.transcript.root)

@@ -7,20 +7,21 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from multiformats import CID
 
 from clicooper.audit.auditor import audit_record
-from clicooper.audit.grants import AuditKeys, write_grants
+from clicooper.audit.grants import AuditKeys, Grant, write_grants
 from clicooper.audit.verdict import AuditReport, Check, CheckResult
 from clicooper.chain.client import Contract
 from clicooper.chain.record import JobRecord, write_record
 from clicooper.chain.rpc import Node
 from clicooper.cli.main import main
 from clicooper.config import JobConfig
+from clicooper.errors import SpecError
 from clicooper.learning.runtime import use_threads
 from clicooper.protocol.job import JobParties, OpenJob, finish_job, open_job, run_rounds
 from clicooper.protocol.round import SettledRound, commit_in_order, train_segments
@@ -40,6 +41,7 @@ __all__ = [
     "checks",
     "failures",
     "finished_run",
+    "grants_of",
     "keys_of",
     "quiet",
     "rehearsal",
@@ -92,9 +94,9 @@ class Rehearsal:
         self, round_: int = 0, last: Sequence[CommittedSegment] = (), seats: int | None = None
     ) -> tuple[CommittedSegment, ...]:
         """A round up to its last commit, or that of the first ``seats`` seats, without the owner's verdict."""
-        owner, trainers = self.opened.owner, self.opened.trainers
+        trainers = self.opened.trainers
         previous = tuple(before.manifest for before in last) or (None,) * len(trainers)
-        trained = train_segments(owner.prepared.secrets.label_secret, trainers, round_, previous, quiet)
+        trained = train_segments(trainers, round_, previous, quiet)
         return commit_in_order(trainers[:seats], round_, self.head, trained[:seats], previous[:seats])
 
     def contract(self, seat: int | None = None) -> Contract:
@@ -194,7 +196,20 @@ def failures(rows: Sequence[CheckResult]) -> set[tuple[Check, int | None]]:
 def keys_of(job: Rehearsal, *rounds: Sequence[CommittedSegment]) -> AuditKeys:
     """What owner and trainers together can grant of these rounds."""
     progress = {(segment.round, segment.seat): segment.progress_key for segments in rounds for segment in segments}
-    return AuditKeys(job.opened.owner.prepared.secrets.label_secret, progress)
+    return replace(job.opened.owner.keys(), progress=progress)
+
+
+def grants_of(run: FinishedRun | Rehearsal) -> list[CID]:
+    """The Grant blocks of a run's store."""
+    store = run.store if isinstance(run, Rehearsal) else run.rehearsal.store
+    return [cid for cid in store.cids() if cid.codec.name == "dag-cbor" and _is_grant(store.get_block(cid))]
+
+
+def _is_grant(block: bytes) -> bool:
+    try:
+        return bool(Grant.from_block(block))
+    except SpecError:
+        return False
 
 
 def resealed(content: Mapping[str, Any]) -> bytes:

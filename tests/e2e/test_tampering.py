@@ -35,12 +35,12 @@ ROLES: dict[str, Callable[[FinishedRun], Any]] = {
     "release": lambda run: run.rehearsal.opened.owner.prepared.spec.activation_release,
     "labels": lambda run: run.rehearsal.opened.owner.prepared.spec.labels[1].ciphertext,
     "manifest": lambda run: run.rounds[0].manifests[1].cid,
-    "initial weights": lambda run: run.rounds[0].manifests[0].state_in.weights,
-    "trained": lambda run: run.rounds[1].manifests[0].trained,
-    "out": lambda run: run.rounds[1].manifests[1].out,
-    "optimizer": lambda run: run.rounds[0].manifests[0].optimizer,
-    "transcript": lambda run: run.rounds[1].manifests[0].transcript.leaves,
-    "interval state": lambda run: run.rounds[0].manifests[1].transcript.states[0].weights,
+    "initial weights": lambda run: run.rounds[0].manifests[0].state_in.weights.ciphertext,
+    "trained": lambda run: run.rounds[1].manifests[0].trained.ciphertext,
+    "out": lambda run: run.rounds[1].manifests[1].out.ciphertext,
+    "optimizer": lambda run: run.rounds[0].manifests[0].optimizer.ciphertext,
+    "transcript": lambda run: run.rounds[1].manifests[0].transcript.leaves.ciphertext,
+    "interval state": lambda run: run.rounds[0].manifests[1].transcript.states[0].weights.ciphertext,
 }
 
 
