@@ -49,6 +49,7 @@ __all__ = [
     "rows",
     "seating",
     "tiny_config",
+    "unlinked",
 ]
 
 Printed = dict[str, Any]
@@ -203,6 +204,13 @@ def grants_of(run: FinishedRun | Rehearsal) -> list[CID]:
     """The Grant blocks of a run's store."""
     store = run.store if isinstance(run, Rehearsal) else run.rehearsal.store
     return [cid for cid in store.cids() if cid.codec.name == "dag-cbor" and _is_grant(store.get_block(cid))]
+
+
+def unlinked(run: FinishedRun) -> set[str]:
+    """The names of blocks that nothing leads to: what the owner granted, told to its recipients alone."""
+    owner = bytes.fromhex(run.record.events[0].event.owner[2:])  # type: ignore[union-attr]
+    store = run.rehearsal.store
+    return {cid_text(cid) for cid in grants_of(run) if Grant.from_block(store.get_block(cid)).author == owner}
 
 
 def _is_grant(block: bytes) -> bool:

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clicooper.cli.output import Output, table
+from clicooper.errors import SpecError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from clicooper.audit.grants import AuditKeys
     from clicooper.audit.verdict import AuditReport
+    from clicooper.storage.run_folder import RunFolder
 
 __all__ = ["audit", "print_audit"]
 
@@ -28,6 +31,14 @@ def audit(
             "  [default: RUN_DIR/auditor/identity.txt where it exists]",
         ),
     ] = None,
+    grant: Annotated[
+        str | None,
+        typer.Option(
+            "--grant",
+            help="The grant that the identity opens: a file, or the CID of a grant in the store."
+            "  [default: grants.age beside the identity]",
+        ),
+    ] = None,
     report: Annotated[Path | None, typer.Option("--report", help="Also write a self-contained HTML report.")] = None,
     trust_model: Annotated[
         list[str] | None,
@@ -39,16 +50,13 @@ def audit(
     Exit code 0: every claim holds; 1: a check failed; 4: something could not be checked.
     """
     from clicooper.audit.auditor import audit_files  # noqa: PLC0415 - imports torch
-    from clicooper.audit.grants import AuditKeys, read_grants  # noqa: PLC0415
     from clicooper.audit.report import write_report  # noqa: PLC0415
     from clicooper.audit.verdict import exit_code  # noqa: PLC0415
     from clicooper.storage.run_folder import RunFolder  # noqa: PLC0415
 
     output: Output = context.obj["output"]
     folder = RunFolder.open(run_dir)
-    found = folder.auditor / "identity.txt"
-    key_file = identity if identity is not None else found if found.exists() else None
-    keys = AuditKeys() if key_file is None else read_grants(key_file)
+    keys = _keys(folder, identity, grant)
     with output.progress() as progress:
         result = audit_files(
             folder.record, folder.store, keys, trusted_models=frozenset(trust_model or ()), progress=progress
@@ -57,6 +65,31 @@ def audit(
         write_report(report, result)
     output.finish(result.to_json(), lambda console: print_audit(console, result))
     return exit_code(result.verdict)
+
+
+def _keys(folder: RunFolder, identity: Path | None, grant: str | None) -> AuditKeys:
+    """What the auditor was granted, or nothing.
+
+    Raises:
+        UsageError: a grant, and nobody who could open it; or one that is neither a file nor a CID.
+    """
+    from clicooper.audit.grants import IDENTITY_NAME, AuditKeys, Grant, open_grant, read_grants, read_identity  # noqa: PLC0415  # noqa: PLC0415
+    from clicooper.storage.cid import parse_cid  # noqa: PLC0415
+    from clicooper.storage.local import LocalStore  # noqa: PLC0415
+
+    found = folder.auditor / IDENTITY_NAME
+    key_file = identity if identity is not None else found if found.exists() else None
+    if key_file is None:
+        if grant is not None:
+            raise UsageError("--grant needs the identity that opens it", hint="name its file with --identity")
+        return AuditKeys()
+    if grant is None or Path(grant).exists():
+        return read_grants(key_file, None if grant is None else Path(grant))
+    try:
+        cid = parse_cid(grant)
+    except SpecError as e:
+        raise UsageError(f"--grant {grant}: neither a file nor a CID", hint="give what `job grant` printed") from e
+    return open_grant(Grant.from_block(LocalStore(folder.store).get_block(cid)), read_identity(key_file))
 
 
 def print_audit(console: Console, report: AuditReport) -> None:
