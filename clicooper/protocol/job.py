@@ -149,6 +149,7 @@ def open_job(
         trainers.append(trainer)
     owner.release_first_labels()
     trainers[-1].receive_grant(owner.grant_to_seat(len(trainers) - 1))
+    owner.grant_to_arbiter()
     return OpenJob(node, contract, job, genesis, owner, tuple(trainers), folder)
 
 

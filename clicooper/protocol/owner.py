@@ -79,6 +79,9 @@ class Owner:
         """Publishes the job on chain and locks all pay and the bond."""
         self.job, _ = self._contract.create_job(self.params)
         self._genesis = self._contract.genesis_of(self.job)
+        # A trainer has another sealing secret in every job.
+        self._sealing.clear()
+        self._progress_keys.clear()
         return self.job, self._genesis
 
     def label_key(self, round_: int) -> Digest:
@@ -111,24 +114,28 @@ class Owner:
         if refusals:
             raise refusals[0]
 
-    def grant(self, recipient: str, seats: Collection[int] | None = None, *, labels: bool) -> CID:
-        """Lets somebody in: puts a grant into the store, whose name its recipient has to be told.
+    def grant(self, recipients: Sequence[str], seats: Collection[int] | None = None, *, labels: bool) -> CID:
+        """Lets somebody in: puts a grant into the store, whose name its recipients have to be told.
 
         Args:
-            recipient: the ``age1...`` of an auditor, or of a trainer.
+            recipients: the ``age1...`` of an auditor, or of a trainer; each can open the grant alone.
             seats: whose sealing secrets and progress keys, evicted holders' included; None grants those of all.
             labels: whether it may open the labels.
         """
         chosen = range(self.params.seats) if seats is None else seats
         held = holders_of(self._contract.events(self.job))
         keys = self.keys().limited(chosen, {one.trainer for one in held if one.seat in chosen}, labels=labels)
-        block = seal_grant(keys, self._contract.job(self.job).owner, [recipient]).to_block()
+        block = seal_grant(keys, self._contract.job(self.job).owner, recipients).to_block()
         return self._store.put_block(block)
 
     def grant_to_seat(self, seat: int) -> CID:
         """What the present holder of a seat needs: its predecessors' secrets, and the labels in the last seat."""
         holder = [joined for joined in holders_of(self._contract.events(self.job)) if joined.seat == seat][-1]
-        return self.grant(recipient_of_seat(holder), {seat}, labels=seat == self.params.seats - 1)
+        return self.grant([recipient_of_seat(holder)], {seat}, labels=seat == self.params.seats - 1)
+
+    def grant_to_arbiter(self) -> CID:
+        """The labels, which the arbiter needs to repeat any work; the seats' files it was granted by the seats."""
+        return self.grant(self.prepared.spec.arbiter_keys, (), labels=True)
 
     def keys(self) -> AuditKeys:
         """Everything that the owner can grant to an auditor."""

@@ -55,6 +55,9 @@ CONVICTED = [
     (cheats.SwapsOptimizerState, 1, Check.ARTIFACTS),
     (cheats.CopiesPredecessorsManifest, 2, Check.MANIFEST),
     (cheats.CommitsGarbage, 2, Check.MANIFEST),
+    (cheats.SealsUnderAnotherSecret, 1, Check.ARTIFACTS),
+    (cheats.SealsSomethingElse, 1, Check.ARTIFACTS),
+    (cheats.NamesAnotherAuthor, 1, Check.MANIFEST),
 ]
 
 

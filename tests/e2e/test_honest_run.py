@@ -130,7 +130,7 @@ def artifacts(run: FinishedRun) -> set[str]:
 def test_same_seed_gives_the_same_manifests_heads_deeds_and_artifacts(honest_run: FinishedRun, tmp_path: Path) -> None:
     again = finished_run(tmp_path / "again")
     assert identity_of(again) == identity_of(honest_run)
-    assert len(grants_of(again)) == len(grants_of(honest_run)) == 3
+    assert len(grants_of(again)) == len(grants_of(honest_run)) == 4
     assert set(grants_of(again)).isdisjoint(grants_of(honest_run))
 
 
