@@ -1,0 +1,113 @@
+"""Who can read what: every role decrypts all it can, with every grant that it finds in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from clicooper.audit.auditor import audit_record
+from clicooper.audit.evidence import Evidence
+from clicooper.audit.grants import AuditKeys
+from clicooper.audit.state import follow_record
+from clicooper.audit.verdict import Check
+from clicooper.errors import SealError
+from clicooper.storage.sealed_files import open_bytes
+from clicooper.types import Verdict
+from tests.scenario import failures
+from tests.sealed_world import World, replaced_seat
+
+MAKERS = {"seat 0", "evicted", "replacement"}
+LABELS = {"labels of round 0", "labels of round 1"}
+
+MATRIX: dict[str, tuple[set[str], bool]] = {
+    "stranger": (set(), False),
+    "seat 0": ({"seat 0"}, False),
+    "evicted": ({"evicted"}, True),
+    "replacement": ({"evicted", "replacement"}, True),
+    "owner": (MAKERS, False),
+    "arbiter": (MAKERS, True),
+    "auditor": (MAKERS, True),
+    "auditor without labels": (MAKERS, False),
+    "auditor of seat 0": ({"seat 0"}, False),
+    "auditor of labels": (set(), True),
+}
+"""By role: whose files it reads, and whether it reads labels. The owner has the label secret itself, in no grant."""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with replaced_seat(tmp_path_factory.mktemp("roles") / "run") as made:
+        yield made
+
+
+@pytest.mark.parametrize("role", MATRIX)
+def test_role_reads_exactly_what_it_may(role: str, world: World) -> None:
+    makers, labels = MATRIX[role]
+    expected = {name for name in world.files() if name.split(",")[0] in makers} | (LABELS if labels else set())
+    assert world.readable(role) == expected
+
+
+def test_matrix_covers_every_role_and_every_kind_of_file(world: World) -> None:
+    assert set(MATRIX) == set(world.readers)
+    kinds = {name.split(": ")[1] for name in world.files()}
+    assert kinds == {"trained", "out", "optimizer", "transcript", "state", "initial"}
+    assert len(world.files()) == 4 * 5 + 2
+
+
+def test_nobody_reads_plaintext_in_the_store(world: World) -> None:
+    """Every sealed file's plaintext, whole or any 64 bytes of it, is absent from all blocks."""
+    blocks = b"".join(world.job.store.get_block(cid) for cid in world.job.store.cids())
+    keys = world.job.opened.owner.keys()
+    evidence = Evidence(follow_record(world.job.record()), world.job.store, keys)
+    for name, file in world.files().items():
+        plain = open_bytes(world.job.store, file, evidence.secret_of(file.author))
+        middle = len(plain) // 2
+        assert plain[middle : middle + 64] not in blocks, name
+
+
+def test_replacement_continues_from_the_evicted_holders_state(world: World) -> None:
+    before, after = world.first.manifests[1], world.second[1].manifest
+    assert after.state_in.weights == before.out and after.state_in.optimizer == before.optimizer
+    assert after.state_in.weights.author != after.out.author
+    report = audit_record(world.job.record(), world.job.store, world.job.opened.owner.keys())
+    assert report.verdict is Verdict.PASS
+    assert "1 seats vacated" in next(row.detail for row in report.results if row.check is Check.RECORD)
+
+
+def test_replacement_without_a_grant_cannot_start(world: World) -> None:
+    job = world.job
+    fresh = type(job.opened.trainers[1])
+    contract, secrets = job.contract(1), job.parties.trainer_secrets[0]
+    stranger = fresh(1, job.parties.trainers[1], contract, job.store, secrets, {"mlp"})
+    owner = job.opened.owner
+    number, genesis = owner._contract.create_job(owner.params)[0], None
+    genesis = job.contract().genesis_of(number)
+    stranger.join(number, genesis, owner.params, "nowhere")
+    with pytest.raises(SealError, match="was not granted"):
+        stranger.start_round(world.second[1].manifest)
+    with pytest.raises(SealError, match="the label secret was not granted"):
+        stranger.open_labels(0)
+
+
+def test_audit_without_the_evicted_holders_secret_is_inconclusive_about_it_alone(world: World) -> None:
+    keys = world.job.opened.owner.keys()
+    gone = world.first.commitments[1].trainer
+    partial = AuditKeys(
+        keys.label_secret, keys.progress, {a: s for a, s in keys.sealing.items() if a != gone}, keys.genesis
+    )
+    report = audit_record(world.job.record(), world.job.store, partial)
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert not failures(report.results)
+    artifacts = [row for row in report.results if row.check is Check.ARTIFACTS and row.verdict is Verdict.INCONCLUSIVE]
+    assert {(row.round, row.seat) for row in artifacts} == {(0, 1)}
+
+
+def test_wrong_secret_in_a_grant_accuses_nobody(world: World) -> None:
+    """An owner who grants an auditor another secret than a trainer registered must not get it convicted."""
+    keys = world.job.opened.owner.keys()
+    lying = AuditKeys(keys.label_secret, keys.progress, dict.fromkeys(keys.sealing, b"\x5a" * 32), keys.genesis)
+    report = audit_record(world.job.record(), world.job.store, lying)
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert not failures(report.results)
+    assert any("is not what it registered" in row.detail for row in report.results)
