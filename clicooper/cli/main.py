@@ -79,14 +79,12 @@ def _register() -> None:
         contract,
         demo,
         deploy,
-        job,
         networks,
     )
 
     app.command("demo", short_help="Run a whole job in one process.")(demo.demo)
     app.command("audit", short_help="Replay a job and judge every claim.")(audit.audit)
     app.add_typer(account.app, name="account")
-    app.add_typer(job.app, name="job")
     app.command("deploy", short_help="Put the contract on a chain.")(deploy.deploy)
     app.add_typer(contract.app, name="contract")
     app.command("networks", short_help="List the named networks.")(networks.networks)

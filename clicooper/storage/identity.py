@@ -53,13 +53,13 @@ def parse_recipient(text: str) -> str:
     """The recipient that ``text`` is.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is none; the text is not repeated, since it may be an identity.
     """
     try:
         return str(pyrage.x25519.Recipient.from_str(text))
     except pyrage.RecipientError as e:
         hint = "recipients look like age1..., and a single wrong letter is noticed: copy it again"
-        raise UsageError(f"{text!r} is no age recipient", hint=hint) from e
+        raise UsageError("what was given is no age recipient", hint=hint) from e
 
 
 def parse_identity(data: bytes, what: str) -> str:

@@ -1,4 +1,4 @@
-"""``clicooper job``: what the owner of a job decides about it; now whom it lets in."""
+"""``clicooper job grant``: the owner lets somebody read what is sealed."""
 
 from __future__ import annotations
 
@@ -17,17 +17,9 @@ if TYPE_CHECKING:
     from clicooper.audit.state import History
     from clicooper.storage.run_folder import RunFolder
 
-__all__ = ["app"]
-
-app = typer.Typer(help="Act as a job's owner.", rich_markup_mode=None)
+__all__ = ["grant"]
 
 
-@app.callback()
-def _group() -> None:
-    """Act as a job's owner."""
-
-
-@app.command("grant")
 def grant(
     context: typer.Context,
     run_dir: Annotated[Path, typer.Argument(help="The owner's run folder.")],
