@@ -157,7 +157,9 @@ def wrap(payload: bytes, recipients: Sequence[str]) -> bytes:
         keys = [pyrage.x25519.Recipient.from_str(recipient) for recipient in recipients]
         return bytes(pyrage.encrypt(payload, keys))
     except (pyrage.RecipientError, pyrage.EncryptError) as e:
-        raise SealError(f"cannot wrap for {len(recipients)} recipients: {e}", hint="recipients look like age1...") from e
+        raise SealError(
+            f"cannot wrap for {len(recipients)} recipients: {e}", hint="recipients look like age1..."
+        ) from e
 
 
 def unwrap(data: bytes, identity: str) -> bytes:
