@@ -44,6 +44,7 @@ class World:
     first: SettledRound
     second: tuple[CommittedSegment, ...]
     readers: dict[str, Reader]
+    newcomer: Trainer
 
     def manifests(self) -> dict[str, list[SegmentManifest]]:
         """By who made them."""
@@ -117,7 +118,7 @@ def replaced_seat(root: Path) -> Iterator[World]:
         second = commit_in_order(trainers, 1, job.head, trained, first.manifests)
         owner.verify_round(1, second)
         owner.accept(1, second[-1].head)
-        yield World(job, first, second, _readers(job, newcomer))
+        yield World(job, first, second, _readers(job, newcomer), newcomer)
 
 
 def replacement(job: Rehearsal) -> Trainer:

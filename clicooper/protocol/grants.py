@@ -1,4 +1,4 @@
-"""The owner's side of grants: what every seat grants it at ``join``, and what it grants others.
+"""What the chain says about grants: who joined with which, whose secret is whose, and whether a seat's grant holds.
 
 A job whose files its owner cannot open is worthless to it, so that every seat's grant is opened before the first
 label key is revealed. What a grant lets its holder do is the business of ``audit.grants``.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
+from contextlib import suppress
 
 from clicooper.audit.grants import AuditKeys, Grant, open_grant
 from clicooper.chain.events import LoggedEvent, SeatJoined
@@ -15,9 +16,9 @@ from clicooper.commitments.manifest import KeyRecord
 from clicooper.errors import ArtifactCorrupt, ArtifactMissing, GrantRefused, SealError, SpecError
 from clicooper.storage.base import Store
 from clicooper.storage.seal import secret_digest
-from clicooper.types import Head
+from clicooper.types import Address, Digest, Head
 
-__all__ = ["holders_of", "open_seat_grant", "recipient_of_seat"]
+__all__ = ["holders_of", "open_seat_grant", "recipient_of_seat", "registered_digests"]
 
 
 def holders_of(events: Sequence[LoggedEvent]) -> tuple[SeatJoined, ...]:
@@ -32,6 +33,15 @@ def recipient_of_seat(joined: SeatJoined) -> str:
         SpecError: its key record is malformed.
     """
     return KeyRecord.from_block(joined.key_record).sealing
+
+
+def registered_digests(events: Sequence[LoggedEvent]) -> dict[Address, Digest]:
+    """By trainer, the digest of the sealing secret that it registered; without those whose records are malformed."""
+    found: dict[Address, Digest] = {}
+    for joined in holders_of(events):
+        with suppress(SpecError):
+            found[joined.trainer] = Digest(KeyRecord.from_block(joined.key_record).secret_digest)
+    return found
 
 
 def open_seat_grant(store: Store, joined: SeatJoined, genesis: Head, identity: str) -> bytes:

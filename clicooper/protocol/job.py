@@ -147,9 +147,10 @@ def open_job(
         trainer = make_trainer(seat, account, Contract(node, contract, account), store, secrets, {config.model})
         trainer.join(job, genesis, prepared.params, f"in-process/{seat}")
         trainers.append(trainer)
-    owner.release_first_labels()
+    owner.collect_grants()
     trainers[-1].receive_grant(owner.grant_to_seat(len(trainers) - 1))
     owner.grant_to_arbiter()
+    owner.release_first_labels()
     return OpenJob(node, contract, job, genesis, owner, tuple(trainers), folder)
 
 

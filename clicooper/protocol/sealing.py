@@ -5,7 +5,9 @@ Which files there are, and what they must hold, is the business of ``trainer``; 
 
 from __future__ import annotations
 
+import hmac
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from eth_utils import to_checksum_address
@@ -72,16 +74,24 @@ class Vault:
         own = AuditKeys(sealing={self._author: self._secret}, genesis=self._keys.genesis)
         return self._store.put_block(seal_grant(own, self._author, recipients).to_block())
 
-    def receive(self, grant: CID) -> None:
+    def receive(self, grant: CID, registered: Mapping[Address, Digest]) -> None:
         """Opens a grant of the job's owner and keeps what it gives; its own secret stays its own.
+
+        Args:
+            registered: by trainer, the digest of its sealing secret. A secret with another one would make an honest
+                author's files look broken.
 
         Raises:
             ArtifactMissing, ArtifactCorrupt, SpecError: there is no such grant.
-            SealError: it is for somebody else or another job.
+            SealError: it is for somebody else or another job, or gives another secret than its author registered.
         """
         granted = open_grant(Grant.from_block(self._store.get_block(grant)), self._secrets.identity)
         if granted.genesis != self._keys.genesis:
             raise SealError(f"grant {grant} is for another job", hint="ask this job's owner for a grant")
+        for author, secret in granted.sealing.items():
+            if not hmac.compare_digest(secret_digest(secret), registered.get(author, b"")):
+                hint = "ask the owner for another grant; this proves nothing against the trainer"
+                raise SealError(f"grant {grant} gives another secret than {author} registered", hint=hint)
         self._keys = self._keys.with_more(granted).with_more(AuditKeys(sealing={self._author: self._secret}))
 
     @property

@@ -37,6 +37,7 @@ from clicooper.learning.models import require_trusted
 from clicooper.learning.schedule import batch_rows, round_batches
 from clicooper.learning.segments import initial_state
 from clicooper.learning.training import SeatWorker, TrainedSegment
+from clicooper.protocol.grants import registered_digests
 from clicooper.protocol.sealing import TrainerSecrets, Vault
 from clicooper.storage.base import Store, get_bytes
 from clicooper.storage.seal import label_key, open_labels
@@ -125,9 +126,10 @@ class Trainer:
         """Takes what the owner granted: labels to the last seat, an evicted predecessor's files to its replacement.
 
         Raises:
-            ArtifactMissing, SpecError, SealError: there is no such grant, or it is not for this trainer and job.
+            ArtifactMissing, SpecError, SealError: there is no such grant, it is not for this trainer and job, or it
+                gives other secrets than were registered.
         """
-        self._vault.receive(grant)
+        self._vault.receive(grant, registered_digests(self._contract.events(self._job)))
 
     def activations(self) -> NDArray[np.float32]:
         """The released activations, fetched and hashed, shape (rows, *input_shape)."""

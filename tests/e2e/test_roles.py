@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from clicooper.audit.auditor import audit_record
 from clicooper.audit.evidence import Evidence
-from clicooper.audit.grants import AuditKeys
+from clicooper.audit.grants import AuditKeys, seal_grant
 from clicooper.audit.state import follow_record
 from clicooper.audit.verdict import Check
 from clicooper.errors import SealError
 from clicooper.storage.sealed_files import open_bytes
-from clicooper.types import Verdict
+from clicooper.types import Address, Head, Verdict
 from tests.scenario import failures
 from tests.sealed_world import World, replaced_seat
 
@@ -88,6 +89,31 @@ def test_replacement_without_a_grant_cannot_start(world: World) -> None:
         stranger.start_round(world.second[1].manifest)
     with pytest.raises(SealError, match="the label secret was not granted"):
         stranger.open_labels(0)
+
+
+def test_replacement_refuses_a_wrong_secret_of_its_predecessor(world: World) -> None:
+    """It would take its honest predecessor's files for broken ones."""
+    job, newcomer = world.job, world.newcomer
+    gone = world.first.commitments[1].trainer
+    lying = replace(job.opened.owner.keys(), sealing={gone: b"\x5a" * 32})
+    owner = Address(job.parties.owner.address)
+    grant = job.store.put_block(seal_grant(lying, owner, [newcomer._secrets.recipient]).to_block())
+    with pytest.raises(SealError, match=f"another secret than {gone} registered"):
+        newcomer.receive_grant(grant)
+    assert newcomer._load(world.first.manifests[1].out)
+
+
+def test_grants_for_others_and_other_jobs_are_not_received(world: World) -> None:
+    job, newcomer = world.job, world.newcomer
+    owner, keys = Address(job.parties.owner.address), job.opened.owner.keys()
+    elsewhere = replace(keys, genesis=Head(b"\x09" * 32))
+    for granted, recipient, why in (
+        (keys, job.parties.trainer_secrets[0].recipient, "does not open with this identity"),
+        (elsewhere, newcomer._secrets.recipient, "is for another job"),
+    ):
+        grant = job.store.put_block(seal_grant(granted, owner, [recipient]).to_block())
+        with pytest.raises(SealError, match=why):
+            newcomer.receive_grant(grant)
 
 
 def test_audit_without_the_evicted_holders_secret_is_inconclusive_about_it_alone(world: World) -> None:
