@@ -105,7 +105,7 @@ def test_replacement_refuses_a_wrong_secret_of_its_predecessor(world: World) -> 
 
 def test_grants_for_others_and_other_jobs_are_not_received(world: World) -> None:
     job, newcomer = world.job, world.newcomer
-    owner, keys = Address(job.parties.owner.address), job.opened.owner.keys()
+    owner, keys = Address(job.parties.owner.address), AuditKeys(genesis=job.opened.genesis)
     elsewhere = replace(keys, genesis=Head(b"\x09" * 32))
     for granted, recipient, why in (
         (keys, job.parties.trainer_secrets[0].recipient, "does not open with this identity"),
