@@ -7,7 +7,6 @@ returning something it could not check. What the artifacts mean is judged in ``c
 from __future__ import annotations
 
 import hmac
-import io
 from collections.abc import Collection
 from functools import cached_property, lru_cache
 
@@ -28,13 +27,13 @@ from clicooper.commitments.manifest import (
     StateLinks,
 )
 from clicooper.errors import ArtifactMissing, CliCooperError, SealError, SpecError
-from clicooper.learning.checkpoint import State, load_state
+from clicooper.learning.checkpoint import MAX_STATE_BYTES, State, decode_state
 from clicooper.learning.models import require_trusted
 from clicooper.learning.runtime import runtime_class
 from clicooper.learning.transcript import Transcript, interval_count
 from clicooper.storage.base import Store, get_bytes
 from clicooper.storage.seal import label_key, open_labels, secret_digest
-from clicooper.storage.sealed_files import open_bytes, open_file
+from clicooper.storage.sealed_files import open_bytes
 from clicooper.types import Address, Digest
 
 __all__ = ["Evidence"]
@@ -104,10 +103,7 @@ class Evidence:
     @cached_property
     def activations(self) -> NDArray[np.float32]:
         """The released activations, shape (rows, *input_shape)."""
-        buffer = io.BytesIO()
-        self.store.get_file(self.release.activations, buffer)
-        buffer.seek(0)
-        state = load_state(buffer)
+        state = decode_state(get_bytes(self.store, self.release.activations, MAX_STATE_BYTES))
         if set(state) != {"activations"}:
             raise SpecError(
                 f"{self.release.activations} holds {sorted(state)}, not activations", hint="the release is malformed"
@@ -193,10 +189,7 @@ class Evidence:
             SealError: its author's secret is not at hand.
             SealBroken: it does not open under that secret.
         """
-        buffer = io.BytesIO()
-        open_file(self.store, sealed, self.secret_of(sealed.author), buffer)
-        buffer.seek(0)
-        return load_state(buffer)
+        return decode_state(open_bytes(self.store, sealed, self.secret_of(sealed.author), MAX_STATE_BYTES))
 
     def state(self, links: StateLinks) -> tuple[State, State | None]:
         """Weights and optimizer state."""

@@ -6,7 +6,6 @@ Which files there are, and what they must hold, is the business of ``trainer``; 
 from __future__ import annotations
 
 import hmac
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -16,11 +15,11 @@ from multiformats import CID
 from clicooper.audit.grants import AuditKeys, Grant, open_grant, seal_grant
 from clicooper.commitments.manifest import SealedFile
 from clicooper.errors import SealError
-from clicooper.learning.checkpoint import State, load_state, state_bytes
+from clicooper.learning.checkpoint import MAX_STATE_BYTES, State, decode_state, state_bytes
 from clicooper.storage.base import Store
 from clicooper.storage.identity import recipient_of
 from clicooper.storage.seal import sealing_secret, secret_digest
-from clicooper.storage.sealed_files import open_file, seal_bytes
+from clicooper.storage.sealed_files import open_bytes, seal_bytes
 from clicooper.types import Address, Digest, Head, JobId
 from clicooper.watermark.keys import MarkKeys, keys_from_secret
 
@@ -125,7 +124,4 @@ class Vault:
         if secret is None:
             hint = "a replacement asks the owner for a grant of its seat"
             raise SealError(f"the sealing secret of {author} was not granted", hint=hint)
-        buffer = io.BytesIO()
-        open_file(self._store, sealed, secret, buffer)
-        buffer.seek(0)
-        return load_state(buffer)
+        return decode_state(open_bytes(self._store, sealed, secret, MAX_STATE_BYTES))

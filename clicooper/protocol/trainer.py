@@ -6,7 +6,6 @@ chain and the store, so that a restart, or a replacement in its seat, starts fro
 
 from __future__ import annotations
 
-import io
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -32,7 +31,7 @@ from clicooper.commitments.manifest import (
     TranscriptLinks,
 )
 from clicooper.errors import VerificationFailed
-from clicooper.learning.checkpoint import State, load_state
+from clicooper.learning.checkpoint import MAX_STATE_BYTES, State, decode_state
 from clicooper.learning.models import require_trusted
 from clicooper.learning.schedule import batch_rows, round_batches
 from clicooper.learning.segments import initial_state
@@ -134,10 +133,8 @@ class Trainer:
     def activations(self) -> NDArray[np.float32]:
         """The released activations, fetched and hashed, shape (rows, *input_shape)."""
         release = ActivationRelease.from_block(self._store.get_block(self._spec.activation_release))
-        buffer = io.BytesIO()
-        self._store.get_file(release.activations, buffer)
-        buffer.seek(0)
-        return np.asarray(load_state(buffer)["activations"], dtype=np.float32)
+        state = decode_state(get_bytes(self._store, release.activations, MAX_STATE_BYTES))
+        return np.asarray(state["activations"], dtype=np.float32)
 
     def open_labels(self, round_: int) -> NDArray[np.int64]:
         """Pseudo-labels of all rows that the round trains on, opened by the keys that the chain has revealed.

@@ -64,6 +64,18 @@ def test_deleted_artifact_is_inconclusive_and_named(role: str, honest_run: Finis
     assert any(cid_text(cid) in row["subject"] + row["detail"] for row in rows(printed, "inconclusive"))
 
 
+@pytest.mark.parametrize("role", ["initial weights", "trained", "out", "optimizer", "transcript", "interval state"])
+def test_availability_of_sealed_files_is_judged_without_a_grant(
+    role: str, honest_run: FinishedRun, run_dir: Path
+) -> None:
+    shutil.rmtree(run_dir / "auditor")
+    cid = ROLES[role](honest_run)
+    block_file(run_dir / "store", cid).unlink()
+    code, printed = audit_command(run_dir)
+    assert (code, checks(printed, "fail")) == (4, set())
+    assert ("artifacts", cid_text(cid)) in {(row["check"], row["subject"]) for row in rows(printed, "inconclusive")}
+
+
 def test_every_single_artifact_is_missed(smallest_run: FinishedRun, tmp_path: Path) -> None:
     root = Path(shutil.copytree(smallest_run.root, tmp_path / "run"))
     linked = [path for path in blocks(root) if path.name not in unlinked(smallest_run)]
