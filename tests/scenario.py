@@ -31,6 +31,7 @@ from clicooper.storage.local import LocalStore
 from clicooper.storage.run_folder import RunFolder
 from clicooper.storage.seal import new_identity, write_secret
 from clicooper.types import Head, Verdict
+from tests.simulators import MemoryStore
 
 __all__ = [
     "FinishedRun",
@@ -41,6 +42,7 @@ __all__ = [
     "checks",
     "failures",
     "finished_run",
+    "grants_in",
     "grants_of",
     "keys_of",
     "quiet",
@@ -202,7 +204,11 @@ def keys_of(job: Rehearsal, *rounds: Sequence[CommittedSegment]) -> AuditKeys:
 
 def grants_of(run: FinishedRun | Rehearsal) -> list[CID]:
     """The Grant blocks of a run's store."""
-    store = run.store if isinstance(run, Rehearsal) else run.rehearsal.store
+    return grants_in(run.store if isinstance(run, Rehearsal) else run.rehearsal.store)
+
+
+def grants_in(store: LocalStore | MemoryStore) -> list[CID]:
+    """The Grant blocks of a store: the only ones that two runs of one seed do not share."""
     return [cid for cid in store.cids() if cid.codec.name == "dag-cbor" and _is_grant(store.get_block(cid))]
 
 
