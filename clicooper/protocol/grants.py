@@ -10,6 +10,8 @@ import hmac
 from collections.abc import Sequence
 from contextlib import suppress
 
+from multiformats import CID
+
 from clicooper.audit.grants import AuditKeys, Grant, open_grant
 from clicooper.chain.events import LoggedEvent, SeatJoined
 from clicooper.commitments.manifest import KeyRecord
@@ -18,7 +20,7 @@ from clicooper.storage.base import Store
 from clicooper.storage.seal import secret_digest
 from clicooper.types import Address, Digest, Head
 
-__all__ = ["holders_of", "open_seat_grant", "recipient_of_seat", "registered_digests"]
+__all__ = ["grant_of_seat", "holders_of", "open_seat_grant", "recipient_of_seat", "registered_digests"]
 
 
 def holders_of(events: Sequence[LoggedEvent]) -> tuple[SeatJoined, ...]:
@@ -33,6 +35,15 @@ def recipient_of_seat(joined: SeatJoined) -> str:
         SpecError: its key record is malformed.
     """
     return KeyRecord.from_block(joined.key_record).sealing
+
+
+def grant_of_seat(joined: SeatJoined) -> CID:
+    """The Grant block that a trainer registered.
+
+    Raises:
+        SpecError: its key record is malformed.
+    """
+    return KeyRecord.from_block(joined.key_record).grant
 
 
 def registered_digests(events: Sequence[LoggedEvent]) -> dict[Address, Digest]:

@@ -24,7 +24,7 @@ from clicooper.audit.verdict import Check, CheckResult, Replayed, combine
 from clicooper.chain.client import Contract, Receipt
 from clicooper.commitments.head import audit_seed
 from clicooper.errors import GrantRefused, VerificationFailed
-from clicooper.protocol.grants import holders_of, open_seat_grant, recipient_of_seat
+from clicooper.protocol.grants import grant_of_seat, holders_of, open_seat_grant, recipient_of_seat
 from clicooper.protocol.prepare import PreparedJob
 from clicooper.protocol.trainer import CommittedSegment
 from clicooper.storage.base import Store
@@ -69,6 +69,7 @@ class Owner:
         self._progress_floor = progress_floor
         self._progress_keys: dict[tuple[int, int], ProgressKey] = {}
         self._sealing: dict[Address, bytes] = {}
+        self._grants: dict[CID, None] = {}
 
     @property
     def params(self) -> JobParams:
@@ -82,6 +83,7 @@ class Owner:
         # A trainer has another sealing secret in every job.
         self._sealing.clear()
         self._progress_keys.clear()
+        self._grants.clear()
         return self.job, self._genesis
 
     def label_key(self, round_: int) -> Digest:
@@ -109,6 +111,7 @@ class Owner:
                 try:
                     secret = open_seat_grant(self._store, joined, self._genesis, self.prepared.secrets.identity)
                     self._sealing[joined.trainer] = secret
+                    self._grants[grant_of_seat(joined)] = None
                 except GrantRefused as e:
                     refusals.append(e)
         if refusals:
@@ -126,7 +129,14 @@ class Owner:
         held = holders_of(self._contract.events(self.job))
         keys = self.keys().limited(chosen, {one.trainer for one in held if one.seat in chosen}, labels=labels)
         block = seal_grant(keys, self._contract.job(self.job).owner, recipients).to_block()
-        return self._store.put_block(block)
+        cid = self._store.put_block(block)
+        self._grants[cid] = None
+        return cid
+
+    @property
+    def grants(self) -> tuple[CID, ...]:
+        """Every grant so far, of the seats and of the owner: no manifest links one, so they have to be kept by name."""
+        return tuple(self._grants)
 
     def grant_to_seat(self, seat: int) -> CID:
         """What the present holder of a seat needs: its predecessors' secrets, and the labels in the last seat."""

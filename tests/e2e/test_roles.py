@@ -15,7 +15,7 @@ from clicooper.audit.verdict import Check
 from clicooper.errors import SealError
 from clicooper.storage.sealed_files import open_bytes
 from clicooper.types import Address, Head, Verdict
-from tests.scenario import failures
+from tests.scenario import failures, grants_of
 from tests.sealed_world import World, replaced_seat
 
 MAKERS = {"seat 0", "evicted", "replacement"}
@@ -54,6 +54,11 @@ def test_matrix_covers_every_role_and_every_kind_of_file(world: World) -> None:
     kinds = {name.split(": ")[1] for name in world.files()}
     assert kinds == {"trained", "out", "optimizer", "transcript", "state", "initial"}
     assert len(world.files()) == 4 * 5 + 2
+
+
+def test_owner_knows_every_grant_of_the_job(world: World) -> None:
+    """To keep them: no manifest leads to them."""
+    assert set(world.job.opened.owner.grants) == set(grants_of(world.job))
 
 
 def test_nobody_reads_plaintext_in_the_store(world: World) -> None:
