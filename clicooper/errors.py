@@ -11,6 +11,7 @@ __all__ = [
     "ChainError",
     "CliCooperError",
     "DataError",
+    "GrantRefused",
     "GraphTooLarge",
     "MarkCapacityError",
     "PrivacyBudgetError",
@@ -19,6 +20,7 @@ __all__ = [
     "RetentionRefused",
     "RevertError",
     "RunFolderError",
+    "SealBroken",
     "SealError",
     "SpecError",
     "StorageError",
@@ -119,6 +121,18 @@ class ArtifactCorrupt(VerificationFailed):
     def __init__(self, message: str, *, cid: str, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.cid = cid
+
+
+class SealBroken(VerificationFailed):
+    """A sealed file that does not open under the very secret that its author registered: the author is answerable."""
+
+    def __init__(self, message: str, *, cid: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.cid = cid
+
+
+class GrantRefused(VerificationFailed):
+    """A trainer's grant that does not give its owner the sealing secret that it registered."""
 
 
 class ArtifactMissing(CliCooperError):

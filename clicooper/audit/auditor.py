@@ -139,8 +139,11 @@ def _judge_events(record: JobRecord) -> tuple[tuple[CheckResult, ...], int]:
 def _audit_history(history: History, evidence: Evidence, progress: Progress) -> tuple[list[CheckResult], Replayed]:
     """All rows after the record's own, in the order of the history."""
     rows = [_followed(history)]
-    for seat in history.seats:
+    for seat in history.holders:
         rows += checks.guarded(Check.RECORD, seat.trainer, partial(checks.check_seat, seat), seat=seat.seat)
+        rows += checks.guarded(
+            Check.ARTIFACTS, seat.trainer, partial(checks.check_grant, evidence, seat), seat=seat.seat
+        )
     rows += checks.guarded(Check.RELEASE, "activation release", partial(checks.check_release, evidence))
     intervals = steps = total_steps = 0
     for round_ in range(len(history.rounds)):

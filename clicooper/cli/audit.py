@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clicooper.cli.output import Output, Show, table
+from clicooper.cli.audited import granted_keys, judged, note_audit, packed
+from clicooper.cli.output import Output, table
 from clicooper.cli.session import settings
-from clicooper.cli.stores import audited_store
 from clicooper.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from clicooper.audit.grants import AuditKeys
     from clicooper.audit.verdict import AuditReport
-    from clicooper.config import JobConfig
 
 __all__ = ["audit", "print_audit"]
 
@@ -35,6 +33,14 @@ def audit(
             "  [default: RUN_DIR/auditor/identity.txt where it exists]",
         ),
     ] = None,
+    grant: Annotated[
+        str | None,
+        typer.Option(
+            "--grant",
+            help="The grant that the identity opens: a file, or the CID of a grant in the store."
+            "  [default: grants.age beside the identity]",
+        ),
+    ] = None,
     report: Annotated[Path | None, typer.Option("--report", help="Also write a self-contained HTML report.")] = None,
     bundle: Annotated[
         Path | None, typer.Option("--bundle", help="Also write everything that was audited as one CAR file.")
@@ -48,8 +54,7 @@ def audit(
 
     Exit code 0: every claim holds; 1: a check failed; 4: something could not be checked.
     """
-    from clicooper.audit.grants import AuditKeys, read_grants  # noqa: PLC0415 - imports torch
-    from clicooper.audit.report import write_report  # noqa: PLC0415
+    from clicooper.audit.report import write_report  # noqa: PLC0415 - imports torch
     from clicooper.audit.verdict import exit_code  # noqa: PLC0415
     from clicooper.types import Verdict  # noqa: PLC0415
 
@@ -57,84 +62,21 @@ def audit(
     if bundle is not None and run_dir.is_file():
         raise UsageError(f"{run_dir} is a bundle already", hint="leave out --bundle, or audit a run folder")
     config = settings(context)
-    found = run_dir / "auditor" / "identity.txt"
-    key_file = identity if identity is not None else found if found.exists() else None
-    keys = AuditKeys() if key_file is None else read_grants(key_file)
+    keys = granted_keys(config, run_dir, identity, grant)
     with output.progress() as progress:
-        result = _judged(config, run_dir, keys, frozenset(trust_model or ()), progress)
+        result = judged(config, run_dir, keys, frozenset(trust_model or ()), progress)
     if result.verdict is Verdict.PASS and result.replayed.share >= 1 and run_dir.is_dir():
-        _record(output, run_dir)
+        note_audit(output, run_dir)
     if report is not None:
         write_report(report, result)
-    packed = {} if bundle is None else {"bundle": _pack(config, run_dir, bundle, result)}
-    output.finish(result.to_json() | packed, lambda console: _print(console, result, packed))
+    written = {} if bundle is None else {"bundle": packed(config, run_dir, bundle, result)}
+    output.finish(result.to_json() | written, lambda console: _print(console, result, written))
     return exit_code(result.verdict)
 
 
-def _judged(config: JobConfig, job: Path, keys: AuditKeys, trusted: frozenset[str], progress: Show) -> AuditReport:
-    """The audit of a CAR file or of a run folder."""
-    from clicooper.audit.auditor import audit_files  # noqa: PLC0415
-    from clicooper.audit.bundle import audit_car  # noqa: PLC0415
-    from clicooper.storage.run_folder import RunFolder  # noqa: PLC0415
-
-    if job.is_file():
-        return audit_car(job, keys, trusted_models=trusted, progress=progress)
-    folder = RunFolder.open(job, needs_store=config.ipfs_url is None)
-    store = audited_store(config, folder.store)
-    return audit_files(folder.record, store, keys, trusted_models=trusted, progress=progress)
-
-
-def _record(output: Output, job: Path) -> None:
-    """Notes a passing audit of all the work in the owner's pin set, if there is one: superseded states may go then."""
-    from clicooper.audit.state import follow_record  # noqa: PLC0415
-    from clicooper.chain.record import read_record  # noqa: PLC0415
-    from clicooper.errors import StorageError  # noqa: PLC0415
-    from clicooper.storage.local import LocalStore  # noqa: PLC0415
-    from clicooper.storage.pin_sets import PinSets  # noqa: PLC0415
-    from clicooper.storage.retention import JOB_PINS, JobRetention  # noqa: PLC0415
-    from clicooper.storage.run_folder import RunFolder  # noqa: PLC0415
-
-    folder = RunFolder.open(job, needs_store=False)
-    sets = PinSets(folder.pins)
-    pins = sets.load(JOB_PINS)
-    if pins is not None and pins.finished and pins.audited is None:
-        head = follow_record(read_record(folder.record)).head
-        try:
-            JobRetention(sets, JOB_PINS, LocalStore(folder.store)).record_audit(head)
-        except StorageError as e:
-            # A folder that cannot be written is still one that can be audited.
-            with output.progress() as progress:
-                progress(f"the audit is not noted for clean-ups: {e.message}", 0, 0)
-
-
-def _pack(config: JobConfig, job: Path, bundle: Path, report: AuditReport) -> dict[str, Any]:
-    """What was written, or why nothing was: the verdict on an incomplete job must not be lost with its bundle.
-
-    Raises:
-        CliCooperError: an error beside a verdict that passed.
-    """
-    from clicooper.audit.bundle import pack_job  # noqa: PLC0415
-    from clicooper.chain.record import read_record  # noqa: PLC0415
-    from clicooper.errors import CliCooperError  # noqa: PLC0415
-    from clicooper.storage.local import LocalStore  # noqa: PLC0415
-    from clicooper.storage.run_folder import RunFolder  # noqa: PLC0415
-    from clicooper.types import Verdict  # noqa: PLC0415
-
-    folder = RunFolder.open(job, needs_store=config.ipfs_url is None)
-    store = audited_store(config, folder.store)
-    try:
-        held = LocalStore(store) if isinstance(store, Path) else store
-        packed = pack_job(read_record(folder.record), held, bundle)
-    except CliCooperError as e:
-        if report.verdict is Verdict.PASS:
-            raise
-        return {"path": None, "why": e.message}
-    return {"path": str(bundle), "root": str(packed.root), "blocks": packed.blocks}
-
-
-def _print(console: Console, report: AuditReport, packed: dict[str, Any]) -> None:
+def _print(console: Console, report: AuditReport, bundles: dict[str, Any]) -> None:
     print_audit(console, report)
-    for written in packed.values():
+    for written in bundles.values():
         line = f"Bundle: {written['path']}" if written["path"] else f"No bundle was written: {written['why']}"
         console.print(line, markup=False, soft_wrap=True)
 

@@ -147,11 +147,11 @@ def _connected(network: str) -> Node:
 
 def _write_grants(folder: RunFolder, keys: AuditKeys) -> None:
     """Grants everything to a throw-away auditor, whose identity lies beside."""
-    from clicooper.audit.grants import write_grants  # noqa: PLC0415
+    from clicooper.audit.grants import IDENTITY_NAME, write_grants  # noqa: PLC0415
     from clicooper.storage.seal import new_identity, write_secret  # noqa: PLC0415
 
     identity, recipient = new_identity()
-    write_secret(folder.auditor / "identity.txt", identity.encode() + b"\n")
+    write_secret(folder.auditor / IDENTITY_NAME, identity.encode() + b"\n")
     write_grants(folder.auditor, keys, recipient)
 
 

@@ -89,6 +89,7 @@ def _register() -> None:
         contract,
         demo,
         deploy,
+        grant,
         job,
         networks,
         store,
@@ -99,6 +100,7 @@ def _register() -> None:
     app.add_typer(account.app, name="account")
     app.command("deploy", short_help="Put the contract on a chain.")(deploy.deploy)
     app.add_typer(contract.app, name="contract")
+    job.app.command("grant")(grant.grant)
     app.add_typer(job.app, name="job")
     app.command("networks", short_help="List the named networks.")(networks.networks)
     app.add_typer(store.app, name="store")

@@ -11,7 +11,7 @@ import typer
 from clicooper.cli.output import Output, table
 from clicooper.cli.session import settings
 from clicooper.cli.stores import open_store, send_pending
-from clicooper.errors import UsageError
+from clicooper.errors import RetentionRefused, UsageError
 
 if TYPE_CHECKING:
     from multiformats import CID
@@ -85,6 +85,9 @@ def gc(
 
     store = local_store(context, run_dir)
     sets = pin_sets(store)
+    if run_dir is not None and sets.load(JOB_PINS) is None:
+        hint = "only its owner's run folder knows; keep what you need of it in a store under --home"
+        raise RetentionRefused(f"{run_dir} does not say what its job needs", hint=hint)
     after: tuple[PinSet, ...] = ()
     if superseded:
         job = sets.load(JOB_PINS)

@@ -74,7 +74,7 @@ def run_round(
         RevertError: the contract refused a call.
     """
     previous = last.manifests if last else (None,) * len(trainers)
-    trained = train_segments(owner.prepared.secrets.label_secret, trainers, round_, previous, progress)
+    trained = train_segments(trainers, round_, previous, progress)
     committed = commit_in_order(trainers, round_, head, trained, previous)
     progress(f"round {round_}: verifying", 0, 1)
     verified = owner.verify_round(round_, committed)
@@ -92,7 +92,6 @@ def run_round(
 
 
 def train_segments(
-    label_secret: bytes,
     trainers: Sequence[Trainer],
     round_: int,
     previous: Sequence[SegmentManifest | None],
@@ -100,7 +99,7 @@ def train_segments(
 ) -> tuple[TrainedSegment, ...]:
     """Trains all segments together: the last seat opens the labels, activations flow up, gradients back."""
     workers = [trainer.start_round(before) for trainer, before in zip(trainers, previous, strict=True)]
-    labels = trainers[-1].open_labels(round_, label_secret)
+    labels = trainers[-1].open_labels(round_)
     schedule = trainers[-1].schedule(round_)
     workers[-1].receive_labels(labels[schedule])
     train_round(workers, _reported(trainers[0].batches(round_), round_, len(schedule), progress))

@@ -45,10 +45,17 @@ class JobRetention:
 
     def begin(self, roots: Sequence[CID]) -> PinSet:
         """Pins what the job starts from and marks the set unfinished: from now on nothing beside it is removed."""
-        before = self._sets.change(self._name, lambda old: old.model_copy(update={"finished": False, "audited": None}))
-        roots = [cid for cid in roots if texts([cid])[0] not in before.roots]
+        self._sets.change(self._name, lambda old: old.model_copy(update={"finished": False, "audited": None}))
+        return self.keep(roots)
+
+    def keep(self, roots: Sequence[CID]) -> PinSet:
+        """Pins something of the job that nothing else links, such as its grants, with all below it, for good."""
         self._fetch(roots)
-        after = self._sets.change(self._name, lambda old: old.model_copy(update={"roots": (*old.roots, *texts(roots))}))
+
+        def change(old: PinSet) -> PinSet:
+            return old.model_copy(update={"roots": tuple(dict.fromkeys((*old.roots, *texts(roots))))})
+
+        after = self._sets.change(self._name, change)
         self._tell()
         return after
 

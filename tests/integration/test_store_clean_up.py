@@ -149,5 +149,17 @@ def test_clean_up_of_a_run_with_a_lost_block_removes_nothing(
     assert names(run_dir) == before
 
 
+def test_a_run_folder_without_its_owners_pins_is_not_cleaned_up(run_dir: Path, tmp_path: Path, capsys: Capture) -> None:
+    """One artifact pinned by hand must not be taken for all that the job needs."""
+    for path in (run_dir / "pins").iterdir():
+        path.unlink()
+    source = tmp_path / "file"
+    source.write_bytes(b"mine")
+    answered(capsys, "store", "add", str(source), "--run", str(run_dir))
+    before = names(run_dir)
+    refused(capsys, "store", "gc", str(run_dir), "--delete", kind="RetentionRefused")
+    assert names(run_dir) == before
+
+
 def test_superseded_states_of_no_job_are_bad_input(home: str, capsys: Capture) -> None:
     refused(capsys, "--home", home, "store", "gc", "--superseded")

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from multiformats import CID
 
-from clicooper.chain.record import record_from_json
+from clicooper.audit.roots import job_roots
+from clicooper.audit.state import follow_record
+from clicooper.chain.record import read_record, record_from_json
 from clicooper.commitments.bundle import JobBundle
 from clicooper.commitments.canonical import encode
 from clicooper.errors import SpecError
@@ -23,8 +25,9 @@ from clicooper.storage.car_store import CarStore
 from clicooper.storage.cid import block_cid, cid_bytes, file_cid
 from clicooper.storage.graph import walk
 from clicooper.storage.local import LocalStore
+from clicooper.storage.seal import new_identity, write_secret
 from tests.cli_calls import Capture, answered, printed, refused
-from tests.scenario import FinishedRun, audit_command, block_file, checks, resealed, rows
+from tests.scenario import FinishedRun, audit_command, block_file, checks, grants_in, resealed, rows
 
 WEIGHTS = bytes(range(256)) * 3000
 
@@ -52,6 +55,10 @@ def identity(smallest_run: FinishedRun) -> str:
 @pytest.fixture
 def run(smallest_run: FinishedRun, tmp_path: Path) -> Path:
     return Path(shutil.copytree(smallest_run.root, tmp_path / "run"))
+
+
+def a_manifest(run: Path) -> CID:
+    return job_roots(follow_record(read_record(run / "record.json"))).manifests[0]
 
 
 # --- add, get, ls ---
@@ -155,7 +162,8 @@ def test_export_is_whole_and_the_same_each_time(run: Path, car: Path, tmp_path: 
         assert len(walked) == result["blocks"]
         bundle = JobBundle.from_block(opened.get_block(opened.roots[0]))
     assert bundle.record == file_cid((run / "record.json").read_bytes())
-    assert set(LocalStore(run / "store").cids()) <= set(walked), "the run's store holds nothing that is not the job's"
+    granted_by_the_owner = set(LocalStore(run / "store").cids()) - set(walked)
+    assert granted_by_the_owner < set(grants_in(LocalStore(run / "store"))), "all else is the job's"
 
 
 def test_export_takes_along_what_is_attached(run: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -165,13 +173,32 @@ def test_export_takes_along_what_is_attached(run: Path, tmp_path: Path, capsys: 
     answered(capsys, "store", "export", str(run), "-o", str(target), "--attach", str(grant))
     with CarStore(target) as opened:
         assert opened.has(grant) and opened.has(file_cid(b"sealed keys"))
-        assert JobBundle.from_block(opened.get_block(opened.roots[0])).attachments == (grant,)
+        assert JobBundle.from_block(opened.get_block(opened.roots[0])).attachments[-1] == grant
+
+
+def test_seats_grants_travel_with_the_job_and_open_for_its_auditor(car: Path, run: Path, tmp_path: Path) -> None:
+    """Named by the key records on chain; a grant for the auditor is told apart and attached by name."""
+    store = LocalStore(run / "store")
+    with CarStore(car) as opened:
+        bundle = JobBundle.from_block(opened.get_block(opened.roots[0]))
+    assert len(bundle.attachments) == 2
+    assert set(bundle.attachments) < set(grants_in(store))
+
+
+def test_an_auditor_is_let_in_by_a_grant_in_the_file(run: Path, tmp_path: Path, capsys: Capture) -> None:
+    identity, recipient = new_identity()
+    key_file, target = tmp_path / "me" / "key", tmp_path / "job.car"
+    write_secret(key_file, identity.encode())
+    made = answered(capsys, "job", "grant", str(run), "--to", recipient, "--labels")
+    assert answered(capsys, "store", "gc", str(run), "--delete")["blocks"] == [], "grants are pinned"
+    answered(capsys, "store", "export", str(run), "-o", str(target), "--attach", made["grant"])
+    assert audit_command(target, "--identity", str(key_file), "--grant", made["grant"])[0] == 0
 
 
 def test_export_of_an_incomplete_store_is_refused_and_writes_nothing(
     run: Path, tmp_path: Path, capsys: Capture
 ) -> None:
-    lost = next(LocalStore(run / "store").cids())
+    lost = a_manifest(run)
     block_file(run / "store", lost).unlink()
     target = tmp_path / "job.car"
     arguments = ("store", "export", str(run), "-o", str(target))
@@ -237,7 +264,7 @@ def test_audit_writes_the_bundle_of_what_it_audited(run: Path, car: Path, tmp_pa
 
 
 def test_audit_of_an_incomplete_store_keeps_its_verdict_and_writes_no_bundle(run: Path, tmp_path: Path) -> None:
-    lost = next(LocalStore(run / "store").cids())
+    lost = a_manifest(run)
     block_file(run / "store", lost).unlink()
     code, result = audit_command(run, "--bundle", str(tmp_path / "audited.car"))
     assert (code, result["verdict"], result["bundle"]["path"]) == (4, "inconclusive", None)
