@@ -19,7 +19,7 @@ from clicooper.audit.state import follow_record
 from clicooper.chain.record import JobRecord, read_record, record_to_json
 from clicooper.commitments.bundle import JobBundle
 from clicooper.commitments.canonical import cid_of_block, decode
-from clicooper.commitments.manifest import JobSpec
+from clicooper.commitments.manifest import JobSpec, KeyRecord
 from clicooper.storage.cid import file_cid
 from clicooper.storage.local import LocalStore
 from clicooper.storage.run_folder import RunFolder
@@ -48,7 +48,9 @@ def examples(record: JobRecord, store: LocalStore) -> Iterator[tuple[str, bytes]
     spec = store.get_block(roots.spec)
     yield "JobSpec", spec
     yield "ActivationRelease", store.get_block(JobSpec.from_block(spec).activation_release)
-    yield "KeyRecord", history.seats[0].key_record
+    key_record = history.seats[0].key_record
+    yield "KeyRecord", key_record
+    yield "Grant", store.get_block(KeyRecord.from_block(key_record).grant)
     yield "SegmentManifest", store.get_block(roots.manifests[-1])
     record_file = file_cid(record_to_json(record))
     bundle = JobBundle(record=record_file, spec=roots.spec, manifests=roots.manifests, attachments=())

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from clicooper.audit.grants import Grant
 from clicooper.cli.main import app
 from clicooper.commitments.bundle import JobBundle
 from clicooper.commitments.manifest import ActivationRelease, JobSpec, KeyRecord, Record, SegmentManifest
@@ -20,7 +21,7 @@ EXAMPLES = {
     kind: (cid, json.loads(content))
     for kind, cid, content in re.findall(r"^#### (\w+)\n\n`(\w+)`, \d+ bytes\n\n```json\n(.*?)```", PAGE, re.M | re.S)
 }
-RECORDS: tuple[type[Record], ...] = (JobSpec, ActivationRelease, KeyRecord, SegmentManifest, JobBundle)
+RECORDS: tuple[type[Record], ...] = (JobSpec, ActivationRelease, KeyRecord, Grant, SegmentManifest, JobBundle)
 
 
 @pytest.mark.parametrize("record", RECORDS)
