@@ -92,7 +92,8 @@ def _is_url(text: str) -> bool:
 def public_url(url: str) -> str:
     """Scheme, host and port of an address: credentials and path may hold an API key."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")
 
 
 class JobConfig(BaseSettings):

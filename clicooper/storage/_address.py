@@ -43,14 +43,21 @@ def parse_node_address(text: str) -> NodeAddress:
         text = f"{scheme}://{host}:{found['port']}"
     try:
         parts = urlsplit(text)
-        return _address(parts, parts.port or _PORTS[parts.scheme])
+        return _address(parts, _PORTS[parts.scheme] if parts.port is None else parts.port)
     except (ValueError, KeyError) as e:
         hint = "write http://host:5001, or /ip4/127.0.0.1/tcp/5001"
         raise UsageError("the address of the IPFS node is neither a URL nor a multiaddr", hint=hint) from e
 
 
 def _address(parts: SplitResult, port: int) -> NodeAddress:
-    if not parts.hostname or parts.path.rstrip("/") not in ("", "/api/v0") or parts.query or parts.fragment:
+    if (
+        parts.scheme not in _PORTS
+        or not port
+        or not parts.hostname
+        or parts.path.rstrip("/") not in ("", "/api/v0")
+        or parts.query
+        or parts.fragment
+    ):
         raise ValueError("no host, or more than a host and a port")
     multiaddr = f"/{_kind(parts.hostname)}/{parts.hostname}/tcp/{port}/{parts.scheme}"
     credentials = None
