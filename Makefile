@@ -17,22 +17,26 @@ FREE_PORT     = $(shell $(PYTHON) -c 'import socket; s = socket.socket(); s.bind
 demo: $(VENV)/.run-ready  ## set up with pip alone, then run the whole job
 	$(VENV)/bin/clicooper demo $(ARGS)
 
-test: test-contracts test-brownie test-python  ## set up everything the tests need, then run them all
+test: test-contracts coverage-contracts test-brownie test-python  ## set up everything the tests need, then run them all
 
 setup: $(VENV)/.dev-ready $(NODE)
 
 test-python: $(VENV)/.dev-ready $(NODE)
 	$(PY) -m pytest --cov --cov-report=term $(ARGS)
 
-test-contracts: $(VENV)/.dev-ready $(NODE)
+test-contracts: $(VENV)/.dev-ready $(NODE)  ## also that the artifacts are of these sources, and that no call costs 1 % more gas
 	scripts/forge test
 	$(PY) scripts/compile.py --check
+	$(PY) benchmarks/gas.py --check
 
 test-contracts-long: $(NODE)  ## 128 runs of 512 calls an invariant, 20,000 fuzz runs: about half an hour
 	FOUNDRY_PROFILE=long scripts/forge test
 
-coverage-contracts: $(NODE)  ## lines and branches of contracts/; gas differs without the optimizer, so not its tests
-	FOUNDRY_PROFILE=coverage scripts/forge coverage --no-match-coverage '(node_modules|tests)' --no-match-contract 'Gas|Invariants'
+coverage-contracts: $(NODE)  ## every line, branch and function of contracts/; gas differs without the optimizer, so not its tests
+	@mkdir -p build
+	FOUNDRY_PROFILE=coverage scripts/forge coverage --no-match-coverage '(node_modules|tests)' --no-match-contract 'Gas|Invariants' \
+		--report lcov --report-file build/lcov.info
+	$(PYTHON) scripts/coverage_gate.py build/lcov.info
 
 brownie-setup: $(BROWNIE)/.ready $(NODE)
 

@@ -111,14 +111,9 @@ class Disputes(Machine):
         challenge = dispute.challenge
         self._close(dispute, Outcome.LAPSED, logged)
         self._settlement = self._settlement.challenge_lapsed(challenge.challenger, challenge.bond_wei)
-        before = self._failed
-        if following is not None and _expels(following, logged, challenge.accused):
-            # Late, and one act with the proof, it is the same whether the time-out was taken first or not; only the
-            # next bond tells.
-            if logged.block_timestamp > self._deadline and dispute.interrupted is not Phase.REVIEW:
-                self._count_failure(challenge)
-            self._failed |= before
-            self._due = following.event
+        proof = _proof_after(logged, following, challenge.accused)
+        if proof is not None:
+            self._lapse_by_proof(proof, dispute, logged)
             return
         self._timed_out(logged)
         self._count_failure(challenge)
@@ -127,6 +122,21 @@ class Disputes(Machine):
         else:
             self._resume(dispute, logged)
 
+    def _lapse_by_proof(self, proof: EquivocationProven, dispute: Dispute, logged: LoggedEvent) -> None:
+        """One act with the proof: the reward is the challenger's, unless the time-out was taken first.
+
+        Late, the reward of another tells that it was; with the challenger's only the next bond tells.
+        """
+        challenger = dispute.challenge.challenger
+        if logged.block_timestamp <= self._deadline or dispute.interrupted is Phase.REVIEW:
+            self._due = replace(proof, rewarded=challenger)
+            return
+        before = self._failed
+        self._count_failure(dispute.challenge)
+        if proof.rewarded == challenger:
+            self._failed |= before
+        self._due = proof
+
     def _expel(self, event: EquivocationProven) -> None:
         self._need(Phase.COMMIT, Phase.REVIEW, Phase.REFILL, Phase.ARBITRATION)
         seat = self._seats.get(event.seat)
@@ -134,7 +144,7 @@ class Disputes(Machine):
             self._refuse(f"expels seat {event.seat}, which nobody holds")
         if self._dispute is not None and self._dispute.challenge.accused == event.seat:
             self._refuse("leaves a challenge of the expelled seat open")
-        self._settlement = self._settlement.vacated_equivocation(event.seat, event.reporter)
+        self._settlement = self._settlement.vacated_equivocation(event.seat, event.rewarded)
         self._due = SeatVacated(event.job, event.seat, seat.trainer, VacancyReason.EQUIVOCATION)
 
     # --- the open challenge ---
@@ -170,7 +180,9 @@ class Disputes(Machine):
             self._failed = frozenset(n + 1 for n in self._failed)
 
 
-def _expels(following: LoggedEvent, logged: LoggedEvent, seat: int) -> bool:
-    """Whether the next event, of the same act, proves that this seat equivocated."""
+def _proof_after(logged: LoggedEvent, following: LoggedEvent | None, seat: int) -> EquivocationProven | None:
+    """The next event, if it is of the same act and proves that this seat equivocated."""
+    if following is None or not isinstance(following.event, EquivocationProven) or following.event.seat != seat:
+        return None
     adjoins = (following.tx_hash, following.log_index) == (logged.tx_hash, logged.log_index + 1)
-    return adjoins and isinstance(following.event, EquivocationProven) and following.event.seat == seat
+    return following.event if adjoins else None

@@ -5,7 +5,8 @@
 2. A silent seat: ``silencePenalty`` of its stake is burned, the rest returns.
 3. A guilty seat: its challenger gets bond and ``challengeBond``, the arbiter its fee, the other seats the rest of the
    stake in equal parts, the owner the dust.
-4. An equivocating seat: the reporter gets ``challengeBond``, the rest of the stake is burned.
+4. An equivocating seat: the reporter gets ``challengeBond``, or the challenger if the seat stood accused; the rest of
+   the stake is burned.
 5. A challenge that fails: the arbiter gets its fee out of the bond, the rest is burned. One that lapses: the bond
    returns.
 6. An owner silent about labels loses its bond to the seats in equal parts, but for the dust. A guilty owner too, after
@@ -73,11 +74,11 @@ class Settlement:
             shared = shared._credited(trainer, share)
         return shared
 
-    def vacated_equivocation(self, seat: int, reporter: Address) -> Settlement:
-        """A seat signed twice: the reporter is rewarded, the rest of the stake burned, its pay becomes credit."""
+    def vacated_equivocation(self, seat: int, rewarded: Address) -> Settlement:
+        """A seat signed twice: its reporter or challenger is rewarded, the rest burned, its pay becomes credit."""
         params = self.params
         burned = self._vacated(seat)._credited(DEAD_ADDRESS, params.stake_wei - params.challenge_bond_wei)
-        return burned._credited(reporter, params.challenge_bond_wei)
+        return burned._credited(rewarded, params.challenge_bond_wei)
 
     def challenge_failed(self, bond_wei: int) -> Settlement:
         """A ruling of not guilty: the arbiter's fee comes out of the bond, the rest is burned."""

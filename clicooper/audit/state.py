@@ -19,7 +19,8 @@ Rules that every record must obey, in this order for each event:
     guilty: the interrupted phase resumes with its remaining time, at least half a window. Guilty: the next event, of
     the same act, vacates the seat or aborts the job.
 12. ``ChallengeLapsed`` either after the arbitration window, and then a round in review counts as accepted while any
-    other phase resumes, or in one act with the proof that the accused seat equivocated.
+    other phase resumes, or in one act with the proof that the accused seat equivocated, whose reward is then the
+    challenger's.
 13. ``EquivocationProven`` expels a held seat from COMMIT to ARBITRATION; a challenge of another accused stays open.
 14. ``SeatVacated`` moves the head on by ``restart_head``, so that no position occurs twice. For silence it takes the
     seat in turn, otherwise, in the same act, the seat that was found guilty or proven to equivocate.

@@ -5,7 +5,7 @@ members' own business.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from eth_abi import encode
 from eth_utils import to_checksum_address
@@ -16,15 +16,16 @@ from clicooper.chain._reverts import explain
 from clicooper.chain._transact import sender_of, transact
 from clicooper.chain._transport import RpcError
 from clicooper.chain.compile import load_artifact
+from clicooper.chain.deploy import deploy
 from clicooper.chain.keys import LocalAccount
 from clicooper.chain.rpc import Node
 from clicooper.chain.typed_data import Domain
 from clicooper.errors import ChainError, UsageError
 from clicooper.types import Address, Digest, JobId
 
-__all__ = ["Committee", "deploy_committee"]
+__all__ = ["ARTIFACT", "Committee", "committee_arguments", "deploy_committee"]
 
-ARTIFACT = "Committee"
+ARTIFACT: Final = "Committee"
 
 
 def _abi() -> Abi:
@@ -35,6 +36,17 @@ def _abi() -> Abi:
     return Abi([*own, *passed_on])
 
 
+def committee_arguments(contract: Address, members: Sequence[Address], threshold: int) -> bytes:
+    """What the constructor takes, ABI-encoded.
+
+    Args:
+        contract: the CliCooper contract that the committee shall rule in.
+        members: 1 to 32 distinct addresses.
+        threshold: equal votes that make a ruling, 1 to the number of members.
+    """
+    return encode(["address", "address[]", "uint256"], [contract, list(members), threshold])
+
+
 def deploy_committee(
     node: Node, account: LocalAccount, contract: Address, members: Sequence[Address], threshold: int
 ) -> tuple[Address, Receipt]:
@@ -43,23 +55,13 @@ def deploy_committee(
     Args:
         node: the chain.
         account: pays for the deployment and gains nothing by it.
-        contract: the CliCooper contract that it shall rule in.
-        members: 1 to 32 distinct addresses.
-        threshold: equal votes that make a ruling, 1 to the number of members.
+        contract, members, threshold: see ``committee_arguments``.
 
     Raises:
         RevertError: ``InvalidCommittee``, for members or a threshold that are none.
         ChainError: the node refused, for instance for lack of coin.
     """
-    arguments = encode(["address", "address[]", "uint256"], [contract, list(members), threshold])
-    creation = Call(None, load_artifact(ARTIFACT).bytecode + arguments, sender_of(account))
-    try:
-        receipt = transact(node, account, creation)
-    except RpcError as e:
-        raise explain(e, _abi(), "deploy") from e
-    if receipt.contract_address is None:
-        raise ChainError(f"{node.source} names no address for the new committee", hint="ask another node")
-    return receipt.contract_address, receipt
+    return deploy(node, account, ARTIFACT, arguments=committee_arguments(contract, members, threshold))
 
 
 class Committee:

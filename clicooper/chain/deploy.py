@@ -18,16 +18,28 @@ __all__ = ["deploy", "deployment_gas", "first_difference", "verify_code"]
 
 
 def deploy(
-    node: Node, account: LocalAccount, name: str = CONTRACT, policy: SendPolicy = DEFAULT_POLICY
+    node: Node,
+    account: LocalAccount,
+    name: str = CONTRACT,
+    policy: SendPolicy = DEFAULT_POLICY,
+    arguments: bytes = b"",
 ) -> tuple[Address, Receipt]:
-    """Creates a new contract out of a committed artifact, one whose constructor takes nothing.
+    """Creates a new contract out of a committed artifact.
+
+    Args:
+        node: the chain.
+        account: pays for the deployment and gains nothing by it.
+        name: the artifact's.
+        policy: fees and confirmations.
+        arguments: of the constructor, ABI-encoded; see ``clicooper.chain.committee.committee_arguments``.
 
     Raises:
-        RevertError: the chain refused the code, for instance because it lacks the rules that it was compiled for.
+        RevertError: the chain refused the code, for instance because it lacks the rules that it was compiled for, or
+            the constructor its arguments.
         ChainError: the node refused, for instance for lack of coin, or asks more than the policy's cap.
     """
     try:
-        receipt = transact(node, account, _creation(sender_of(account), name), policy)
+        receipt = transact(node, account, _creation(sender_of(account), name, arguments), policy)
     except RpcError as e:
         raise explain(e, Abi(load_artifact(name).abi), "deploy") from e
     if receipt.contract_address is None:
@@ -35,10 +47,10 @@ def deploy(
     return receipt.contract_address, receipt
 
 
-def deployment_gas(node: Node, sender: Address, name: str = CONTRACT) -> int:
+def deployment_gas(node: Node, sender: Address, name: str = CONTRACT, arguments: bytes = b"") -> int:
     """Gas that ``deploy`` would take now, estimated by the node; ``sender`` needs no coin for it."""
     try:
-        return node.estimate_gas(_creation(sender, name))
+        return node.estimate_gas(_creation(sender, name, arguments))
     except RpcError as e:
         raise explain(e, Abi(load_artifact(name).abi), "deploy") from e
 
@@ -84,5 +96,5 @@ def _immutables(artifact: Artifact) -> Iterable[Mapping[str, int]]:
     return (place for group in artifact.immutable_references.values() for place in group)
 
 
-def _creation(sender: Address, name: str) -> Call:
-    return Call(None, load_artifact(name).bytecode, sender)
+def _creation(sender: Address, name: str, arguments: bytes) -> Call:
+    return Call(None, load_artifact(name).bytecode + arguments, sender)

@@ -170,11 +170,14 @@ class ChallengeLapsed:
 
 @dataclass(frozen=True)
 class EquivocationProven:
-    """Two signatures of the seat's trainer over different contents for one position were shown."""
+    """Two signatures of the seat's trainer over different contents for one position were shown.
+
+    ``rewarded`` is who showed them or, if a challenge of the seat was open, its challenger.
+    """
 
     job: JobId
     seat: int
-    reporter: Address
+    rewarded: Address
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clicooper.cli import session
+from clicooper.cli.deployment_plan import Plan, check_contract, committee_terms, deployment_plan
 from clicooper.cli.output import Output, coin, table
 from clicooper.errors import ChainError, UsageError
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from clicooper.types import Address
 
 __all__ = ["deploy"]
-
-LENS = "CliCooperLens"
 
 
 @dataclass(frozen=True)
@@ -47,19 +46,33 @@ def deploy(
         int | None, typer.Option("--confirmations", help="Blocks to wait for.  [default: 1 on local chains, else 3]")
     ] = None,
     lens: Annotated[bool, typer.Option("--lens", help="Also deploy the paged views, a second contract.")] = False,
+    committee: Annotated[
+        str | None,
+        typer.Option("--committee", metavar="MEMBERS", help="Also deploy an arbiter of these addresses, with commas."),
+    ] = None,
+    threshold: Annotated[
+        int | None, typer.Option("--threshold", help="Equal votes of the committee that make a ruling.")
+    ] = None,
+    contract: Annotated[
+        str | None,
+        typer.Option("--contract", metavar="ADDRESS", help="Deploy the committee for this contract, not a new one."),
+    ] = None,
 ) -> int:
     """Deploys the contract that this release was built with, and records where.
+
+    With --committee also an m-of-n arbiter for it, to be named in jobs; its members and threshold never change.
 
     The account is the one of --account, or the only one in HOME/keystore. On a development chain (id 31337 or 1337) a
     poor account is given coin by the node first. A dry run needs no password, and no account.
     """
     config = session.settings(context)
     _check(config, dry_run, max_fee_gwei, confirmations)
-    names = _contracts(lens)
+    plan = deployment_plan(lens, committee_terms(committee, threshold), contract)
     output: Output = context.obj["output"]
     with session.connected(config) as node:
+        check_contract(node, plan)
         policy = _policy(node, max_fee_gwei, confirmations)
-        result = _quoted(node, config, names, policy) if dry_run else _deployed(node, config, names, policy, output)
+        result = _quoted(node, config, plan, policy) if dry_run else _deployed(node, config, plan, policy, output)
     output.finish(result, lambda console: _print(console, result))
     return 0
 
@@ -76,12 +89,6 @@ def _check(config: JobConfig, dry_run: bool, max_fee_gwei: float | None, confirm
         raise UsageError("the embedded chain ends with this command: a deployment needs a node", hint=hint)
 
 
-def _contracts(lens: bool) -> tuple[str, ...]:
-    from clicooper.chain.compile import CONTRACT  # noqa: PLC0415
-
-    return (CONTRACT, LENS) if lens else (CONTRACT,)
-
-
 def _policy(node: Node, max_fee_gwei: float | None, confirmations: int | None) -> SendPolicy:
     from clicooper.chain.fees import GWEI, SendPolicy  # noqa: PLC0415
 
@@ -89,14 +96,14 @@ def _policy(node: Node, max_fee_gwei: float | None, confirmations: int | None) -
     return SendPolicy(max_fee_wei, confirmations or (1 if node.is_local else 3))
 
 
-def _quoted(node: Node, config: JobConfig, names: tuple[str, ...], policy: SendPolicy) -> dict[str, Any]:
+def _quoted(node: Node, config: JobConfig, plan: Plan, policy: SendPolicy) -> dict[str, Any]:
     from clicooper.chain.fees import quote  # noqa: PLC0415
     from clicooper.types import ZERO_ADDRESS  # noqa: PLC0415
 
     sender = _known_sender(config)
     fees = quote(node, policy)
-    costs = _costs(node, sender or ZERO_ADDRESS, names, fees)
-    return _cost_result(node, sender, fees, costs) | {"dry_run": True}
+    costs = _costs(node, sender or ZERO_ADDRESS, plan, fees)
+    return _cost_result(node, sender, fees, costs) | plan.committee_result(plan.contract) | {"dry_run": True}
 
 
 def _known_sender(config: JobConfig) -> Address | None:
@@ -106,11 +113,11 @@ def _known_sender(config: JobConfig) -> Address | None:
     return session.stored_address(session.keystore_file(config, session.account_name(config)))
 
 
-def _costs(node: Node, sender: Address, names: tuple[str, ...], fees: Fees) -> tuple[Cost, ...]:
+def _costs(node: Node, sender: Address, plan: Plan, fees: Fees) -> tuple[Cost, ...]:
     from clicooper.chain.deploy import deployment_gas  # noqa: PLC0415
     from clicooper.chain.fees import gas_limit  # noqa: PLC0415
 
-    gas = {name: deployment_gas(node, sender, name) for name in names}
+    gas = {name: deployment_gas(node, sender, name, plan.arguments(name, plan.stand_in)) for name in plan.names}
     return tuple(
         Cost(name, units, gas_limit(units), units * fees.now_wei, gas_limit(units) * fees.max_wei)
         for name, units in gas.items()
@@ -132,9 +139,8 @@ def _cost_result(node: Node, sender: Address | None, fees: Fees, costs: tuple[Co
     }
 
 
-def _deployed(
-    node: Node, config: JobConfig, names: tuple[str, ...], policy: SendPolicy, output: Output
-) -> dict[str, Any]:
+def _deployed(node: Node, config: JobConfig, plan: Plan, policy: SendPolicy, output: Output) -> dict[str, Any]:
+    from clicooper.chain.compile import CONTRACT  # noqa: PLC0415
     from clicooper.chain.fees import quote  # noqa: PLC0415
     from clicooper.protocol.deployments import add_deployment, read_deployments  # noqa: PLC0415
 
@@ -143,14 +149,16 @@ def _deployed(
     account = session.open_account(config)
     fees = quote(node, policy)
     with output.progress() as progress:
-        costs = _costs(node, _sender(account), names, fees)
+        costs = _costs(node, _sender(account), plan, fees)
         result = _cost_result(node, _sender(account), fees, costs)
         _afford(node, _sender(account), int(result["most_wei"]))
-        done = []
-        for name in names:
+        done, contract = [], plan.contract
+        for name in plan.names:
             progress(f"deploying {name}", 0, 0)
-            done.append(_put(node, account, name, policy))
+            done.append(_put(node, account, name, policy, plan.arguments(name, contract)))
             record = add_deployment(config.home, node.chain_id, done[-1])
+            contract = done[-1].address if name == CONTRACT else contract
+    result |= plan.committee_result(contract)
     return result | {"dry_run": False, "deployments": [asdict(one) for one in done], "record": str(record)}
 
 
@@ -171,12 +179,12 @@ def _afford(node: Node, sender: Address, most_wei: int) -> None:
     node.fund(sender, missing_wei)
 
 
-def _put(node: Node, account: LocalAccount, name: str, policy: SendPolicy) -> Deployment:
+def _put(node: Node, account: LocalAccount, name: str, policy: SendPolicy, arguments: bytes) -> Deployment:
     from clicooper.chain.compile import load_artifact  # noqa: PLC0415
     from clicooper.chain.deploy import deploy as create  # noqa: PLC0415
     from clicooper.protocol.deployments import Deployment  # noqa: PLC0415
 
-    address, receipt = create(node, account, name, policy)
+    address, receipt = create(node, account, name, policy, arguments)
     artifact = load_artifact(name)
     return Deployment(
         contract=name,
@@ -200,6 +208,9 @@ def _print(console: Console, result: dict[str, Any]) -> None:
         shown = (f"{cost['gas']:,}", f"{price / 1e9:.4g}", _rounded(cost["total_wei"]), _rounded(cost["most_wei"]))
         rows.add_row(cost["contract"], *shown)
     console.print(rows)
+    if (seats := result.get("committee")) is not None:
+        who = f"Committee of {len(seats['members'])}, {seats['threshold']} equal votes rule: "
+        console.print(who + ", ".join(seats["members"]), markup=False, soft_wrap=True)
     where = f"chain {result['chain_id']} ({result['network']})"
     if result["dry_run"]:
         balance = "" if result["deployer"] is None else f"; {result['deployer']} has {_rounded(result['balance_wei'])}"

@@ -84,12 +84,15 @@ abstract contract Disputes is Rounds {
     }
 
     /// @dev The reward is the reporter's; a share for the other seats would pay them for a seat that is their own.
+    /// While the seat stands accused it is its challenger's, or the accused would report itself to keep it.
     function _expel(uint256 job, Job storage j, uint8 seat) private {
-        j.credit[msg.sender] += j.challengeBond;
+        bool accused = j.phase == Phase.Arbitration && j.dispute.accused == seat;
+        address rewarded = accused ? j.dispute.challenger : msg.sender;
+        j.credit[rewarded] += j.challengeBond;
         j.credit[DEAD] += j.stake - j.challengeBond;
-        if (j.phase == Phase.Arbitration && j.dispute.accused == seat) _returnBond(job, j);
+        if (accused) _returnBond(job, j);
 
-        emit EquivocationProven(job, seat, msg.sender);
+        emit EquivocationProven(job, seat, rewarded);
         _vacate(job, j, seat, Vacancy.Equivocation);
     }
 

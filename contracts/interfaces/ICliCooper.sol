@@ -190,7 +190,9 @@ interface ICliCooper {
     /// @notice A challenge ended without a ruling and its bond went back: the arbiter kept silent, or the accused
     /// seat was expelled for equivocation.
     event ChallengeLapsed(uint256 indexed job, bytes32 indexed challengeId);
-    event EquivocationProven(uint256 indexed job, uint8 seat, address indexed reporter);
+    /// @notice The seat's trainer signed twice; `rewarded` gets `challengeBond`: the challenger if a challenge of this
+    /// seat was open, and then `ChallengeLapsed` comes just before, else whoever reported it.
+    event EquivocationProven(uint256 indexed job, uint8 seat, address indexed rewarded);
     /// @notice The keys open the mark commitment of this seat in this accepted round.
     event MarkOpened(
         uint256 indexed job,
@@ -297,7 +299,8 @@ interface ICliCooper {
 
     /// @notice Expels a seat whose trainer signed two different contents for one position of the current round.
     /// @dev Possible until the round is settled. The reporter gets `challengeBond`, the rest of the stake is burned.
-    /// A challenge of that seat lapses and its bond returns; one of anybody else stays open.
+    /// If a challenge of that seat is open, it lapses: its challenger gets its bond back and `challengeBond` too, in
+    /// the place of the reporter. A challenge of anybody else stays open.
     /// @param head the head in both signatures, whether or not the job ever had it
     function proveEquivocation(
         uint256 job,

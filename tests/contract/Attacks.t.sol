@@ -190,6 +190,18 @@ contract AttacksTest is Base {
         _assertOwed(job, stranger, CHALLENGE_BOND);
     }
 
+    /// @dev Whoever stands accused gains nothing by reporting itself: the reward stays its challenger's.
+    function test_attack_accused_trainer_reports_its_own_equivocation_to_rob_its_challenger() public {
+        uint256 job = _toReview();
+        _challenge(job, 1);
+        (bytes32 head, ICliCooper.Contents[2] memory contents, bytes[2] memory signatures) = _equivocation(job, 1);
+        bytes memory data = abi.encodeCall(cooper.proveEquivocation, (job, 0, 1, head, contents, signatures));
+        vm.assertTrue(_try(trainers[1], 0, data), "proven");
+        _assertOwed(job, trainers[1], 0);
+        _assertOwed(job, challenger, 2 * CHALLENGE_BOND);
+        _assertOwed(job, DEAD, STAKE - CHALLENGE_BOND);
+    }
+
     /* 8 FORCED ETHER */
 
     function test_attack_forced_ether_changes_nobodys_account() public {

@@ -144,7 +144,7 @@ contract ChallengeTest is Base {
 
     function test_bond_stops_at_the_limit_of_its_type() public {
         uint256 job = _toReview();
-        for (uint256 i = 0; i < 100; ++i) {
+        for (uint256 i = 0; i < 300; ++i) {
             uint256 bond = cooper.bondDue(job);
             vm.deal(challenger, bond);
             _challenge(job, 0);

@@ -62,9 +62,12 @@ contract OpenMarkTest is Base {
         _send(trainers[1], o);
         ICliCooper.OpenedCommit[] memory last = new ICliCooper.OpenedCommit[](1);
         last[0] = o.commits[1];
+        Opening memory first = Opening(o.job, 0, 1, o.head, o.commits, PROGRESS_HASH, OWNERSHIP_KEY);
         o.head = _nextHead(o.head, o.job, 0, 1, trainers[1], ICliCooper.Contents(_manifest(0, 1), mark));
         (o.seat, o.commits) = (2, last);
         _send(trainers[2], o);
+        vm.expectRevert(abi.encodeWithSelector(ICliCooper.MarkAlreadyOpened.selector, 0, 1));
+        _send(trainers[1], first);
     }
 
     function test_only_the_trainer_who_committed() public {

@@ -177,7 +177,8 @@ contract Player is Shadow {
         ICliCooper.Contents[2] memory contents =
             [ICliCooper.Contents(bytes32(seed), 0), ICliCooper.Contents(bytes32(seed), bytes32(uint256(1)))];
         bytes[2] memory signatures = [_sign(job, seat, v.head, contents[0]), _sign(job, seat, v.head, contents[1])];
-        vm.prank(REPORTER);
+        bool accused = v.phase == ICliCooper.Phase.Arbitration && _models[job].accused == seat;
+        vm.prank(seed / 8 % 2 == 0 ? REPORTER : _models[job].holder[seat]);
         if (!possible) {
             (bool done,) = address(cooper)
                 .call(abi.encodeCall(cooper.proveEquivocation, (job, v.round, seat, v.head, contents, signatures)));
@@ -185,8 +186,8 @@ contract Player is Shadow {
             return;
         }
         cooper.proveEquivocation(job, v.round, seat, v.head, contents, signatures);
-        if (v.phase == ICliCooper.Phase.Arbitration && _models[job].accused == seat) _lapsed(job, false);
-        _equivocated(job, seat);
+        if (accused) _lapsed(job, false);
+        _equivocated(job, seat, accused ? CHALLENGER : seed / 8 % 2 == 0 ? REPORTER : _models[job].holder[seat]);
         _observe(job);
     }
 

@@ -61,6 +61,7 @@ contract ProveEquivocationTest is Base {
         _assertPhase(job, ICliCooper.Phase.Refill);
         _assertDeadline(job, _now() + JOIN_WINDOW);
         vm.assertEq(cooper.jobOf(job).head, _restarted(head, job, 1, 1, trainers[1]), "head");
+        vm.assertEq(cooper.jobOf(job).turn, 1, "the vacant seat");
         _assertOwed(job, trainers[1], PAY);
         _expire(job);
         _assertPaid(job, stranger, CHALLENGE_BOND);
@@ -148,16 +149,20 @@ contract ProveEquivocationTest is Base {
         _assertPhase(job, ICliCooper.Phase.Commit);
     }
 
-    function test_of_the_accused_ends_the_challenge_and_returns_its_bond() public {
+    function test_of_the_accused_ends_the_challenge_and_rewards_the_challenger() public {
         uint256 job = _toArbitration();
         Proof memory p = _proof(job, 1);
         bytes32 id = cooper.challengeOf(job).id;
         vm.expectEmit(address(cooper));
         emit ICliCooper.ChallengeLapsed(job, id);
+        vm.expectEmit(address(cooper));
+        emit ICliCooper.EquivocationProven(job, 1, challenger);
         _send(p);
         _assertPhase(job, ICliCooper.Phase.Refill);
-        _assertExpelled(job, 1);
-        _assertOwed(job, challenger, CHALLENGE_BOND);
+        vm.assertEq(cooper.seatOf(job, 1).trainer, address(0), "vacant");
+        _assertOwed(job, stranger, 0);
+        _assertOwed(job, DEAD, BURNED);
+        _assertOwed(job, challenger, 2 * CHALLENGE_BOND);
         _expectWrongPhase(ICliCooper.Phase.Refill);
         vm.prank(arbiter);
         cooper.rule(job, id, true);
@@ -200,6 +205,19 @@ contract ProveEquivocationTest is Base {
         _assertPaid(job, arbiter, ARBITER_FEE);
         _assertPaid(job, stranger, CHALLENGE_BOND);
         _assertSettlement(job, ESCROW, [2 * uint256(STAKE) - CHALLENGE_BOND - ARBITER_FEE, 0, 0], BURNED);
+    }
+
+    function test_then_a_guilty_owners_bond_is_shared_among_those_who_are_left() public {
+        uint256 job = _toReview();
+        _challenge(job, 255);
+        _send(_proof(job, 2));
+        _rule(job, true);
+        uint256 share = (BOND - ARBITER_FEE) / 2;
+        _assertPaid(job, challenger, CHALLENGE_BOND);
+        _assertPaid(job, arbiter, ARBITER_FEE);
+        _assertPaid(job, stranger, CHALLENGE_BOND);
+        uint256 ownerDue = ESCROW - ARBITER_FEE - 2 * share;
+        _assertSettlement(job, ownerDue, [STAKE + share, STAKE + share, 0], BURNED);
     }
 
     function test_with_nobody_left_a_guilty_stake_goes_to_the_owner() public {

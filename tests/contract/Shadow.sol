@@ -118,9 +118,9 @@ abstract contract Shadow {
         }
     }
 
-    function _equivocated(uint256 job, uint8 seat) internal {
+    function _equivocated(uint256 job, uint8 seat, address rewarded) internal {
         ICliCooper.Params memory p = _models[job].terms;
-        owed[job][REPORTER] += p.challengeBond;
+        owed[job][rewarded] += p.challengeBond;
         owed[job][BURNED] += p.stake - p.challengeBond;
         _vacated(job, seat);
     }

@@ -113,13 +113,13 @@ class Court:
         self.join(self.replacement, seat)
         self.trainers[seat] = self.replacement
 
-    def equivocate(self, seat: int) -> None:
-        """The challenger shows two signatures over the present head."""
+    def equivocate(self, seat: int, by: Contract | None = None) -> None:
+        """The challenger, or whoever is named, shows two signatures over the present head."""
         account, state = self.trainers[seat].account, self.state
         assert account is not None
         at = Position(self.job, state.round, seat, state.head)
         first, second = (sign_commit(account, self.owner.domain, at, said) for said in (CONTENTS, OTHER_CONTENTS))
-        self.challenger.prove_equivocation(at, first, second)
+        (by or self.challenger).prove_equivocation(at, first, second)
 
     def signed_run(self, seats: Iterable[int]) -> list[SignedCommit]:
         """The commitments of a run of seats, each signed over the head that the one before makes."""

@@ -249,6 +249,19 @@ def test_equivocation_of_the_accused_lets_the_challenge_lapse(court: Court) -> N
     court.settle()
 
 
+@pytest.mark.parametrize("reporter", ["the accused itself", "a neighbour"])
+def test_accused_that_reports_itself_leaves_the_reward_to_its_challenger(court: Court, reporter: str) -> None:
+    sender = court.trainers[0 if reporter == "the accused itself" else 1]
+    court.challenge(0)
+    court.equivocate(0, by=sender)
+    history = court.follow()
+    assert history.settlement.owed(account_of(sender)) == 0
+    assert history.settlement.owed(account_of(court.challenger)) == 2 * DISPUTED.challenge_bond_wei
+    assert history.settlement.owed(DEAD_ADDRESS) == DISPUTED.stake_wei - DISPUTED.challenge_bond_wei
+    court.owner.abort(court.job)
+    court.settle()
+
+
 @pytest.mark.parametrize("end", ["guilty", "not guilty", "silent"])
 def test_equivocation_of_another_leaves_the_challenge_open(court: Court, end: str) -> None:
     court.commit_all()

@@ -47,7 +47,7 @@ class Walk:
             "release": lambda: court.owner.release_labels(court.job, KEYS[court.state.round]),
             "challenge": lambda: court.challenge(accused, ground, by=anybody),
             "rule": lambda: court.rule(guilty),
-            "equivocate": lambda: court.equivocate(seat),
+            "equivocate": lambda: court.equivocate(seat, by=anybody),
             "refill": self.refill,
             "wait": lambda: court.node.advance_time(self.random.randint(1, 700)),
             "time out": court.time_out,

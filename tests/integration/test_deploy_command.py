@@ -10,6 +10,7 @@ import pytest
 from chain_world import PARAMS, create_raw
 
 from clicooper.chain.client import Contract
+from clicooper.chain.committee import Committee
 from clicooper.chain.compile import load_artifact
 from clicooper.chain.deploy import deploy, first_difference
 from clicooper.chain.fees import SendPolicy, quote
@@ -147,6 +148,86 @@ def test_which_account_deploys_must_be_said(network: tuple[str, ...], folder: Pa
         keystore.mkdir(parents=True, exist_ok=True)
         (keystore / f"{name}.json").write_text("{}")
     assert refused(capsys, "deploy", *network, *home) == "there are 2 accounts"
+
+
+# Committee
+
+MEMBERS = tuple(Address(account_from_seed(b"deploy command", f"member {n}").address) for n in range(3))
+OF_THREE = ("--committee", ",".join(MEMBERS), "--threshold", "2")
+
+
+def test_committee_is_deployed_for_the_contract_beside_it(
+    network: tuple[str, ...], home: Path, folder: Path, capsys: Capture
+) -> None:
+    quoted = answered(capsys, "deploy", "--dry-run", *OF_THREE, *network[:-2])
+    assert quoted["committee"] == {"members": list(MEMBERS), "threshold": 2, "contract": None}
+    done = answered(capsys, "deploy", *OF_THREE, *network)
+    contract, committee = done["deployments"]
+    assert (contract["contract"], committee["contract"]) == ("CliCooper", "Committee")
+    assert done["committee"] == quoted["committee"] | {"contract": contract["address"]}
+    gas = quoted["costs"][1]["gas"]
+    assert (quoted["costs"][1]["contract"], committee["gas_used"] <= gas) == ("Committee", True)
+    assert gas < 1.1 * committee["gas_used"]
+
+    with connection(folder) as node:
+        seen = Committee(node, Address(committee["address"]))
+        assert (seen.members(), seen.threshold(), seen.contract()) == (MEMBERS, 2, contract["address"])
+    record = json.loads((home / "deployments" / f"{done['chain_id']}.json").read_bytes())
+    assert record["deployments"][-2:] == done["deployments"]
+    answered(capsys, "contract", "verify", committee["address"], "--contract", "Committee", *network)
+
+
+def test_committee_for_a_contract_that_is_there(network: tuple[str, ...], folder: Path, capsys: Capture) -> None:
+    (contract,) = answered(capsys, "deploy", *network)["deployments"]
+    of_one = ("--committee", MEMBERS[0], "--threshold", "1", "--contract", contract["address"])
+    (committee,) = answered(capsys, "deploy", *of_one, *network)["deployments"]
+    with connection(folder) as node:
+        seen = Committee(node, Address(committee["address"]))
+        assert (seen.members(), seen.threshold(), seen.contract()) == (MEMBERS[:1], 1, contract["address"])
+    assert "Committee of 1, 1 equal votes rule" in printed(capsys, "deploy", "--dry-run", *of_one, *network[:-2])
+
+
+def test_committee_for_a_contract_that_is_not_ours_is_never_deployed(
+    network: tuple[str, ...], folder: Path, capsys: Capture
+) -> None:
+    with connection(folder) as node:
+        changed = bytearray(load_artifact().runtime_bytecode)
+        changed[-1] ^= 0x01
+        foreign = deployed_raw(node, bytes(changed))
+        before = node.nonce(Address(OWNER.address))
+        for place, code, kind in ((foreign, 1, "VerificationFailed"), (MEMBERS[0], 3, "ChainError")):
+            arguments = ("deploy", *OF_THREE, "--contract", place, *network)
+            assert place in refused(capsys, *arguments, code=code, kind=kind)
+        assert node.nonce(Address(OWNER.address)) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (OF_THREE[:2], "a committee needs --threshold too"),
+        (OF_THREE[2:], "a committee needs --committee too"),
+        (("--contract", MEMBERS[0]), "--contract says what a committee is for"),
+        ((*OF_THREE, "--contract", "0x12"), "0x12 is no address"),
+        ((*OF_THREE[:3], "0"), "--threshold 0 of 3 members is out of range"),
+        ((*OF_THREE[:3], "4"), "--threshold 4 of 3 members is out of range"),
+        (("--committee", "", "--threshold", "1"), "--committee has an empty place"),
+        (("--committee", f"{MEMBERS[0]},", "--threshold", "1"), "--committee has an empty place"),
+        (("--committee", f"{MEMBERS[0]}, {MEMBERS[0].lower()}", "--threshold", "1"), f"{MEMBERS[0]} is named more"),
+        (("--committee", "0x" + "00" * 20, "--threshold", "1"), "the zero address is no member"),
+        (("--committee", ",".join(f"0x{n:040x}" for n in range(1, 34)), "--threshold", "9"), "33 members are too many"),
+    ],
+)
+def test_committee_that_cannot_be(options: tuple[str, ...], message: str, folder: Path, capsys: Capture) -> None:
+    assert refused(capsys, "deploy", "--dry-run", *options).startswith(message)
+    assert list(folder.iterdir()) == []
+
+
+def test_largest_committee_has_a_price_on_the_embedded_chain(capsys: Capture) -> None:
+    members = ",".join(f"0x{n:040x}" for n in range(1, 33))
+    quoted = answered(capsys, "deploy", "--dry-run", "--lens", "--committee", members, "--threshold", "17")
+    assert [cost["contract"] for cost in quoted["costs"]] == ["CliCooper", "CliCooperLens", "Committee"]
+    assert quoted["costs"][2]["gas"] > 32 * 40_000
+    assert quoted["total_wei"] == sum(cost["total_wei"] for cost in quoted["costs"])
 
 
 # Fees and confirmations

@@ -344,6 +344,25 @@ def test_rule_12_equivocation_of_the_accused_closes_the_challenge(wait: int) -> 
     assert history.settlement.owed(STRANGER) == 8 + 8
 
 
+@pytest.mark.parametrize("before", [HALF, REVIEWED])
+@pytest.mark.parametrize("wait", [1, COURT_WINDOW])
+def test_rule_12_reward_for_equivocation_of_the_accused_is_the_challengers(before: Sequence[Event], wait: int) -> None:
+    challenge = challenged(before)
+    robbed = (EquivocationProven(JOB, 1, SECOND), vacated(VacancyReason.EQUIVOCATION))
+    refuses("where EquivocationProven is due", *before, challenge, lapsed(challenge, *robbed, wait=wait))
+
+
+def test_rule_12_reward_of_another_tells_that_the_time_out_came_first() -> None:
+    late = (EquivocationProven(JOB, 1, OWNER), vacated(VacancyReason.EQUIVOCATION))
+    acts = (*ARGUED, lapsed(ACCUSED, *late), NAMED, REJOINED)
+    history = follow(*acts)
+    assert (history.settlement.owed(STRANGER), history.settlement.owed(OWNER)) == (8, 8)
+    refuses("not the bond", *acts, challenged(acts, bond=8))
+    assert follow(*acts, challenged(acts, bond=16)).phase is Phase.ARBITRATION
+    review = challenged(REVIEWED)
+    refuses("where EquivocationProven is due", *REVIEWED, review, lapsed(review, *late))
+
+
 def test_rule_12_next_bond_tells_whether_a_late_lapse_counted() -> None:
     for wait, bonds in ((1, {8}), (COURT_WINDOW + 1, {8, 16})):
         acts = (*ARGUED, lapsed(ACCUSED, *EXPELLED, wait=wait), NAMED, REJOINED)
