@@ -73,23 +73,24 @@ def _keys(folder: RunFolder, identity: Path | None, grant: str | None) -> AuditK
     Raises:
         UsageError: a grant, and nobody who could open it; or one that is neither a file nor a CID.
     """
-    from clicooper.audit.grants import IDENTITY_NAME, AuditKeys, Grant, open_grant, read_grants, read_identity  # noqa: PLC0415  # noqa: PLC0415
+    from clicooper.audit import grants  # noqa: PLC0415
     from clicooper.storage.cid import parse_cid  # noqa: PLC0415
     from clicooper.storage.local import LocalStore  # noqa: PLC0415
 
-    found = folder.auditor / IDENTITY_NAME
+    found = folder.auditor / grants.IDENTITY_NAME
     key_file = identity if identity is not None else found if found.exists() else None
     if key_file is None:
         if grant is not None:
             raise UsageError("--grant needs the identity that opens it", hint="name its file with --identity")
-        return AuditKeys()
+        return grants.AuditKeys()
     if grant is None or Path(grant).exists():
-        return read_grants(key_file, None if grant is None else Path(grant))
+        return grants.read_grants(key_file, None if grant is None else Path(grant))
     try:
         cid = parse_cid(grant)
     except SpecError as e:
         raise UsageError(f"--grant {grant}: neither a file nor a CID", hint="give what `job grant` printed") from e
-    return open_grant(Grant.from_block(LocalStore(folder.store).get_block(cid)), read_identity(key_file))
+    block = LocalStore(folder.store).get_block(cid)
+    return grants.open_grant(grants.Grant.from_block(block), grants.read_identity(key_file))
 
 
 def print_audit(console: Console, report: AuditReport) -> None:
