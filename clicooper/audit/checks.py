@@ -72,14 +72,18 @@ def check_seat(seat: Seat) -> Iterator[CheckResult]:
 
 
 def check_grant(evidence: Evidence, seat: Seat) -> Iterator[CheckResult]:
-    """The grant that a trainer registered is there and is its own for this job; whom it lets in, it does not show."""
+    """The grant that a trainer registered is there, and is its own for this job; whom it lets in, it does not show.
+
+    It names the job's genesis, which binds chain, contract, number and terms: a record of other terms than those that
+    the trainer joined under disagrees with it, and nobody needs a secret to see that.
+    """
     cid = KeyRecord.from_block(seat.key_record).grant
     grant = Grant.from_block(evidence.store.get_block(cid))
     claims: list[tuple[str, object, object]] = [
-        ("job", evidence.history.genesis, grant.genesis),
-        ("author", author_of(seat.trainer), grant.author),
+        ("job of the registered grant", evidence.history.genesis, grant.genesis),
+        ("author of the registered grant", author_of(seat.trainer), grant.author),
     ]
-    yield _first_difference(Check.ARTIFACTS, cid_text(cid), claims, None, seat.seat)
+    yield _first_difference(Check.RECORD, cid_text(cid), claims, None, seat.seat)
 
 
 def check_manifest(evidence: Evidence, commitment: Commitment) -> Iterator[CheckResult]:

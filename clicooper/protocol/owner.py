@@ -135,10 +135,11 @@ class Owner:
             labels: whether it may open the labels.
         """
         chosen = range(self.params.seats) if seats is None else seats
-        held = holders_of(self._contract.events(self.job))
-        keys = self.keys().limited(chosen, {one.trainer for one in held if one.seat in chosen}, labels=labels)
-        block = seal_grant(keys, self._contract.job(self.job).owner, recipients).to_block()
-        cid = self._store.put_block(block)
+        authors = {one.trainer for one in holders_of(self._contract.events(self.job)) if one.seat in chosen}
+        return self._put_grant(self.keys().limited(chosen, authors, labels=labels), recipients)
+
+    def _put_grant(self, keys: AuditKeys, recipients: Sequence[str]) -> CID:
+        cid = self._store.put_block(seal_grant(keys, self._contract.job(self.job).owner, recipients).to_block())
         self._grants[cid] = None
         return cid
 
@@ -148,9 +149,14 @@ class Owner:
         return tuple(self._grants)
 
     def grant_to_seat(self, seat: int) -> CID:
-        """What the present holder of a seat needs: its predecessors' secrets, and the labels in the last seat."""
-        holder = [joined for joined in holders_of(self._contract.events(self.job)) if joined.seat == seat][-1]
-        return self.grant([recipient_of_seat(holder)], {seat}, labels=seat == self.params.seats - 1)
+        """What the present holder of a seat needs: its predecessors' secrets, and the labels in the last seat.
+
+        No progress keys: its predecessors' marks are none of its business.
+        """
+        held = [joined for joined in holders_of(self._contract.events(self.job)) if joined.seat == seat]
+        is_last = seat == self.params.seats - 1
+        keys = self.keys().limited((), {joined.trainer for joined in held}, labels=is_last)
+        return self._put_grant(keys, [recipient_of_seat(held[-1])])
 
     def grant_to_arbiter(self) -> CID:
         """The labels, which the arbiter needs to repeat any work; the seats' files it was granted by the seats."""

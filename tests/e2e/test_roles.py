@@ -81,6 +81,14 @@ def test_replacement_continues_from_the_evicted_holders_state(world: World) -> N
     assert "1 seats vacated" in next(row.detail for row in report.results if row.check is Check.RECORD)
 
 
+def test_replacement_is_granted_no_more_than_it_needs(world: World) -> None:
+    granted = [keys for keys in world.secrets("replacement") if keys.genesis is not None]
+    evicted, newcomer = world.first.commitments[1].trainer, world.newcomer.address
+    owners = [keys for keys in granted if keys.label_secret is not None]
+    assert [set(keys.sealing) for keys in owners] == [{evicted, newcomer}]
+    assert all(not keys.progress for keys in granted)
+
+
 def test_replacement_without_a_grant_cannot_start(world: World) -> None:
     job = world.job
     fresh = type(job.opened.trainers[1])
