@@ -94,7 +94,7 @@ class LocalStore:
 
     def size(self, cid: CID) -> int:
         """Bytes that a block takes, right or wrong; 0 where there is none."""
-        path = self._path(cid)
+        path = self._path(cid_text(cid))
         with reading(path):
             try:
                 return path.stat().st_size
@@ -103,7 +103,7 @@ class LocalStore:
 
     def remove(self, cid: CID) -> None:
         """Forgets a block, which need not be there. Who may, is decided by ``storage.clean_up``."""
-        path = self._path(cid)
+        path = self._path(cid_text(cid))
         try:
             path.unlink(missing_ok=True)
         except OSError as e:
