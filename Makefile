@@ -4,6 +4,8 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 NODE   := node_modules/.package-lock.json
+# The IPFS node of the tests keeps its packages to itself: newer releases of some of them break it.
+IPFS   := tests/ipfs/node_modules/.package-lock.json
 
 # Brownie pins other versions of web3 and its kin than ours, so it lives in an environment of its own.
 BROWNIE      := .venv-brownie
@@ -23,9 +25,9 @@ demo: $(VENV)/.run-ready  ## set up with pip alone, then run the whole job
 
 test: test-contracts coverage-contracts test-brownie test-python  ## set up everything the tests need, then run them all
 
-setup: $(VENV)/.dev-ready $(NODE)
+setup: $(VENV)/.dev-ready $(NODE) $(IPFS)
 
-test-python: $(VENV)/.dev-ready $(NODE)
+test-python: $(VENV)/.dev-ready $(NODE) $(IPFS)
 	$(PY) -m pytest --cov --cov-report=term $(ARGS)
 
 test-contracts: $(VENV)/.dev-ready $(NODE)  ## also that the artifacts are of these sources, and that no call costs 1 % more gas
@@ -76,7 +78,7 @@ format: $(VENV)/.dev-ready $(NODE)
 	$(VENV)/bin/ruff format .
 	scripts/forge fmt
 
-bench: $(VENV)/.dev-ready
+bench: $(VENV)/.dev-ready $(IPFS)
 	for file in benchmarks/[a-z]*.py; do $(PY) $$file || exit 1; done
 
 contracts: $(VENV)/.dev-ready $(NODE)  ## rebuild the compiled contract and compare bytes
@@ -86,7 +88,7 @@ vectors: $(VENV)/.dev-ready
 	$(PY) scripts/make_vectors.py
 
 clean:
-	rm -rf $(VENV) $(BROWNIE) $(ANALYSIS) node_modules build .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BROWNIE) $(ANALYSIS) node_modules tests/ipfs/node_modules build .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # torch comes first: with no torch installed, a requirement that admits it may pull gigabytes of CUDA packages.
 $(VENV)/.run-ready: pyproject.toml constraints.txt
@@ -117,4 +119,10 @@ $(ANALYSIS)/.ready: constraints-analysis.txt
 $(NODE): package.json package-lock.json
 	@command -v npm >/dev/null || { echo "Node.js with npm is needed for the contract tests (not for the demo)" >&2; exit 1; }
 	npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(IPFS): tests/ipfs/package.json tests/ipfs/package-lock.json
+	@command -v npm >/dev/null || { echo "Node.js with npm is needed for the tests of the stores (not for the demo)" >&2; exit 1; }
+	@echo "Installing the IPFS node of the tests (about four minutes, once)"
+	cd tests/ipfs && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from clicooper.errors import UsageError
 __all__ = [
     "BUILT_IN_NETWORKS",
     "EMBEDDED",
+    "IPFS_URL",
     "SETTINGS_FILE",
     "JobConfig",
     "Setting",
@@ -41,6 +43,13 @@ __all__ = [
 SETTINGS_FILE = "clicooper.toml"
 PREFIX = "CLICOOPER_"
 EMBEDDED = "embedded"
+LOCAL = "local"
+IPFS = "ipfs"
+IPFS_URL = "http://127.0.0.1:5001"
+"""Where an IPFS node has its RPC by default."""
+
+_MULTIADDR = re.compile(r"/(ip4|ip6|dns|dns4|dns6)/[^/]+/tcp/[0-9]{1,5}(/https?)?/?")
+_CREDENTIALS = re.compile(r"//[^/\s]*@")
 
 BUILT_IN_NETWORKS: Mapping[str, str] = {
     EMBEDDED: EMBEDDED,
@@ -83,7 +92,8 @@ def _is_url(text: str) -> bool:
 def public_url(url: str) -> str:
     """Scheme, host and port of an address: credentials and path may hold an API key."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")
 
 
 class JobConfig(BaseSettings):
@@ -105,6 +115,13 @@ class JobConfig(BaseSettings):
     networks: Names = Field(default={}, description="names for nodes: a table of http(s) URLs")
     network: str = Field(
         default=EMBEDDED, description="embedded, anvil, ganache, a name of yours, or the http(s) URL of an EVM node"
+    )
+    store: str = Field(
+        default=LOCAL,
+        description="local, ipfs for the node on this machine, or ipfs: and the URL or multiaddr of a node's RPC",
+    )
+    store_timeout: float = Field(
+        default=30.0, gt=0, le=3600, description="seconds for which an IPFS node may look for a block, above 0"
     )
     account: str | None = Field(default=None, description="name of the keystore that acts")
     password_file: Path | None = Field(default=None, description="file whose first line opens that keystore")
@@ -170,6 +187,21 @@ class JobConfig(BaseSettings):
         if value not in BUILT_IN_NETWORKS and value not in info.data.get("networks", {}) and not _is_url(value):
             raise ValueError("neither the name of a network nor an http(s) URL")
         return value
+
+    @field_validator("store")
+    @classmethod
+    def _check_store(cls, value: str) -> str:
+        kind, _, address = value.partition(":")
+        if value in (LOCAL, IPFS) or (kind == IPFS and (_is_url(address) or _MULTIADDR.fullmatch(address))):
+            return value
+        raise ValueError("neither local nor ipfs, nor ipfs: and the address of a node")
+
+    @property
+    def ipfs_url(self) -> str | None:
+        """The IPFS node that keeps the artifacts; None where only this machine does."""
+        if self.store == LOCAL:
+            return None
+        return self.store.partition(":")[2] or IPFS_URL
 
     @property
     def all_networks(self) -> dict[str, str]:
@@ -254,7 +286,11 @@ def _refusal(e: ValidationError, given: Mapping[str, object]) -> UsageError:
 
 
 def _origin(name: str, given: Mapping[str, object], value: Any) -> str:
-    """The setting as its user wrote it: option, variable or line of the file."""
+    """The setting as its user wrote it, without a password: option, variable or line of the file."""
+    return _CREDENTIALS.sub("//", _written(name, given, value))
+
+
+def _written(name: str, given: Mapping[str, object], value: Any) -> str:
     if name in given:
         return f"--{name.replace('_', '-')} {given[name]}"
     if variable := _variable(name):

@@ -7,15 +7,20 @@ of the command line. Third-party errors are wrapped with ``raise ... from e``.
 __all__ = [
     "ArtifactCorrupt",
     "ArtifactMissing",
+    "CarError",
     "ChainError",
     "CliCooperError",
     "DataError",
+    "GrantRefused",
+    "GraphTooLarge",
     "MarkCapacityError",
     "PrivacyBudgetError",
     "PrivacyClaimError",
     "RecordError",
+    "RetentionRefused",
     "RevertError",
     "RunFolderError",
+    "SealBroken",
     "SealError",
     "SpecError",
     "StorageError",
@@ -66,6 +71,10 @@ class RunFolderError(CliCooperError):
     """A run folder that is absent, not writable, or incomplete."""
 
 
+class RetentionRefused(CliCooperError):
+    """A clean-up that might lose what somebody still needs."""
+
+
 class PrivacyClaimError(CliCooperError):
     """A privacy parameter for which no correct statement exists."""
 
@@ -94,12 +103,36 @@ class RecordError(VerificationFailed):
     """A record that is damaged, or whose events do not follow from each other."""
 
 
+class CarError(VerificationFailed):
+    """A CAR file that is damaged, cut off, or not one that this program accepts.
+
+    Args:
+        offset: byte of the file at which the refused part begins.
+    """
+
+    def __init__(self, message: str, *, offset: int, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.offset = offset
+
+
 class ArtifactCorrupt(VerificationFailed):
     """An artifact whose bytes do not hash to its name."""
 
     def __init__(self, message: str, *, cid: str, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.cid = cid
+
+
+class SealBroken(VerificationFailed):
+    """A sealed file that does not open under the very secret that its author registered: the author is answerable."""
+
+    def __init__(self, message: str, *, cid: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.cid = cid
+
+
+class GrantRefused(VerificationFailed):
+    """A trainer's grant that does not give its owner the sealing secret that it registered."""
 
 
 class ArtifactMissing(CliCooperError):
@@ -110,6 +143,12 @@ class ArtifactMissing(CliCooperError):
     def __init__(self, message: str, *, cid: str, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.cid = cid
+
+
+class GraphTooLarge(CliCooperError):
+    """A graph of more blocks or bytes than its reader allows: what it holds beyond them cannot be checked."""
+
+    exit_code = EXIT_INCONCLUSIVE
 
 
 class SealError(CliCooperError):

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -12,16 +13,19 @@ import numpy as np
 from multiformats import CID
 from numpy.typing import NDArray
 
-from clicooper.audit.grants import ProgressKey
+from clicooper.audit.grants import AuditKeys, Grant, ProgressKey, seal_grant
+from clicooper.chain.events import SeatJoined
 from clicooper.commitments.canonical import sha256
 from clicooper.commitments.head import next_head
-from clicooper.commitments.manifest import SegmentManifest, TrainingSpec
-from clicooper.learning.checkpoint import State
+from clicooper.commitments.manifest import KeyRecord, SealedFile, SegmentManifest, TrainingSpec
+from clicooper.learning.checkpoint import State, load_state
 from clicooper.learning.training import SeatWorker, TrainedSegment
 from clicooper.learning.transcript import StepDigests, Transcript
 from clicooper.protocol.trainer import CommittedSegment, Trainer
+from clicooper.storage.base import put_bytes
 from clicooper.storage.cid import block_cid
-from clicooper.types import Digest, Head
+from clicooper.storage.sealed_files import open_bytes
+from clicooper.types import Address, Digest, Head
 from clicooper.watermark.embed import embed_both
 from clicooper.watermark.keys import MarkPurpose, mark_seed
 
@@ -226,7 +230,7 @@ class MarksFromWrongHead(PublishingCheat):
 
     def released(self, round_: int, trained: TrainedSegment, out: State) -> State:
         early = Head(b"\x07" * 32)
-        return self.marked(trained, round_, early, self._mark_keys(round_, 0).of)
+        return self.marked(trained, round_, early, self._secrets.mark_keys(self._job, round_, self.seat).of)
 
     def marked(self, trained: TrainedSegment, round_: int, head: Head, key_of: Any) -> State:
         place = (head, self._job, round_, self.seat, self.address, trained.transcript.root)
@@ -314,6 +318,115 @@ class SwapsOptimizerState(PublishingCheat):
 
     def lies(self, manifest: SegmentManifest) -> dict[str, Any]:
         return {"optimizer": manifest.transcript.states[0].optimizer}
+
+
+class RegisteringCheat(Trainer):
+    """A trainer that registers something else than its own working grant."""
+
+    def _key_record(self, endpoint: str) -> KeyRecord:
+        return super()._key_record(endpoint).model_copy(update=self.claims())
+
+    def claims(self) -> dict[str, Any]:
+        return {}
+
+    @property
+    def own_keys(self) -> AuditKeys:
+        return AuditKeys(sealing={self.address: self._vault._secret}, genesis=self._vault._keys.genesis)
+
+    def granted(self, keys: AuditKeys, *recipients: str) -> dict[str, Any]:
+        wrapped = recipients or (self._spec.owner_key, *self._spec.arbiter_keys)
+        return {"grant": self._store.put_block(seal_grant(keys, self.address, wrapped).to_block())}
+
+
+class GrantsGarbage(RegisteringCheat):
+    """Registers a grant that is no age file."""
+
+    def claims(self) -> dict[str, Any]:
+        grant = seal_grant(self.own_keys, self.address, [self._spec.owner_key])
+        return {"grant": self._store.put_block(grant.model_copy(update={"ciphertext": b"garbage"}).to_block())}
+
+
+class GrantsToSomebodyElse(RegisteringCheat):
+    """Wraps its secret for itself, so that only its own files are ever read."""
+
+    def claims(self) -> dict[str, Any]:
+        return self.granted(self.own_keys, self._secrets.recipient)
+
+
+class GrantsAnotherSecret(RegisteringCheat):
+    """Grants a secret that is not the one it registered."""
+
+    def claims(self) -> dict[str, Any]:
+        return self.granted(replace(self.own_keys, sealing={self.address: OTHER_KEY}))
+
+
+class GrantsNothing(RegisteringCheat):
+    """Registers a grant that nobody ever sees."""
+
+    def claims(self) -> dict[str, Any]:
+        return {"grant": NOWHERE}
+
+
+class GrantsForAnotherJob(RegisteringCheat):
+    """Registers the secret of another job."""
+
+    def claims(self) -> dict[str, Any]:
+        return self.granted(replace(self.own_keys, genesis=Head(b"\x09" * 32)))
+
+
+class GrantsMoreThanItsOwn(RegisteringCheat):
+    """Puts a second author's secret into its grant."""
+
+    def claims(self) -> dict[str, Any]:
+        other = Address("0x" + "11" * 20)
+        return self.granted(replace(self.own_keys, sealing={**self.own_keys.sealing, other: OTHER_KEY}))
+
+
+class CopiesNeighboursGrant(RegisteringCheat):
+    """Registers its neighbour's grant and digest, to be let in wherever its neighbour's secret opens."""
+
+    def claims(self) -> dict[str, Any]:
+        joined = [e.event for e in self._contract.events(self._job) if isinstance(e.event, SeatJoined)]
+        record = KeyRecord.from_block(joined[0].key_record)
+        return {"grant": record.grant, "secret_digest": record.secret_digest}
+
+
+class RewrapsNeighboursGrant(CopiesNeighboursGrant):
+    """The same under its own name: the ciphertext is its neighbour's."""
+
+    def claims(self) -> dict[str, Any]:
+        copied = super().claims()
+        grant = Grant.from_block(self._store.get_block(copied["grant"]))
+        own = grant.model_copy(update={"author": bytes.fromhex(self.address[2:])})
+        return copied | {"grant": self._store.put_block(own.to_block())}
+
+
+class SealsUnderAnotherSecret(Trainer):
+    """Registers and grants one secret, and seals its files under another: nobody else can read its work."""
+
+    def join(self, *args: Any) -> Any:
+        receipt = super().join(*args)
+        self._vault._secret = OTHER_KEY
+        return receipt
+
+    def _load(self, sealed: SealedFile) -> State:
+        return load_state(io.BytesIO(open_bytes(self._store, sealed, OTHER_KEY)))
+
+
+class NamesAnotherAuthor(PublishingCheat):
+    """Says that its optimizer state, which does not open, was sealed by its neighbour."""
+
+    def lies(self, manifest: SegmentManifest) -> dict[str, Any]:
+        neighbour = {"author": bytes.fromhex(self._contract.seat(self._job, 0).trainer[2:])}
+        return {"optimizer": manifest.optimizer.model_copy(update=neighbour)}
+
+
+class SealsSomethingElse(PublishingCheat):
+    """Publishes under the promised digest what does not open to it."""
+
+    def lies(self, manifest: SegmentManifest) -> dict[str, Any]:
+        ciphertext = put_bytes(self._store, bytes(1000))
+        return {"out": manifest.out.model_copy(update={"ciphertext": ciphertext})}
 
 
 class GrantsAnotherKey(Trainer):

@@ -72,6 +72,7 @@ def job_spec(model: ModelSpec = MLP, interval: int = 3, **changes: Any) -> JobSp
         marks=MarkSpec(bits=128, strength=2.0),
         replay=ReplaySpec(interval=interval, tolerance=1e-5),
         runtime_class=runtime_class(),
+        owner_key="age13aqvttdk3ujkyjh9kg2w5an6dmy5mq5a84a4uxk3hfhnugfc9p0sy5p2wh",
         arbiter_keys=(),
         activation_release=link,
         labels=(SealedLabels(rows=20, plaintext_digest=bytes(32), ciphertext=link),),

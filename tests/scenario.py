@@ -7,20 +7,21 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from multiformats import CID
 
 from clicooper.audit.auditor import audit_record
-from clicooper.audit.grants import AuditKeys, write_grants
+from clicooper.audit.grants import AuditKeys, Grant, write_grants
 from clicooper.audit.verdict import AuditReport, Check, CheckResult
 from clicooper.chain.client import Contract
 from clicooper.chain.record import JobRecord, write_record
 from clicooper.chain.rpc import Node
 from clicooper.cli.main import main
 from clicooper.config import JobConfig
+from clicooper.errors import SpecError
 from clicooper.learning.runtime import use_threads
 from clicooper.protocol.job import JobParties, OpenJob, finish_job, open_job, run_rounds
 from clicooper.protocol.round import SettledRound, commit_in_order, train_segments
@@ -30,6 +31,7 @@ from clicooper.storage.local import LocalStore
 from clicooper.storage.run_folder import RunFolder
 from clicooper.storage.seal import new_identity, write_secret
 from clicooper.types import Head, Verdict
+from tests.simulators import MemoryStore
 
 __all__ = [
     "FinishedRun",
@@ -40,6 +42,8 @@ __all__ = [
     "checks",
     "failures",
     "finished_run",
+    "grants_in",
+    "grants_of",
     "keys_of",
     "quiet",
     "rehearsal",
@@ -47,6 +51,7 @@ __all__ = [
     "rows",
     "seating",
     "tiny_config",
+    "unlinked",
 ]
 
 Printed = dict[str, Any]
@@ -92,9 +97,9 @@ class Rehearsal:
         self, round_: int = 0, last: Sequence[CommittedSegment] = (), seats: int | None = None
     ) -> tuple[CommittedSegment, ...]:
         """A round up to its last commit, or that of the first ``seats`` seats, without the owner's verdict."""
-        owner, trainers = self.opened.owner, self.opened.trainers
+        trainers = self.opened.trainers
         previous = tuple(before.manifest for before in last) or (None,) * len(trainers)
-        trained = train_segments(owner.prepared.secrets.label_secret, trainers, round_, previous, quiet)
+        trained = train_segments(trainers, round_, previous, quiet)
         return commit_in_order(trainers[:seats], round_, self.head, trained[:seats], previous[:seats])
 
     def contract(self, seat: int | None = None) -> Contract:
@@ -194,7 +199,31 @@ def failures(rows: Sequence[CheckResult]) -> set[tuple[Check, int | None]]:
 def keys_of(job: Rehearsal, *rounds: Sequence[CommittedSegment]) -> AuditKeys:
     """What owner and trainers together can grant of these rounds."""
     progress = {(segment.round, segment.seat): segment.progress_key for segments in rounds for segment in segments}
-    return AuditKeys(job.opened.owner.prepared.secrets.label_secret, progress)
+    return replace(job.opened.owner.keys(), progress=progress)
+
+
+def grants_of(run: FinishedRun | Rehearsal) -> list[CID]:
+    """The Grant blocks of a run's store."""
+    return grants_in(run.store if isinstance(run, Rehearsal) else run.rehearsal.store)
+
+
+def grants_in(store: LocalStore | MemoryStore) -> list[CID]:
+    """The Grant blocks of a store: the only ones that two runs of one seed do not share."""
+    return [cid for cid in store.cids() if cid.codec.name == "dag-cbor" and _is_grant(store.get_block(cid))]
+
+
+def unlinked(run: FinishedRun) -> set[str]:
+    """The names of blocks that nothing leads to: what the owner granted, told to its recipients alone."""
+    owner = bytes.fromhex(run.record.events[0].event.owner[2:])  # type: ignore[union-attr]
+    store = run.rehearsal.store
+    return {cid_text(cid) for cid in grants_of(run) if Grant.from_block(store.get_block(cid)).author == owner}
+
+
+def _is_grant(block: bytes) -> bool:
+    try:
+        return bool(Grant.from_block(block))
+    except SpecError:
+        return False
 
 
 def resealed(content: Mapping[str, Any]) -> bytes:

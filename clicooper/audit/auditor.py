@@ -11,12 +11,15 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from multiformats import CID
+
 from clicooper.audit import checks
 from clicooper.audit.evidence import Evidence
 from clicooper.audit.grants import AuditKeys
 from clicooper.audit.payment import check_payment
 from clicooper.audit.progress import check_progress
 from clicooper.audit.replay import judge, replay_intervals
+from clicooper.audit.roots import job_roots
 from clicooper.audit.state import History, follow_record
 from clicooper.audit.verdict import AuditReport, Check, CheckResult, Replayed
 from clicooper.chain.record import JobRecord, record_from_json
@@ -25,7 +28,7 @@ from clicooper.storage.base import Store
 from clicooper.storage.local import LocalStore
 from clicooper.types import ACCUSED_OWNER, Verdict
 
-__all__ = ["audit_files", "audit_record", "check_commitments", "check_round"]
+__all__ = ["Progress", "audit_files", "audit_record", "check_commitments", "check_round", "silent"]
 
 STORE_MARKER = "clicooper-store"
 """The file by which a folder says that it is a store."""
@@ -34,7 +37,7 @@ Progress = Callable[[str, int, int], None]
 """Called with (what, done, total) as the audit goes on."""
 
 
-def _silent(what: str, done: int, total: int) -> None:
+def silent(what: str, done: int, total: int) -> None:
     """The progress of an audit that nobody watches."""
 
 
@@ -44,26 +47,26 @@ def audit_record(
     keys: AuditKeys,
     *,
     trusted_models: Collection[str] = frozenset(),
-    progress: Progress = _silent,
+    progress: Progress = silent,
     clock: Callable[[], float] = time.perf_counter,
 ) -> AuditReport:
     """Judges every claim of a job's history, replaying all of its training.
 
     Args:
-        store: where the artifacts are; every block in it is hashed.
+        store: where the artifacts are; every block that the job links is read and hashed.
         keys: what the auditor was granted; claims under other keys come out inconclusive.
         trusted_models: custom models whose code may run here; the claims of any other come out inconclusive.
     """
     started = clock()
     replayed = Replayed(0, 0, 0.0)
-    rows = [*checks.guarded(Check.ARTIFACTS, "store", partial(checks.check_store, store))]
     commitments = 0
     try:
         history = follow_record(record)
     except RecordError as e:
-        rows.append(CheckResult.of_error(Check.RECORD, "record", e))
+        rows = [*_store_rows(store), CheckResult.of_error(Check.RECORD, "record", e)]
     else:
         commitments = len(history.commitments)
+        rows = [*_store_rows(store, job_roots(history).required)]
         found, replayed = _audit_history(history, Evidence(history, store, keys, trusted_models), progress)
         rows += found
     return AuditReport(record.source, record.blocks, commitments, tuple(rows), replayed, clock() - started)
@@ -71,14 +74,14 @@ def audit_record(
 
 def audit_files(
     record_path: Path,
-    store_path: Path,
+    store_at: Path | Store,
     keys: AuditKeys,
     *,
     trusted_models: Collection[str] = frozenset(),
-    progress: Progress = _silent,
+    progress: Progress = silent,
     clock: Callable[[], float] = time.perf_counter,
 ) -> AuditReport:
-    """Judges a record and a store as they lie on a disk, whatever has happened to them.
+    """Judges a record and a store as they lie on a disk, or a store elsewhere, whatever has happened to them.
 
     A damaged record leaves no history to judge, and a damaged store marker no store to read: each is a row of the
     report like any other, and what the other one says is judged all the same.
@@ -87,7 +90,7 @@ def audit_files(
         StorageError: the record cannot be read, or the store's folder cannot be listed.
     """
     started = clock()
-    store = _open_store(store_path)
+    store = _open_store(store_at) if isinstance(store_at, Path) else store_at
     try:
         record = record_from_json(_read(record_path))
     except RecordError as e:
@@ -118,10 +121,10 @@ def _open_store(path: Path) -> LocalStore | CheckResult:
         return CheckResult(Check.ARTIFACTS, verdict, STORE_MARKER, e.message)
 
 
-def _store_rows(store: LocalStore | CheckResult) -> tuple[CheckResult, ...]:
+def _store_rows(store: Store | CheckResult, roots: Collection[CID] = ()) -> tuple[CheckResult, ...]:
     if isinstance(store, CheckResult):
         return (store,)
-    return checks.guarded(Check.ARTIFACTS, "store", partial(checks.check_store, store))
+    return checks.guarded(Check.ARTIFACTS, "store", partial(checks.check_store, store, roots))
 
 
 def _judge_events(record: JobRecord) -> tuple[tuple[CheckResult, ...], int]:
@@ -136,8 +139,11 @@ def _judge_events(record: JobRecord) -> tuple[tuple[CheckResult, ...], int]:
 def _audit_history(history: History, evidence: Evidence, progress: Progress) -> tuple[list[CheckResult], Replayed]:
     """All rows after the record's own, in the order of the history."""
     rows = [_followed(history)]
-    for seat in history.seats:
+    for seat in history.holders:
         rows += checks.guarded(Check.RECORD, seat.trainer, partial(checks.check_seat, seat), seat=seat.seat)
+        rows += checks.guarded(
+            Check.ARTIFACTS, seat.trainer, partial(checks.check_grant, evidence, seat), seat=seat.seat
+        )
     rows += checks.guarded(Check.RELEASE, "activation release", partial(checks.check_release, evidence))
     intervals = steps = total_steps = 0
     for round_ in range(len(history.rounds)):

@@ -9,21 +9,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
+from multiformats import CID
 
 from clicooper.audit.evidence import Evidence
+from clicooper.audit.grants import Grant
+from clicooper.audit.sealed import author_of, check_ciphertexts, own_start, sealed_by_seat, sealed_text
 from clicooper.audit.state import Commitment, Seat
 from clicooper.audit.verdict import Check, CheckResult
-from clicooper.commitments.canonical import cid_of_digest, tensor_digest
+from clicooper.commitments.canonical import cid_of_digest, sha256, tensor_digest
 from clicooper.commitments.head import mark_commitment
 from clicooper.commitments.manifest import KeyRecord, SegmentManifest, StateLinks
-from clicooper.errors import CliCooperError, SealError
+from clicooper.errors import CliCooperError, GraphTooLarge, SealError, StorageError
 from clicooper.learning.checkpoint import state_bytes, state_digest
 from clicooper.learning.schedule import batch_input, batch_rows
 from clicooper.learning.segments import initial_state
 from clicooper.learning.transcript import Transcript
 from clicooper.privacy.accounting import gaussian_sigma, sensitivity
-from clicooper.storage.base import Store
-from clicooper.storage.cid import file_cid
+from clicooper.storage.base import ListableStore, Store
+from clicooper.storage.cid import cid_bytes, cid_text
+from clicooper.storage.graph import walk
 from clicooper.types import Digest, Verdict
 from clicooper.watermark.bound import check_embedding
 from clicooper.watermark.carriers import MarkParams
@@ -35,6 +39,7 @@ __all__ = [
     "check_boundary",
     "check_coverage",
     "check_embed",
+    "check_grant",
     "check_labels",
     "check_links",
     "check_manifest",
@@ -66,6 +71,21 @@ def check_seat(seat: Seat) -> Iterator[CheckResult]:
     yield CheckResult(Check.RECORD, Verdict.PASS, seat.trainer, f"registered {record.endpoint}", seat=seat.seat)
 
 
+def check_grant(evidence: Evidence, seat: Seat) -> Iterator[CheckResult]:
+    """The grant that a trainer registered is there, and is its own for this job; whom it lets in, it does not show.
+
+    It names the job's genesis, which binds chain, contract, number and terms: a record of other terms than those that
+    the trainer joined under disagrees with it, and nobody needs a secret to see that.
+    """
+    cid = KeyRecord.from_block(seat.key_record).grant
+    grant = Grant.from_block(evidence.store.get_block(cid))
+    claims: list[tuple[str, object, object]] = [
+        ("job of the registered grant", evidence.history.genesis, grant.genesis),
+        ("author of the registered grant", author_of(seat.trainer), grant.author),
+    ]
+    yield _first_difference(Check.RECORD, cid_text(cid), claims, None, seat.seat)
+
+
 def check_manifest(evidence: Evidence, commitment: Commitment) -> Iterator[CheckResult]:
     """The committed manifest says what the chain and the spec say."""
     manifest = evidence.manifest(commitment.round, commitment.seat)
@@ -81,8 +101,17 @@ def check_manifest(evidence: Evidence, commitment: Commitment) -> Iterator[Check
         ("steps", spec.training.steps, manifest.transcript.steps),
         ("interval", spec.replay.interval, manifest.transcript.interval),
         ("interval states", evidence.intervals - 1, len(manifest.transcript.states)),
+        (
+            "authors of its files",
+            {author_of(commitment.trainer)},
+            {sealed.author for sealed in sealed_by_seat(manifest)},
+        ),
     ]
     yield _first_difference(Check.MANIFEST, str(manifest.cid), claims, commitment.round, commitment.seat)
+
+
+def _authors(manifest: SegmentManifest) -> list[str]:
+    return sorted({sealed.author.hex() for sealed in sealed_by_seat(manifest)})
 
 
 def _first_difference(
@@ -105,30 +134,44 @@ def check_links(evidence: Evidence, commitment: Commitment) -> Iterator[CheckRes
     previous = evidence.manifest(round_ - 1, seat) if round_ else None
     # By its digest on chain: what the neighbour's manifest says, or whether it is there, is not this seat's affair.
     predecessor = cid_of_digest(evidence.commitment(round_, seat - 1).manifest_digest) if seat else None
-    start = _initial_links(evidence, seat) if previous is None else _handed_over(previous)
     claims: list[tuple[str, object, object]] = [
         ("previous", previous and str(previous.cid), manifest.previous and str(manifest.previous)),
         ("predecessor", predecessor and str(predecessor), manifest.predecessor and str(manifest.predecessor)),
-        ("initial weights" if previous is None else "weights in", str(start.weights), str(manifest.state_in.weights)),
-        ("optimizer in", str(start.optimizer), str(manifest.state_in.optimizer)),
+        *(_initial_claims(evidence, seat, manifest) if previous is None else _handover_claims(previous, manifest)),
     ]
     yield _first_difference(Check.LINKS, str(manifest.cid), claims, round_, seat)
 
 
-def _initial_links(evidence: Evidence, seat: int) -> StateLinks:
+def _initial_claims(evidence: Evidence, seat: int, manifest: SegmentManifest) -> list[tuple[str, object, object]]:
+    """Judged by the plaintext's digest, which needs no secret: anybody can derive the initial weights."""
     spec = evidence.spec
-    weights = state_bytes(initial_state(spec.model, spec.seeds, seat))
-    return StateLinks(weights=file_cid(weights), optimizer=None)
+    weights = sha256(state_bytes(initial_state(spec.model, spec.seeds, seat)))
+    return [
+        ("initial weights", weights, manifest.state_in.weights.plaintext_digest),
+        ("optimizer in", "None", sealed_text(manifest.state_in.optimizer)),
+    ]
 
 
-def _handed_over(previous: SegmentManifest) -> StateLinks:
-    return StateLinks(weights=previous.out, optimizer=previous.optimizer)
+def _handover_claims(previous: SegmentManifest, manifest: SegmentManifest) -> list[tuple[str, object, object]]:
+    return [
+        ("weights in", sealed_text(previous.out), sealed_text(manifest.state_in.weights)),
+        ("optimizer in", sealed_text(previous.optimizer), sealed_text(manifest.state_in.optimizer)),
+    ]
 
 
 def check_artifacts(evidence: Evidence, commitment: Commitment) -> Iterator[CheckResult]:
-    """Every file of the manifest is there, intact, and of the digests that the transcript commits to."""
+    """Every file of the manifest is there, intact, opens, and is of the digests that the transcript commits to.
+
+    Without its author's sealing secret, only that every ciphertext is there and intact.
+    """
     round_, seat = commitment.round, commitment.seat
     manifest = evidence.manifest(round_, seat)
+    try:
+        evidence.secret_of(author_of(commitment.trainer))
+    except SealError as e:
+        yield check_ciphertexts(evidence, commitment)
+        yield CheckResult.of_error(Check.ARTIFACTS, "sealed files", e, round_=round_, seat=seat)
+        return
     transcript = evidence.transcript(round_, seat)
     ends = [*manifest.transcript.states, StateLinks(weights=manifest.trained, optimizer=manifest.optimizer)]
     claims: list[tuple[str, object, object]] = []
@@ -136,7 +179,8 @@ def check_artifacts(evidence: Evidence, commitment: Commitment) -> Iterator[Chec
         step = min((number + 1) * transcript.interval, len(transcript.steps)) - 1
         weights, optimizer = evidence.state(links)
         claims.append((f"state after step {step}", transcript.steps[step].state, state_digest(weights, optimizer)))
-    evidence.state_file(manifest.out)
+    for sealed in (manifest.out, *(start.weights for start in own_start(manifest))):
+        evidence.state_file(sealed)
     yield _first_difference(Check.ARTIFACTS, str(manifest.cid), claims, round_, seat)
 
 
@@ -161,7 +205,7 @@ def check_boundary(evidence: Evidence, commitment: Commitment) -> Iterator[Check
         ("transcript root", manifest.training_transcript_merkle_root, transcript.root),
         ("boundary digests", manifest.boundary, transcript.boundary()),
     ]
-    yield _first_difference(Check.BOUNDARY, str(manifest.transcript.leaves), own, round_, seat)
+    yield _first_difference(Check.BOUNDARY, cid_text(manifest.transcript.leaves.ciphertext), own, round_, seat)
     if seat:
         yield _compare_neighbours(evidence, round_, seat, transcript)
 
@@ -252,7 +296,7 @@ def check_mark(evidence: Evidence, commitment: Commitment) -> Iterator[CheckResu
     seed, manifest, spec = _progress_seed(evidence, commitment), evidence.manifest(round_, seat), evidence.spec
     granted = evidence.keys.progress[round_, seat]
     bound = mark_commitment(granted.key, Digest(granted.ownership_key_hash))
-    subject = str(manifest.out)
+    subject = cid_text(manifest.out.ciphertext)
     row = CheckResult.compare(
         Check.MARK,
         subject,
@@ -278,17 +322,36 @@ def check_embed(evidence: Evidence, commitment: Commitment) -> Iterator[CheckRes
     trained, out = evidence.state_file(manifest.trained), evidence.state_file(manifest.out)
     result = check_embedding(trained, out, seed, MarkParams(spec.marks.bits, spec.marks.strength))
     verdict = Verdict.PASS if result.ok else Verdict.FAIL
-    yield CheckResult(Check.EMBED, verdict, str(manifest.out), result.reason, round_, seat)
+    yield CheckResult(Check.EMBED, verdict, cid_text(manifest.out.ciphertext), result.reason, round_, seat)
 
 
-def check_store(store: Store) -> Iterator[CheckResult]:
-    """Every block that the store holds hashes to its name, whether or not anything links it."""
-    blocks = 0
-    for cid in store.cids():
-        try:
-            store.get_block(cid)
-            blocks += 1
-        except CliCooperError as e:
-            yield CheckResult.of_error(Check.ARTIFACTS, str(cid), e)
-    verdict = Verdict.PASS if blocks else Verdict.INCONCLUSIVE
-    yield CheckResult(Check.ARTIFACTS, verdict, "store", f"{blocks} blocks hash to their names")
+def check_store(store: Store, roots: Iterable[CID] = ()) -> Iterator[CheckResult]:
+    """Every block below ``roots`` is there and intact; so is every other block, where the store can list them.
+
+    One row for each block that is missing, has other bytes or is malformed, then one that counts the good ones.
+    """
+    rows: list[CheckResult] = []
+    good: set[bytes] = set()
+    try:
+        for cid, _ in walk(store.get_block, roots, on_bad=lambda cid, e: rows.append(_bad_block(cid, e))):
+            good.add(cid_bytes(cid))
+    except (StorageError, GraphTooLarge) as e:
+        rows.append(CheckResult.of_error(Check.ARTIFACTS, "store", e))
+    linked = len(good)
+    others = store.cids() if isinstance(store, ListableStore) else ()
+    judged = {row.subject for row in rows}
+    for cid in others:
+        if cid_bytes(cid) not in good and cid_text(cid) not in judged:
+            try:
+                store.get_block(cid)
+                good.add(cid_bytes(cid))
+            except CliCooperError as e:
+                rows.append(_bad_block(cid, e))
+    yield from rows
+    verdict = Verdict.PASS if good else Verdict.INCONCLUSIVE
+    found = f"{linked} blocks that the job links and {len(good) - linked} others hash to their names"
+    yield CheckResult(Check.ARTIFACTS, verdict, "store", found)
+
+
+def _bad_block(cid: CID, error: CliCooperError) -> CheckResult:
+    return CheckResult.of_error(Check.ARTIFACTS, cid_text(cid), error)

@@ -6,26 +6,35 @@ returning something it could not check. What the artifacts mean is judged in ``c
 
 from __future__ import annotations
 
-import io
+import hmac
 from collections.abc import Collection
 from functools import cached_property, lru_cache
 
 import numpy as np
-from multiformats import CID
+from eth_utils import to_checksum_address
 from numpy.typing import NDArray
 
 from clicooper.audit.grants import AuditKeys
 from clicooper.audit.state import Commitment, History
 from clicooper.commitments.canonical import cid_of_digest
-from clicooper.commitments.manifest import ActivationRelease, JobSpec, LabelRelease, SegmentManifest, StateLinks
+from clicooper.commitments.manifest import (
+    ActivationRelease,
+    JobSpec,
+    KeyRecord,
+    LabelRelease,
+    SealedFile,
+    SegmentManifest,
+    StateLinks,
+)
 from clicooper.errors import ArtifactMissing, CliCooperError, SealError, SpecError
-from clicooper.learning.checkpoint import State, load_state
+from clicooper.learning.checkpoint import MAX_STATE_BYTES, State, decode_state
 from clicooper.learning.models import require_trusted
 from clicooper.learning.runtime import runtime_class
 from clicooper.learning.transcript import Transcript, interval_count
 from clicooper.storage.base import Store, get_bytes
-from clicooper.storage.seal import label_key, open_labels
-from clicooper.types import Digest
+from clicooper.storage.seal import label_key, open_labels, secret_digest
+from clicooper.storage.sealed_files import open_bytes
+from clicooper.types import Address, Digest
 
 __all__ = ["Evidence"]
 
@@ -39,7 +48,7 @@ class Evidence:
     Args:
         history: the followed record.
         store: where the artifacts are.
-        keys: what the auditor was granted.
+        keys: what the auditor was granted; keys of another job count as none.
         trusted_models: custom models whose code may run here.
         runtime: class of the machine that replays, by default this one's.
     """
@@ -56,7 +65,7 @@ class Evidence:
         self._trusted_models = trusted_models
         self.history = history
         self.store = store
-        self.keys = keys
+        self.keys = keys.for_job(history.genesis)
         self.manifest = lru_cache(maxsize=None)(self._manifest)
         self.transcript = lru_cache(maxsize=64)(self._transcript)
         self.labels = lru_cache(maxsize=None)(self._labels)
@@ -94,7 +103,7 @@ class Evidence:
     @cached_property
     def activations(self) -> NDArray[np.float32]:
         """The released activations, shape (rows, *input_shape)."""
-        state = self.state_file(self.release.activations)
+        state = decode_state(get_bytes(self.store, self.release.activations, MAX_STATE_BYTES))
         if set(state) != {"activations"}:
             raise SpecError(
                 f"{self.release.activations} holds {sorted(state)}, not activations", hint="the release is malformed"
@@ -133,21 +142,54 @@ class Evidence:
                 "and {}".format(*claimed, *demanded),
                 hint="the trainer did other work than the job's",
             )
-        rows = get_bytes(self.store, links.leaves, max_bytes=MAX_LEAVES_BYTES)
+        rows = open_bytes(self.store, links.leaves, self.secret_of(links.leaves.author), MAX_LEAVES_BYTES)
         transcript = Transcript.from_bytes(rows, links.interval)
         if len(transcript.steps) != links.steps:
             raise SpecError(
-                f"transcript {links.leaves} has {len(transcript.steps)} steps, its manifest says {links.steps}",
+                f"a transcript of {len(transcript.steps)} steps, where its manifest says {links.steps}",
                 hint="the trainer published another transcript than it committed",
             )
         return transcript
 
-    def state_file(self, cid: CID) -> State:
-        """A safetensors file as arrays by name."""
-        buffer = io.BytesIO()
-        self.store.get_file(cid, buffer)
-        buffer.seek(0)
-        return load_state(buffer)
+    @cached_property
+    def registered(self) -> dict[Address, Digest]:
+        """By trainer, the digest of the sealing secret that it registered; without those whose records are damaged."""
+        found: dict[Address, Digest] = {}
+        for seat in self.history.holders:
+            try:
+                found[seat.trainer] = Digest(KeyRecord.from_block(seat.key_record).secret_digest)
+            except SpecError:
+                continue
+        return found
+
+    def secret_of(self, author: bytes) -> bytes:
+        """The sealing secret of an author, known to be the one that it registered.
+
+        Only then does a file that does not open convict its author: what was granted may be wrong without its doing.
+
+        Raises:
+            SealError: it was not granted, or something else was.
+        """
+        address = Address(to_checksum_address(author))
+        secret = self.keys.sealing.get(address)
+        if secret is None:
+            hint = "pass --identity FILE of an auditor with a grant"
+            raise SealError(f"the sealing secret of {address} was not granted", hint=hint)
+        if not hmac.compare_digest(secret_digest(secret), self.registered.get(address, b"")):
+            raise SealError(
+                f"what was granted as the sealing secret of {address} is not what it registered",
+                hint="ask the owner for another grant; this proves nothing against the trainer",
+            )
+        return secret
+
+    def state_file(self, sealed: SealedFile) -> State:
+        """A sealed safetensors file as arrays by name.
+
+        Raises:
+            SealError: its author's secret is not at hand.
+            SealBroken: it does not open under that secret.
+        """
+        return decode_state(open_bytes(self.store, sealed, self.secret_of(sealed.author), MAX_STATE_BYTES))
 
     def state(self, links: StateLinks) -> tuple[State, State | None]:
         """Weights and optimizer state."""

@@ -120,6 +120,11 @@ class History:
         return tuple(c for round_ in self.rounds for c in round_.commitments)
 
     @property
+    def holders(self) -> tuple[Seat, ...]:
+        """Everybody who ever held a seat, evicted ones last; no address occurs twice."""
+        return (*self.seats, *self.evicted)
+
+    @property
     def accepted_rounds(self) -> int:
         """Number of accepted rounds."""
         return sum(round_.accepted for round_ in self.rounds)

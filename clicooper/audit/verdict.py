@@ -6,7 +6,7 @@ A fail outweighs everything; anything that could not be checked keeps the whole 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -17,6 +17,7 @@ from clicooper.errors import (
     ArtifactCorrupt,
     ArtifactMissing,
     CliCooperError,
+    SealBroken,
 )
 from clicooper.types import Verdict
 
@@ -82,8 +83,8 @@ class CheckResult:
         cls, check: Check, subject: str, error: CliCooperError, *, round_: int | None = None, seat: int | None = None
     ) -> CheckResult:
         """A check that ended in an error: damaged content fails, absent or sealed content is inconclusive."""
-        if isinstance(error, (ArtifactCorrupt, ArtifactMissing)):
-            check = Check.ARTIFACTS if isinstance(error, ArtifactCorrupt) else check
+        if isinstance(error, (ArtifactCorrupt, ArtifactMissing, SealBroken)):
+            check = check if isinstance(error, ArtifactMissing) else Check.ARTIFACTS
             subject = error.cid
         could_not_check = error.exit_code in {EXIT_NETWORK, EXIT_INCONCLUSIVE}
         verdict = Verdict.INCONCLUSIVE if could_not_check else Verdict.FAIL
@@ -135,6 +136,10 @@ class AuditReport:
     def verdict(self) -> Verdict:
         """The verdict over all rows."""
         return combine(self.results)
+
+    def with_rows(self, rows: Iterable[CheckResult]) -> AuditReport:
+        """The same report with these rows before its own."""
+        return replace(self, results=(*rows, *self.results))
 
     def count(self, verdict: Verdict) -> int:
         """Number of rows with ``verdict``."""

@@ -1,4 +1,4 @@
-"""``clicooper account``: encrypted keystores under ``HOME/keystore``."""
+"""``clicooper account``: encrypted keystores under ``HOME/keystore``, each with an age identity beside it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clicooper.cli import session
+from clicooper.cli import identities, session
 from clicooper.cli.output import Output, table
 from clicooper.errors import UsageError
 
@@ -26,7 +26,7 @@ app = typer.Typer(help="Make, import and list encrypted accounts.", rich_markup_
 
 @app.command("new")
 def new(context: typer.Context) -> int:
-    """Makes an account from the operating system's randomness and encrypts it with a password.
+    """Makes an account and an age identity from the operating system's randomness, encrypted with a password.
 
     Name it with --account; the password comes from --password-file or from a prompt.
     """
@@ -49,6 +49,7 @@ def import_(
     """Takes over an existing key: a Web3 Secret Storage keystore, or a private key in hex.
 
     A keystore keeps its password, which --password-file or a prompt gives. A key never stands on the command line.
+    The account gets a new age identity, locked with the same password.
     """
     config = session.settings(context)
     name = _free_name(config)
@@ -74,10 +75,38 @@ def list_(context: typer.Context) -> int:
     return 0
 
 
+@app.command("identity")
+def identity(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The account.")],
+    output_file: Annotated[
+        Path | None, typer.Option("-o", "--output", help="File to write.  [default: NAME-identity.txt]")
+    ] = None,
+) -> int:
+    """Writes an account's age identity, unlocked, to a file that only you can read.
+
+    It opens every grant to the account's recipient: for `audit --identity` and for `age`. It is never printed.
+    """
+    output: Output = context.obj["output"]
+    config = session.settings(context)
+    if not identities.identity_exists(config, name):
+        raise UsageError(f"there is no identity {name}", hint="list the accounts with: clicooper account list")
+    target = output_file or Path(f"{name}-identity.txt")
+    password = session.read_password(config, f"Password of {name}: ")
+    recipient = identities.export_identity(config, name, password, target)
+    result = {"ok": True, "code": 0, "account": name, "recipient": recipient, "file": str(target)}
+    words = f"{target}: the identity of {recipient}; delete it when you are done"
+    output.finish(result, lambda console: console.print(words, markup=False, soft_wrap=True))
+    return 0
+
+
 def _free_name(config: JobConfig) -> str:
     name = DEFAULT_NAME if config.account is None else config.account
     if session.keystore_file(config, name).exists():
         raise UsageError(f"there is an account {name} already", hint="choose another name with --account")
+    if identities.identity_exists(config, name):
+        hint = "its keystore is gone: move the identity away, or choose another name with --account"
+        raise UsageError(f"there is an identity {name} already", hint=hint)
     return name
 
 
@@ -105,8 +134,14 @@ def _save(context: typer.Context, config: JobConfig, name: str, account: LocalAc
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as e:
         raise UsageError(f"cannot write to {path.parent}: {e.strerror}", hint="name a folder with --home") from e
-    save_keystore(path, account, password)
+    recipient = identities.make_identity(config, name, password)
+    try:
+        save_keystore(path, account, password)
+    except BaseException:
+        identities.discard_identity(config, name)
+        raise
     result = {"ok": True, "code": 0, "account": name, "address": account.address, "file": str(path)}
+    result |= {"recipient": recipient}
     output: Output = context.obj["output"]
     output.finish(result, lambda console: _print_saved(console, result))
     return 0
@@ -119,11 +154,12 @@ def _row(config: JobConfig, name: str) -> dict[str, str | None]:
     except UsageError:
         # One damaged file must not hide the others.
         address = None
-    return {"name": name, "address": address, "file": str(path)}
+    return {"name": name, "address": address, "file": str(path), "recipient": identities.stored_recipient(config, name)}
 
 
 def _print_saved(console: Console, result: dict[str, object]) -> None:
     console.print(f"{result['account']}  {result['address']}", markup=False)
+    console.print(f"grants to it: {result['recipient']}", markup=False, soft_wrap=True)
     console.print(
         f"{result['file']}: keep it and its password; nobody can restore either", markup=False, soft_wrap=True
     )
@@ -133,7 +169,11 @@ def _print_accounts(console: Console, config: JobConfig, rows: list[dict[str, st
     if not rows:
         console.print(f"No account in {session.keystore_folder(config)}", markup=False)
         return
-    accounts = table("Accounts", "name", "address")
+    accounts, recipients = table("Accounts", "name", "address"), table("Recipients of grants", "name", "recipient")
     for row in rows:
         accounts.add_row(row["name"], row["address"] or "not a keystore")
+        if row["recipient"]:
+            recipients.add_row(row["name"], row["recipient"])
     console.print(accounts)
+    if recipients.row_count:
+        console.print(recipients)

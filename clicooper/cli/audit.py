@@ -1,13 +1,16 @@
-"""``clicooper audit``: replay a job's history from a run folder and give a verdict for every claim."""
+"""``clicooper audit``: replay a job's history from a run folder or a CAR file and give a verdict for every claim."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from clicooper.cli.audited import granted_keys, judged, note_audit, packed
 from clicooper.cli.output import Output, table
+from clicooper.cli.session import settings
+from clicooper.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,7 +22,9 @@ __all__ = ["audit", "print_audit"]
 
 def audit(
     context: typer.Context,
-    run_dir: Annotated[Path, typer.Argument(help="A run folder: record.json and store/.")],
+    run_dir: Annotated[
+        Path, typer.Argument(help="A run folder (record.json and store/, or its artifacts on --store), or a CAR file.")
+    ],
     identity: Annotated[
         Path | None,
         typer.Option(
@@ -28,7 +33,18 @@ def audit(
             "  [default: RUN_DIR/auditor/identity.txt where it exists]",
         ),
     ] = None,
+    grant: Annotated[
+        str | None,
+        typer.Option(
+            "--grant",
+            help="The grant that the identity opens: a file, or the CID of a grant in the store."
+            "  [default: grants.age beside the identity]",
+        ),
+    ] = None,
     report: Annotated[Path | None, typer.Option("--report", help="Also write a self-contained HTML report.")] = None,
+    bundle: Annotated[
+        Path | None, typer.Option("--bundle", help="Also write everything that was audited as one CAR file.")
+    ] = None,
     trust_model: Annotated[
         list[str] | None,
         typer.Option("--trust-model", help="A package.module:function whose code may run here; may be repeated."),
@@ -38,25 +54,31 @@ def audit(
 
     Exit code 0: every claim holds; 1: a check failed; 4: something could not be checked.
     """
-    from clicooper.audit.auditor import audit_files  # noqa: PLC0415 - imports torch
-    from clicooper.audit.grants import AuditKeys, read_grants  # noqa: PLC0415
-    from clicooper.audit.report import write_report  # noqa: PLC0415
+    from clicooper.audit.report import write_report  # noqa: PLC0415 - imports torch
     from clicooper.audit.verdict import exit_code  # noqa: PLC0415
-    from clicooper.storage.run_folder import RunFolder  # noqa: PLC0415
+    from clicooper.types import Verdict  # noqa: PLC0415
 
     output: Output = context.obj["output"]
-    folder = RunFolder.open(run_dir)
-    found = folder.auditor / "identity.txt"
-    key_file = identity if identity is not None else found if found.exists() else None
-    keys = AuditKeys() if key_file is None else read_grants(key_file)
+    if bundle is not None and run_dir.is_file():
+        raise UsageError(f"{run_dir} is a bundle already", hint="leave out --bundle, or audit a run folder")
+    config = settings(context)
+    keys = granted_keys(config, run_dir, identity, grant)
     with output.progress() as progress:
-        result = audit_files(
-            folder.record, folder.store, keys, trusted_models=frozenset(trust_model or ()), progress=progress
-        )
+        result = judged(config, run_dir, keys, frozenset(trust_model or ()), progress)
+    if result.verdict is Verdict.PASS and result.replayed.share >= 1 and run_dir.is_dir():
+        note_audit(output, run_dir)
     if report is not None:
         write_report(report, result)
-    output.finish(result.to_json(), lambda console: print_audit(console, result))
+    written = {} if bundle is None else {"bundle": packed(config, run_dir, bundle, result)}
+    output.finish(result.to_json() | written, lambda console: _print(console, result, written))
     return exit_code(result.verdict)
+
+
+def _print(console: Console, report: AuditReport, bundles: dict[str, Any]) -> None:
+    print_audit(console, report)
+    for written in bundles.values():
+        line = f"Bundle: {written['path']}" if written["path"] else f"No bundle was written: {written['why']}"
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def print_audit(console: Console, report: AuditReport) -> None:

@@ -50,7 +50,10 @@ def _shown(value: object) -> object:
         return list(value)
     if isinstance(value, Path):
         return str(value)
-    return public_url(value) if isinstance(value, str) and "://" in value else value
+    if not isinstance(value, str) or "://" not in value:
+        return value
+    prefix = "ipfs:" if value.startswith("ipfs:") else ""
+    return prefix + public_url(value.removeprefix(prefix))
 
 
 def _print(console: Console, settings: tuple[Setting, ...]) -> None:

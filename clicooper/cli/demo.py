@@ -71,17 +71,24 @@ def demo(
 
 
 def run_demo(config: JobConfig, folder: RunFolder, output: Output) -> dict[str, Any]:
-    """Runs the job, audits it, measures it, and fills the run folder."""
+    """Runs the job, audits it, measures it, and fills the run folder.
+
+    Raises:
+        StorageError: an IPFS node is still without some artifacts; the run folder is complete all the same.
+    """
     from clicooper.audit.auditor import audit_record  # noqa: PLC0415 - torch and the EVM are slow to import
     from clicooper.chain.record import write_record  # noqa: PLC0415
     from clicooper.cli.demo_report import write_demo_report  # noqa: PLC0415
     from clicooper.cli.demo_result import demo_result  # noqa: PLC0415
+    from clicooper.cli.stores import open_store, send_pending  # noqa: PLC0415
     from clicooper.protocol.evaluation import final_states, measure_accuracy, read_final_marks  # noqa: PLC0415
     from clicooper.protocol.job import JobParties, finish_job, open_job, run_rounds  # noqa: PLC0415
-    from clicooper.storage.local import LocalStore  # noqa: PLC0415
+    from clicooper.storage.node_pins import pin_on_node  # noqa: PLC0415
+    from clicooper.storage.pin_sets import PinSets  # noqa: PLC0415
+    from clicooper.types import Verdict  # noqa: PLC0415
 
     started = time.perf_counter()
-    store = LocalStore(folder.store)
+    store = open_store(config, folder.store)
     parties = JobParties.drawn(config)
     with output.progress() as progress, _connected(config.network_url) as node:
         progress("preparing the job", 0, 0)
@@ -100,6 +107,9 @@ def run_demo(config: JobConfig, folder: RunFolder, output: Output) -> dict[str, 
             progress=lambda what, done, total: progress(f"auditing {what}", done, total),
         )
 
+        if audit.verdict is Verdict.PASS:
+            opened.owner.retention.record_audit(rounds[-1].head)
+
         progress("measuring accuracy", 0, 0)
         prepared = opened.owner.prepared
         states = final_states(opened.owner.evidence())
@@ -113,6 +123,8 @@ def run_demo(config: JobConfig, folder: RunFolder, output: Output) -> dict[str, 
     folder.write("report.json", json.dumps(result, indent=2, allow_nan=False).encode() + b"\n")
     write_demo_report(folder.root / "report.html", result, [list(settled.losses) for settled in rounds])
     folder.finish()
+    send_pending(store)
+    pin_on_node(store, PinSets(folder.pins))
     return result
 
 
@@ -135,11 +147,11 @@ def _connected(network: str) -> Node:
 
 def _write_grants(folder: RunFolder, keys: AuditKeys) -> None:
     """Grants everything to a throw-away auditor, whose identity lies beside."""
-    from clicooper.audit.grants import write_grants  # noqa: PLC0415
+    from clicooper.audit.grants import IDENTITY_NAME, write_grants  # noqa: PLC0415
     from clicooper.storage.seal import new_identity, write_secret  # noqa: PLC0415
 
     identity, recipient = new_identity()
-    write_secret(folder.auditor / "identity.txt", identity.encode() + b"\n")
+    write_secret(folder.auditor / IDENTITY_NAME, identity.encode() + b"\n")
     write_grants(folder.auditor, keys, recipient)
 
 

@@ -24,7 +24,7 @@ EXIT_BROKEN_PIPE = 141
 STDOUT_FILE = 1
 
 FLAGS = ("--json", "--quiet", "--no-color")
-OPTIONS = ("--home", "--network", "--account", "--password-file")
+OPTIONS = ("--home", "--network", "--store", "--account", "--password-file")
 HELP = ("-h", "--help")
 
 app = typer.Typer(
@@ -59,6 +59,10 @@ def _globals(
         str | None,
         typer.Option("--network", help="A name that `networks` lists, or a node's URL.  [default: embedded]"),
     ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option("--store", help="local, ipfs, or ipfs:URL of an IPFS node's RPC.  [default: local]"),
+    ] = None,
     account: Annotated[str | None, typer.Option("--account", help="Name of the keystore that acts.")] = None,
     password_file: Annotated[
         Path | None, typer.Option("--password-file", help="File with its password.  [default: a prompt]")
@@ -67,7 +71,13 @@ def _globals(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    context.obj["settings"] = {"home": home, "network": network, "account": account, "password_file": password_file}
+    context.obj["settings"] = {
+        "home": home,
+        "network": network,
+        "store": store,
+        "account": account,
+        "password_file": password_file,
+    }
 
 
 def _register() -> None:
@@ -79,8 +89,10 @@ def _register() -> None:
         contract,
         demo,
         deploy,
+        grant,
         job,
         networks,
+        store,
     )
 
     app.command("demo", short_help="Run a whole job in one process.")(demo.demo)
@@ -88,8 +100,10 @@ def _register() -> None:
     app.add_typer(account.app, name="account")
     app.command("deploy", short_help="Put the contract on a chain.")(deploy.deploy)
     app.add_typer(contract.app, name="contract")
+    job.app.command("grant")(grant.grant)
     app.add_typer(job.app, name="job")
     app.command("networks", short_help="List the named networks.")(networks.networks)
+    app.add_typer(store.app, name="store")
     app.add_typer(configuration.app, name="config")
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "Record",
     "ReleaseSpec",
     "ReplaySpec",
+    "SealedFile",
     "SealedLabels",
     "SeedSpec",
     "SegmentManifest",
@@ -44,6 +45,7 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 Positive = Annotated[int, Field(ge=1, le=2**53)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 PositiveNumber = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+AgeRecipient = Annotated[str, Field(pattern="^age1[02-9ac-hj-np-z]{58}$")]
 Ints = Annotated[tuple[Count, ...], Field(strict=False)]
 
 
@@ -181,8 +183,25 @@ class SealedLabels(Part):
     ciphertext: Link
 
 
+class SealedFile(Part):
+    """A confidential file: who sealed it, a link to its ciphertext, sha2-256 of its plaintext.
+
+    The key is that of ``storage.seal.content_key`` under the author's sealing secret of the job. Equal plaintexts of
+    one author are equal ``SealedFile``s.
+    """
+
+    author: Bytes20
+    ciphertext: Link
+    plaintext_digest: Bytes32
+
+
 class JobSpec(Record):
-    """Everything about the work that is agreed before anyone joins."""
+    """Everything about the work that is agreed before anyone joins.
+
+    Attributes:
+        owner_key: age recipient of the owner, to whom every seat grants its sealing secret at ``join``.
+        arbiter_keys: age recipients of the arbiter, one for each of its members, who get the same grants.
+    """
 
     kind: ClassVar[str] = "JobSpec"
     model: ModelSpec
@@ -192,7 +211,8 @@ class JobSpec(Record):
     marks: MarkSpec
     replay: ReplaySpec
     runtime_class: str
-    arbiter_keys: Annotated[tuple[str, ...], Field(strict=False)]
+    owner_key: AgeRecipient
+    arbiter_keys: Annotated[tuple[AgeRecipient, ...], Field(strict=False)]
     activation_release: Link
     labels: Annotated[tuple[SealedLabels, ...], Field(strict=False)]
 
@@ -221,19 +241,30 @@ class LabelRelease(Record):
 
 
 class KeyRecord(Record):
-    """What a trainer registers at ``join``: a secp256k1 transport key, an age recipient, an endpoint."""
+    """What a trainer registers at ``join``; at most 512 bytes, which the contract stores by their digest.
+
+    Attributes:
+        transport: compressed secp256k1 key.
+        sealing: the trainer's age recipient, for grants to it.
+        grant: the Grant block that wraps its sealing secret of this job for owner and arbiter.
+        secret_digest: ``storage.seal.secret_digest`` of that secret: whoever is granted a secret for this trainer's
+            files can tell whether it is the registered one.
+        endpoint: where its peers reach it.
+    """
 
     kind: ClassVar[str] = "KeyRecord"
     transport: Annotated[bytes, Field(min_length=33, max_length=33)]
-    sealing: str | None
+    sealing: AgeRecipient
+    grant: Link
+    secret_digest: Bytes32
     endpoint: str
 
 
 class StateLinks(Part):
     """A segment's state: weights, and the optimizer's state unless training starts afresh."""
 
-    weights: Link
-    optimizer: Link | None
+    weights: SealedFile
+    optimizer: SealedFile | None
 
 
 class TranscriptLinks(Part):
@@ -241,7 +272,7 @@ class TranscriptLinks(Part):
 
     steps: Positive
     interval: Positive
-    leaves: Link
+    leaves: SealedFile
     states: Annotated[tuple[StateLinks, ...], Field(strict=False)]
 
     @property
@@ -260,7 +291,7 @@ class BoundaryDigests(Part):
 
 
 class SegmentManifest(Record):
-    """What one seat did in one round.
+    """What one seat did in one round. Links between records are plain, links to what the seat made lead to ciphertext.
 
     ``training_transcript_merkle_root`` has the longest key, so DAG-CBOR puts its 32 bytes last in the block,
     where the contract can check them against ``manifestDigest``.
@@ -275,9 +306,9 @@ class SegmentManifest(Record):
     previous: Link | None
     predecessor: Link | None
     state_in: StateLinks
-    trained: Link
-    out: Link
-    optimizer: Link
+    trained: SealedFile
+    out: SealedFile
+    optimizer: SealedFile
     transcript: TranscriptLinks
     boundary: BoundaryDigests
     mark_commitment: Bytes32

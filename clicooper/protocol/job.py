@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from eth_account.signers.local import LocalAccount
 
+from clicooper.audit.grants import IDENTITY_NAME, write_grants
 from clicooper.chain.client import Contract
 from clicooper.chain.deploy import deploy
 from clicooper.chain.keys import account_from_seed, random_account
@@ -23,12 +24,16 @@ from clicooper.privacy.randomness import MasterSecret
 from clicooper.protocol.owner import Owner
 from clicooper.protocol.prepare import PreparedJob, prepare_job
 from clicooper.protocol.round import Progress, SettledRound, run_round
+from clicooper.protocol.sealing import TrainerSecrets
 from clicooper.protocol.trainer import Trainer
 from clicooper.storage.base import Store
+from clicooper.storage.identity import identity_from_seed, recipient_of
+from clicooper.storage.pin_sets import PinSets
+from clicooper.storage.retention import JOB_PINS, JobRetention
 from clicooper.storage.run_folder import RunFolder
-from clicooper.storage.seal import write_secret
+from clicooper.storage.seal import new_identity, write_secret
 from clicooper.types import Address, Digest, Head, JobId
-from clicooper.watermark.keys import MarkKeys, keys_from_secret
+from clicooper.watermark.keys import MarkKeys
 
 __all__ = ["JobParties", "OpenJob", "finish_job", "open_job", "run_rounds"]
 
@@ -38,12 +43,14 @@ FUNDS_WEI = 10**18
 
 @dataclass(frozen=True)
 class JobParties:
-    """Accounts and mark secrets of every role of a rehearsal."""
+    """Accounts and secrets of every role of a rehearsal; identities are those of ``age``."""
 
     owner: LocalAccount
+    owner_identity: str = field(repr=False)
     arbiter: LocalAccount
+    arbiter_identity: str = field(repr=False)
     trainers: tuple[LocalAccount, ...]
-    mark_secrets: tuple[bytes, ...]
+    trainer_secrets: tuple[TrainerSecrets, ...]
     master: MasterSecret
 
     @classmethod
@@ -52,26 +59,45 @@ class JobParties:
         seats = range(config.trainers)
         if config.seed is None:
             accounts = [random_account() for _ in range(config.trainers + 2)]
-            secrets = tuple(os.urandom(32) for _ in seats)
-            return cls(accounts[0], accounts[1], tuple(accounts[2:]), secrets, MasterSecret.from_os())
-        seed = config.seed.to_bytes(32, "big")
-        marks = MasterSecret.from_seed(config.seed)
+            return cls(
+                owner=accounts[0],
+                owner_identity=new_identity()[0],
+                arbiter=accounts[1],
+                arbiter_identity=new_identity()[0],
+                trainers=tuple(accounts[2:]),
+                trainer_secrets=tuple(TrainerSecrets(os.urandom(32), new_identity()[0]) for _ in seats),
+                master=MasterSecret.from_os(),
+            )
+        seed, master = config.seed.to_bytes(32, "big"), MasterSecret.from_seed(config.seed)
         return cls(
             owner=account_from_seed(seed, "owner"),
+            owner_identity=_seeded_identity(master, "owner"),
             arbiter=account_from_seed(seed, "arbiter"),
+            arbiter_identity=_seeded_identity(master, "arbiter"),
             trainers=tuple(account_from_seed(seed, f"trainer-{seat}") for seat in seats),
-            mark_secrets=tuple(marks.derive(f"clicooper.rehearsal.marks-{seat}", Digest(bytes(32))) for seat in seats),
-            master=marks,
+            trainer_secrets=tuple(
+                TrainerSecrets(_seeded(master, f"marks-{seat}"), _seeded_identity(master, f"trainer-{seat}"))
+                for seat in seats
+            ),
+            master=master,
         )
 
     def mark_keys(self, seat: int, job: JobId, round_: int) -> MarkKeys:
         """The keys of a seat's first attempt in a round."""
-        return keys_from_secret(self.mark_secrets[seat], job, round_, seat, 0)
+        return self.trainer_secrets[seat].mark_keys(job, round_, seat)
 
     @property
     def accounts(self) -> tuple[LocalAccount, ...]:
         """Everyone who needs coin."""
         return (self.owner, self.arbiter, *self.trainers)
+
+
+def _seeded(master: MasterSecret, name: str) -> bytes:
+    return master.derive(f"clicooper.rehearsal.{name}", Digest(bytes(32)))
+
+
+def _seeded_identity(master: MasterSecret, name: str) -> str:
+    return identity_from_seed(_seeded(master, f"identity-{name}"))
 
 
 @dataclass(frozen=True)
@@ -84,6 +110,7 @@ class OpenJob:
     genesis: Head
     owner: Owner
     trainers: tuple[Trainer, ...]
+    folder: RunFolder
 
 
 def open_job(
@@ -108,30 +135,39 @@ def open_job(
             hint=f"leave out --seed, or use a local node with chain id {DEVELOPMENT_CHAIN}",
         )
     arbiter = Address(parties.arbiter.address)
-    prepared = prepare_job(config, parties.master, arbiter, store, folder)
+    retention = JobRetention(PinSets(folder.pins), JOB_PINS, store)
+    retention.begin([])
+    arbiter_keys = [recipient_of(parties.arbiter_identity)]
+    prepared = prepare_job(config, parties.master, parties.owner_identity, arbiter, arbiter_keys, store, folder)
+    retention.begin([prepared.spec.cid])
     _keep_secrets(folder, parties, prepared)
     for account in parties.accounts:
         node.fund(Address(account.address), FUNDS_WEI)
     contract, _ = deploy(node, parties.owner)
-    owner = Owner(Contract(node, contract, parties.owner), store, prepared, config.samples, _progress_floor(prepared))
+    view, floor = Contract(node, contract, parties.owner), _progress_floor(prepared)
+    owner = Owner(view, store, prepared, config.samples, floor, retention)
     job, genesis = owner.create_job()
     trainers = []
     for seat, account in enumerate(parties.trainers):
-        keys = _mark_keys(parties.mark_secrets[seat], job, seat)
-        trainer = make_trainer(seat, account, Contract(node, contract, account), store, keys, {config.model})
+        secrets = parties.trainer_secrets[seat]
+        trainer = make_trainer(seat, account, Contract(node, contract, account), store, secrets, {config.model})
         trainer.join(job, genesis, prepared.params, f"in-process/{seat}")
         trainers.append(trainer)
+    owner.collect_grants()
+    trainers[-1].receive_grant(owner.grant_to_seat(len(trainers) - 1))
+    owner.grant_to_arbiter()
     owner.release_first_labels()
-    return OpenJob(node, contract, job, genesis, owner, tuple(trainers))
+    return OpenJob(node, contract, job, genesis, owner, tuple(trainers), folder)
 
 
 def run_rounds(opened: OpenJob, progress: Progress) -> tuple[SettledRound, ...]:
-    """Runs every round of the job."""
+    """Runs every round of the job; what its owner can grant by then lies in the run folder after each."""
     rounds: list[SettledRound] = []
     for round_ in range(opened.owner.params.rounds):
         last = rounds[-1] if rounds else None
         head = last.head if last else opened.genesis
         rounds.append(run_round(opened.owner, opened.trainers, round_, head, last, progress))
+        write_grants(opened.folder.owner, opened.owner.keys(), opened.owner.prepared.spec.owner_key)
     return tuple(rounds)
 
 
@@ -140,6 +176,7 @@ def finish_job(opened: OpenJob, parties: JobParties) -> JobRecord:
     opened.owner.withdraw()
     for trainer in opened.trainers:
         trainer.withdraw()
+    opened.owner.retention.finish()
     return Contract(opened.node, opened.contract, parties.owner).record(opened.job)
 
 
@@ -149,19 +186,17 @@ def _progress_floor(prepared: PreparedJob) -> float:
     return max(float((labels == label).mean()) for label in set(labels.tolist()))
 
 
-def _mark_keys(secret: bytes, job: JobId, seat: int) -> Callable[[int, int], MarkKeys]:
-    """A trainer's mark keys: derived from its secret, so that they survive a restart."""
-    return lambda round_, attempt: keys_from_secret(secret, job, round_, seat, attempt)
-
-
 def _keep_secrets(folder: RunFolder, parties: JobParties, prepared: PreparedJob) -> None:
     """Writes each role's secrets to its own folder, readable by the user alone."""
     secrets = prepared.secrets
     write_secret(folder.owner / "account.key", parties.owner.key.hex().encode() + b"\n")
+    write_secret(folder.owner / IDENTITY_NAME, secrets.identity.encode() + b"\n")
     write_secret(folder.owner / "master.key", parties.master.material.hex().encode() + b"\n")
     write_secret(folder.owner / "label-secret.key", secrets.label_secret.hex().encode() + b"\n")
     write_secret(folder.owner / "label-keys.txt", "\n".join(key.hex() for key in secrets.label_keys).encode() + b"\n")
     write_secret(folder.owner / "label-map.bin", secrets.label_map.pseudo_of_record.astype("<i8").tobytes())
     for seat, account in enumerate(parties.trainers):
         write_secret(folder.trainer(seat) / "account.key", account.key.hex().encode() + b"\n")
-        write_secret(folder.trainer(seat) / "marks.key", parties.mark_secrets[seat].hex().encode() + b"\n")
+        own = parties.trainer_secrets[seat]
+        write_secret(folder.trainer(seat) / "secret.key", own.secret.hex().encode() + b"\n")
+        write_secret(folder.trainer(seat) / IDENTITY_NAME, own.identity.encode() + b"\n")

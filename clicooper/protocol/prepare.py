@@ -7,6 +7,7 @@ Publishing the job on chain and running it are the jobs of ``owner`` and ``job``
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,6 +43,7 @@ from clicooper.privacy.randomness import MasterSecret
 from clicooper.privacy.release import Release, ReleaseParams, clip_rows, make_release, release_content, release_context
 from clicooper.protocol.defaults import head_spec, model_shape, model_widths
 from clicooper.storage.base import Store, put_bytes
+from clicooper.storage.identity import recipient_of
 from clicooper.storage.run_folder import RunFolder
 from clicooper.storage.seal import encrypt, label_key
 from clicooper.types import Address, Digest, JobParams
@@ -52,12 +54,17 @@ __all__ = ["Accuracy", "OwnerSecrets", "PreparedJob", "prepare_job"]
 
 @dataclass(frozen=True, eq=False)
 class OwnerSecrets:
-    """What never leaves the owner, except the label secret to the last seat, the arbiter and chosen auditors."""
+    """What never leaves the owner, except the label secret to the last seat, the arbiter and chosen auditors.
+
+    Attributes:
+        identity: the owner's age identity: every seat's sealing secret is granted to its recipient.
+    """
 
     master: MasterSecret
     label_map: LabelMap = field(repr=False)
     label_secret: bytes = field(repr=False)
     label_keys: tuple[Digest, ...] = field(repr=False)
+    identity: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -130,9 +137,20 @@ class PreparedJob:
 
 
 def prepare_job(
-    config: JobConfig, master: MasterSecret, arbiter: Address, store: Store, folder: RunFolder
+    config: JobConfig,
+    master: MasterSecret,
+    identity: str,
+    arbiter: Address,
+    arbiter_keys: Sequence[str],
+    store: Store,
+    folder: RunFolder,
 ) -> PreparedJob:
     """Makes everything that the job needs and puts its public artifacts into the store.
+
+    Args:
+        identity: the owner's age identity.
+        arbiter: its address.
+        arbiter_keys: age recipients of its members.
 
     Raises:
         DataError, SpecError, PrivacyClaimError, MarkCapacityError: a configuration that cannot work, before
@@ -153,8 +171,8 @@ def prepare_job(
     release = make_release(features[splits.release], label_map, params, master, context)
     shards = deal_shards(release.pseudo_labels, config.rounds, secret=master, context=context)
     release = _in_shard_order(release, shards)
-    secrets = _secrets(config, master, label_map, context)
-    spec = _publish(config, store, model, release, shards, secrets)
+    secrets = _secrets(config, master, identity, label_map, context)
+    spec = _publish(config, store, model, release, shards, secrets, arbiter_keys)
     _mark_published(config, folder, release)
     return PreparedJob(
         config=config,
@@ -233,13 +251,16 @@ def _in_shard_order(release: Release, shards: tuple[NDArray[np.int64], ...]) -> 
     )
 
 
-def _secrets(config: JobConfig, master: MasterSecret, label_map: LabelMap, context: Digest) -> OwnerSecrets:
+def _secrets(
+    config: JobConfig, master: MasterSecret, identity: str, label_map: LabelMap, context: Digest
+) -> OwnerSecrets:
     last_key = Digest(master.derive("clicooper.label-keys", context))
     return OwnerSecrets(
         master=master,
         label_map=label_map,
         label_secret=master.derive("clicooper.label-secret", context),
         label_keys=tuple(label_keys(last_key, config.rounds)),
+        identity=identity,
     )
 
 
@@ -250,6 +271,7 @@ def _publish(
     release: Release,
     shards: tuple[NDArray[np.int64], ...],
     secrets: OwnerSecrets,
+    arbiter_keys: Sequence[str],
 ) -> JobSpec:
     """Puts release, sealed labels and spec into the store."""
     claim = _claim(release)
@@ -265,7 +287,8 @@ def _publish(
         marks=MarkSpec(bits=config.mark_bits, strength=config.mark_strength),
         replay=ReplaySpec(interval=min(config.interval, config.steps), tolerance=config.tolerance),
         runtime_class=runtime_class(),
-        arbiter_keys=(),
+        owner_key=recipient_of(secrets.identity),
+        arbiter_keys=tuple(arbiter_keys),
         activation_release=store.put_block(record.to_block()),
         labels=tuple(_sealed(store, round_, release, shards, secrets) for round_ in range(config.rounds)),
     )

@@ -1,7 +1,7 @@
 """One round, top to bottom.
 
     labels released -> train all segments -> per seat in order: embed, manifest, put, commit
-    -> draw the audit sample -> verify -> accept: payment and the next labels in one transaction
+    -> draw the audit sample -> verify -> pin -> accept: payment and the next labels in one transaction
 
 Each step takes the frozen record that the step before returned. The ends that touch the world
 (store, chain clients, randomness) came in with the roles.
@@ -74,10 +74,11 @@ def run_round(
         RevertError: the contract refused a call.
     """
     previous = last.manifests if last else (None,) * len(trainers)
-    trained = train_segments(owner.prepared.secrets.label_secret, trainers, round_, previous, progress)
+    trained = train_segments(trainers, round_, previous, progress)
     committed = commit_in_order(trainers, round_, head, trained, previous)
     progress(f"round {round_}: verifying", 0, 1)
     verified = owner.verify_round(round_, committed)
+    owner.keep_round(round_, committed)
     receipt = owner.accept(round_, committed[-1].head)
     return SettledRound(
         round=round_,
@@ -91,7 +92,6 @@ def run_round(
 
 
 def train_segments(
-    label_secret: bytes,
     trainers: Sequence[Trainer],
     round_: int,
     previous: Sequence[SegmentManifest | None],
@@ -99,7 +99,7 @@ def train_segments(
 ) -> tuple[TrainedSegment, ...]:
     """Trains all segments together: the last seat opens the labels, activations flow up, gradients back."""
     workers = [trainer.start_round(before) for trainer, before in zip(trainers, previous, strict=True)]
-    labels = trainers[-1].open_labels(round_, label_secret)
+    labels = trainers[-1].open_labels(round_)
     schedule = trainers[-1].schedule(round_)
     workers[-1].receive_labels(labels[schedule])
     train_round(workers, _reported(trainers[0].batches(round_), round_, len(schedule), progress))

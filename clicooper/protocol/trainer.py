@@ -1,13 +1,12 @@
 """What a trainer does: join, train its segment, mark it, commit it, and get paid.
 
-A trainer keeps no state between rounds but its account and its mark keys: everything else it reads back
-from the chain and the store, so that a restart, or a replacement in its seat, starts from the same bytes.
+A trainer keeps no state between rounds but its account and its secrets: everything else it reads back from the
+chain and the store, so that a restart, or a replacement in its seat, starts from the same bytes.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,23 +25,26 @@ from clicooper.commitments.manifest import (
     JobSpec,
     KeyRecord,
     LabelRelease,
+    SealedFile,
     SegmentManifest,
     StateLinks,
     TranscriptLinks,
 )
 from clicooper.errors import VerificationFailed
-from clicooper.learning.checkpoint import State, load_state, state_bytes
+from clicooper.learning.checkpoint import MAX_STATE_BYTES, State, decode_state
 from clicooper.learning.models import require_trusted
 from clicooper.learning.schedule import batch_rows, round_batches
 from clicooper.learning.segments import initial_state
 from clicooper.learning.training import SeatWorker, TrainedSegment
-from clicooper.storage.base import Store, get_bytes, put_bytes
+from clicooper.protocol.grants import registered_digests
+from clicooper.protocol.sealing import TrainerSecrets, Vault
+from clicooper.storage.base import Store, get_bytes
 from clicooper.storage.seal import label_key, open_labels
 from clicooper.types import Address, Digest, Head, JobId, JobParams
 from clicooper.watermark.carriers import MarkParams, check_capacity
 from clicooper.watermark.detect import ACCEPT_LOG2_P, MarkReading, read_mark
 from clicooper.watermark.embed import embed_both
-from clicooper.watermark.keys import MarkKeys, MarkPurpose, mark_seed
+from clicooper.watermark.keys import MarkPurpose, mark_seed
 
 __all__ = ["CommittedSegment", "Trainer"]
 
@@ -76,7 +78,7 @@ class Trainer:
         account: signs its transactions.
         contract: the chain client that signs with ``account``.
         store: where the artifacts are.
-        mark_keys: gives the keys of an attempt ``(round, attempt)``, kept secret and durable by the caller.
+        secrets: kept secret and durable by the caller.
         trusted_models: custom models whose code this trainer agrees to run.
     """
 
@@ -86,7 +88,7 @@ class Trainer:
         account: LocalAccount,
         contract: Contract,
         store: Store,
-        mark_keys: Callable[[int, int], MarkKeys],
+        secrets: TrainerSecrets,
         trusted_models: Collection[str] = frozenset(),
     ) -> None:
         self.seat = seat
@@ -94,11 +96,11 @@ class Trainer:
         self._account = account
         self._contract = contract
         self._store = store
-        self._mark_keys = mark_keys
+        self._secrets = secrets
         self._trusted_models = trusted_models
 
     def join(self, job: JobId, genesis: Head, params: JobParams, endpoint: str) -> Receipt:
-        """Reads the spec, takes the seat, locks the stake and registers this trainer's keys.
+        """Reads the spec, grants the sealing secret to owner and arbiter, takes the seat and registers its keys.
 
         Raises:
             SpecError, MarkCapacityError, UntrustedModel: a job that this trainer cannot serve; nothing was locked.
@@ -107,22 +109,40 @@ class Trainer:
         self._spec = JobSpec.from_block(self._store.get_block(cid_of_digest(params.spec_digest)))
         require_trusted(self._spec.model, self._trusted_models)
         check_capacity(initial_state(self._spec.model, self._spec.seeds, self.seat), self._mark_params)
-        transport = self._account._key_obj.public_key.to_compressed_bytes()
-        record = KeyRecord(transport=transport, sealing=None, endpoint=endpoint)
-        return self._contract.join(job, genesis, self.seat, record.to_block(), params.stake_wei)
+        self._vault = Vault(self._store, self.address, self._secrets, genesis)
+        return self._contract.join(job, genesis, self.seat, self._key_record(endpoint).to_block(), params.stake_wei)
+
+    def _key_record(self, endpoint: str) -> KeyRecord:
+        return KeyRecord(
+            transport=self._account._key_obj.public_key.to_compressed_bytes(),
+            sealing=self._secrets.recipient,
+            grant=self._vault.grant_to(self._spec.owner_key, *self._spec.arbiter_keys),
+            secret_digest=self._vault.secret_digest,
+            endpoint=endpoint,
+        )
+
+    def receive_grant(self, grant: CID) -> None:
+        """Takes what the owner granted: labels to the last seat, an evicted predecessor's files to its replacement.
+
+        Raises:
+            ArtifactMissing, SpecError, SealError: there is no such grant, it is not for this trainer and job, or it
+                gives other secrets than were registered.
+        """
+        self._vault.receive(grant, registered_digests(self._contract.events(self._job)))
 
     def activations(self) -> NDArray[np.float32]:
         """The released activations, fetched and hashed, shape (rows, *input_shape)."""
         release = ActivationRelease.from_block(self._store.get_block(self._spec.activation_release))
-        return np.asarray(self._load(release.activations)["activations"], dtype=np.float32)
+        state = decode_state(get_bytes(self._store, release.activations, MAX_STATE_BYTES))
+        return np.asarray(state["activations"], dtype=np.float32)
 
-    def open_labels(self, round_: int, label_secret: bytes) -> NDArray[np.int64]:
+    def open_labels(self, round_: int) -> NDArray[np.int64]:
         """Pseudo-labels of all rows that the round trains on, opened by the keys that the chain has revealed.
 
         Raises:
-            SealError: a key that does not open its labels.
+            SealError: the label secret was not granted, or does not open them.
         """
-        keys = label_keys_of(self._contract.events(self._job))
+        label_secret, keys = self._vault.label_secret, label_keys_of(self._contract.events(self._job))
         opened: list[int] = []
         for sealed, key in zip(self._spec.labels[: round_ + 1], keys, strict=True):
             ciphertext = get_bytes(self._store, sealed.ciphertext)
@@ -170,7 +190,7 @@ class Trainer:
             VerificationFailed: a mark that cannot be read back; nothing was committed.
             RevertError: the head moved, or it is another seat's turn.
         """
-        keys = self._mark_keys(round_, 0)
+        keys = self._secrets.mark_keys(self._job, round_, self.seat)
         root = trained.transcript.root
         seeds = {
             purpose: mark_seed(keys.of(purpose), purpose, head, self._job, round_, self.seat, self.address, root)
@@ -211,7 +231,7 @@ class Trainer:
         previous: SegmentManifest | None,
         commitment: Digest,
     ) -> SegmentManifest:
-        """Puts every file of the round into the store and links them in a manifest."""
+        """Seals every file of the round into the store and links them in a manifest."""
         states = tuple(
             StateLinks(weights=self._put(weights), optimizer=self._put(optimizer))
             for weights, optimizer in trained.interval_states
@@ -232,7 +252,7 @@ class Trainer:
             transcript=TranscriptLinks(
                 steps=len(transcript.steps),
                 interval=transcript.interval,
-                leaves=put_bytes(self._store, transcript.to_bytes()),
+                leaves=self._vault.put(transcript.to_bytes()),
                 states=states,
             ),
             boundary=transcript.boundary(),
@@ -259,14 +279,11 @@ class Trainer:
             )
         return reading
 
-    def _put(self, state: State) -> CID:
-        return put_bytes(self._store, state_bytes(state))
+    def _put(self, state: State) -> SealedFile:
+        return self._vault.put_state(state)
 
-    def _load(self, cid: CID) -> State:
-        buffer = io.BytesIO()
-        self._store.get_file(cid, buffer)
-        buffer.seek(0)
-        return load_state(buffer)
+    def _load(self, sealed: SealedFile) -> State:
+        return self._vault.load_state(sealed)
 
 
 def label_keys_of(events: Iterable[LoggedEvent]) -> tuple[Digest, ...]:

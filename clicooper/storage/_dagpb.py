@@ -7,7 +7,7 @@ Law: ``encode_node(parse_node(block, n)) == block`` for every accepted block, an
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Link", "Malformed", "encode_node", "parse_node"]
+__all__ = ["Link", "Malformed", "encode_node", "parse_node", "varint"]
 
 _NAME_BYTES = 36
 _MAX_VARINT_BYTES = 9
@@ -36,10 +36,10 @@ class Malformed(ValueError):
 
 def encode_node(links: Sequence[Link]) -> bytes:
     """The block of a node: its links in order with empty names, then the type *file* and all sizes."""
-    data = b"\x08\x02\x18" + _varint(sum(link.size for link in links))
-    data += b"".join(b"\x20" + _varint(link.size) for link in links)
-    bodies = (b"\x0a\x24" + link.name + b"\x12\x00\x18" + _varint(link.dag_bytes) for link in links)
-    return b"".join(b"\x12" + _varint(len(body)) + body for body in bodies) + b"\x0a" + _varint(len(data)) + data
+    data = b"\x08\x02\x18" + varint(sum(link.size for link in links))
+    data += b"".join(b"\x20" + varint(link.size) for link in links)
+    bodies = (b"\x0a\x24" + link.name + b"\x12\x00\x18" + varint(link.dag_bytes) for link in links)
+    return b"".join(b"\x12" + varint(len(body)) + body for body in bodies) + b"\x0a" + varint(len(data)) + data
 
 
 def parse_node(block: bytes, max_links: int) -> tuple[Link, ...]:
@@ -74,7 +74,8 @@ def _int(value: int | bytes | None) -> int:
     return value
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """A number from 0 in protobuf's variable length, which is unsigned LEB128."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

@@ -5,16 +5,27 @@ that was asked for. A store does not know what artifacts mean, nor who may read 
 """
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, runtime_checkable
 
 from multiformats import CID
 
 from clicooper.errors import ArtifactCorrupt, ArtifactMissing, StorageError
 from clicooper.storage.cid import cid_text
 
-__all__ = ["MAX_BYTES_IN_MEMORY", "Store", "get_bytes", "missing", "put_bytes", "write_chunks"]
+__all__ = [
+    "MAX_BYTES_IN_MEMORY",
+    "ListableStore",
+    "PinningStore",
+    "Store",
+    "get_bytes",
+    "missing",
+    "put_bytes",
+    "reading",
+    "write_chunks",
+]
 
 MAX_BYTES_IN_MEMORY = 1 << 30
 
@@ -63,8 +74,42 @@ class Store(Protocol):
         """Whether the store has a block under that name; only ``get_*`` says whether it is the right one."""
         ...
 
+
+@runtime_checkable
+class ListableStore(Store, Protocol):
+    """A store that holds nobody else's blocks, so that what it holds can be listed: a node of a network cannot."""
+
     def cids(self) -> Iterator[CID]:
         """The names of all blocks, leaves and inner nodes of files included, each once."""
+        ...
+
+
+@runtime_checkable
+class PinningStore(Store, Protocol):
+    """A store that throws blocks away unless they are pinned."""
+
+    def pin(self, cid: CID, *, recursive: bool = True) -> None:
+        """Keeps a block, and with ``recursive`` everything under it, through every ``gc``; again changes nothing.
+
+        Raises:
+            ArtifactMissing: part of it is neither here nor to be had.
+        """
+        ...
+
+    def unpin(self, cid: CID) -> None:
+        """Takes back the pin of exactly this block; does nothing where there is none."""
+        ...
+
+    def pins(self) -> Mapping[CID, str]:
+        """What is pinned in its own right, each with ``recursive`` or ``direct``."""
+        ...
+
+    def gc(self) -> tuple[CID, ...]:
+        """Throws away what no pin keeps, and returns its names; as raw blocks, where the store knows digests alone."""
+        ...
+
+    def node_id(self) -> str:
+        """Which node this is, by the name under which its peers know it."""
         ...
 
 
@@ -112,6 +157,15 @@ def missing(cid: CID, where: str) -> ArtifactMissing:
     text = cid_text(cid)
     hint = "fetch or import it from whoever published it, then repeat"
     return ArtifactMissing(f"{where} does not have block {text}", cid=text, hint=hint)
+
+
+@contextmanager
+def reading(what: object) -> Iterator[None]:
+    """Turns a failure to read ``what`` into a ``StorageError`` that names it."""
+    try:
+        yield
+    except OSError as e:
+        raise StorageError(f"cannot read {what}: {e.strerror}", hint="check the path and its permissions") from e
 
 
 def write_chunks(target: BinaryIO, chunks: Iterable[bytes]) -> None:

@@ -27,8 +27,13 @@ __all__ = [
     "Layout",
     "block_cid",
     "build_file",
+    "build_named",
+    "cid_bytes",
+    "cid_of_bytes",
     "cid_text",
     "file_cid",
+    "is_leaf",
+    "name_text",
     "normalise_cid",
     "parse_cid",
     "read_file",
@@ -117,19 +122,52 @@ def parse_cid(text: str) -> CID:
 
 def cid_text(cid: CID) -> str:
     """``str(normalise_cid(cid))``, ten times faster: stores name every block."""
+    return name_text(cid_bytes(cid))
+
+
+def is_leaf(name: bytes) -> bool:
+    """Whether a binary CID (``cid_bytes``) is that of a raw block."""
+    return name[1] == _CODES["raw"]
+
+
+def name_text(name: bytes) -> str:
+    """``cid_text`` of the CID that ``cid_bytes`` made ``name`` of."""
+    return "b" + b32encode(name).decode("ascii").lower().rstrip("=")
+
+
+def cid_bytes(cid: CID) -> bytes:
+    """The 36 bytes by which blocks and CAR files name an artifact; as small as a name gets in memory."""
     cid = normalise_cid(cid)
-    return "b" + b32encode(_name(cid.codec.name, cid.digest)).decode("ascii").lower().rstrip("=")
+    return _name(cid.codec.name, cid.digest)
 
 
-def verify_block(cid: CID, block: bytes) -> bytes:
+def cid_of_bytes(name: bytes) -> CID:
+    """Inverse of ``cid_bytes``.
+
+    Raises:
+        SpecError: not the binary CIDv1 of an artifact: another version, codec or hash, or another length.
+    """
+    try:
+        return _cid_of_name(name)
+    except Malformed as e:
+        hint = "artifacts are sha2-256 raw, dag-pb or dag-cbor"
+        raise SpecError(f"{name[:40].hex()} is not the binary CID of an artifact", hint=hint) from e
+
+
+def verify_block(cid: CID, block: bytes, where: str = "") -> bytes:
     """Returns ``block``, if it is what ``cid`` names.
+
+    Args:
+        where: the store that gave it, as its user calls it.
 
     Raises:
         ArtifactCorrupt: it is not.
     """
     if _hash(block) != cid.digest:
         text = cid_text(cid)
-        raise ArtifactCorrupt(f"block {text} does not hash to its name", cid=text, hint="fetch it from another copy")
+        source = f" from {where}" if where else ""
+        hint = "fetch it from another copy"
+        raise ArtifactCorrupt(f"block {text}{source} does not hash to its name", cid=text, hint=hint)
     return block
 
 
@@ -138,10 +176,15 @@ def build_file(source: BinaryIO, layout: Layout = IPFS_LAYOUT) -> Iterator[tuple
 
     Memory: one chunk, and fewer than ``max_links`` links for each level of the tree.
     """
+    return ((_cid_of_name(name), block) for name, block in build_named(source, layout))
+
+
+def build_named(source: BinaryIO, layout: Layout = IPFS_LAYOUT) -> Iterator[tuple[bytes, bytes]]:
+    """As ``build_file`` with binary CIDs (``cid_bytes``): half the time, as a ``CID`` takes longer than its block."""
     levels: list[list[Link]] = [[]]
     for chunk in _chunks(source, layout.chunk_bytes):
         name = _name("raw", _hash(chunk))
-        yield _cid_of_name(name), chunk
+        yield name, chunk
         levels[0].append(Link(name, len(chunk), len(chunk)))
         height = 0
         while len(levels[height]) == layout.max_links:
@@ -180,7 +223,7 @@ def _read_full(source: BinaryIO, size: int) -> bytes:
     return b"".join(parts)
 
 
-def _raise_level(levels: list[list[Link]], height: int) -> tuple[CID, bytes]:
+def _raise_level(levels: list[list[Link]], height: int) -> tuple[bytes, bytes]:
     """Makes one node of the links at ``height`` and links it one level up."""
     links, levels[height] = levels[height], []
     if height + 1 == len(levels):
@@ -189,7 +232,7 @@ def _raise_level(levels: list[list[Link]], height: int) -> tuple[CID, bytes]:
     name = _name("dag-pb", _hash(block))
     dag_bytes = len(block) + sum(link.dag_bytes for link in links)
     levels[height + 1].append(Link(name, sum(link.size for link in links), dag_bytes))
-    return _cid_of_name(name), block
+    return name, block
 
 
 def read_file(

@@ -1,14 +1,15 @@
 """A store in a folder: one file per block, so that it can be copied, diffed and served with ordinary tools.
 
 ``ROOT/clicooper-store`` marks the folder, ``ROOT/<shard>/<cid>`` holds a block; the shard is the two
-characters before a CID's last, as in IPFS's flat file store. Blocks appear whole or not at all, and any
-number of processes may write at once: equal names mean equal bytes. Reading never writes.
+characters before a CID's last, as in IPFS's flat file store. ``ROOT/pending`` belongs to the layered store.
+Blocks appear whole or not at all, and any number of processes may write at once: equal names mean equal
+bytes. Reading never writes.
 """
 
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from io import RawIOBase
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,14 +17,27 @@ from multiformats import CID
 
 from clicooper.commitments.canonical import MAX_BLOCK_BYTES
 from clicooper.errors import SpecError, StorageError
-from clicooper.storage.base import missing, write_chunks
-from clicooper.storage.cid import block_cid, build_file, cid_text, normalise_cid, parse_cid, read_file, verify_block
+from clicooper.storage._block_writer import TEMPORARY, BlockWriter, place
+from clicooper.storage.base import missing, reading, write_chunks
+from clicooper.storage.cid import (
+    block_cid,
+    build_named,
+    cid_text,
+    is_leaf,
+    name_text,
+    normalise_cid,
+    parse_cid,
+    read_file,
+    verify_block,
+)
 
-__all__ = ["LocalStore", "write_atomic"]
+__all__ = ["PENDING", "LocalStore", "write_atomic"]
+
+PENDING = "pending"
+"""Folder in a store's root that belongs to ``clicooper.storage.layered``."""
 
 _MARKER = "clicooper-store"
 _FORMAT = b"clicooper-store 1\n"
-_TEMPORARY = ".tmp-"
 _SHARD_CHARS = 2
 
 
@@ -44,26 +58,29 @@ class LocalStore:
     def put_block(self, block: bytes, codec: str = "dag-cbor") -> CID:
         """See ``Store``."""
         cid = block_cid(block, codec)
-        self._keep(cid, block)
+        self._keep(cid_text(cid), block)
         return cid
 
     def get_block(self, cid: CID) -> bytes:
         """See ``Store``."""
         cid = normalise_cid(cid)
-        block = self._read(self._path(cid))
+        block = self._read(self._path(cid_text(cid)))
         if block is None:
             raise missing(cid, f"store {self.root}")
-        return verify_block(cid, block)
+        return verify_block(cid, block, f"store {self.root}")
 
     def put_file(self, source: Path | BinaryIO) -> CID:
         """See ``Store``."""
         if isinstance(source, Path):
-            with _reading(source), source.open("rb") as stream:
+            with reading(source), source.open("rb") as stream:
                 return self.put_file(stream)
-        with _reading(getattr(source, "name", "the source")):
-            for cid, block in build_file(source):
-                self._keep(cid, block)
-        return cid
+        with reading(getattr(source, "name", "the source")), BlockWriter(self._keep) as writer:
+            for name, block in build_named(source):
+                if not is_leaf(name):
+                    # Whoever finds a node of the file finds everything below it.
+                    writer.settle()
+                writer.write(text := name_text(name), block)
+        return parse_cid(text)
 
     def get_file(self, cid: CID, target: BinaryIO) -> None:
         """See ``Store``."""
@@ -71,12 +88,30 @@ class LocalStore:
 
     def has(self, cid: CID) -> bool:
         """See ``Store``."""
-        path = self._path(cid)
-        with _reading(path):
+        path = self._path(cid_text(cid))
+        with reading(path):
             return path.is_file()
 
+    def size(self, cid: CID) -> int:
+        """Bytes that a block takes, right or wrong; 0 where there is none."""
+        path = self._path(cid_text(cid))
+        with reading(path):
+            try:
+                return path.stat().st_size
+            except FileNotFoundError:
+                return 0
+
+    def remove(self, cid: CID) -> None:
+        """Forgets a block, which need not be there. Who may, is decided by ``storage.clean_up``."""
+        path = self._path(cid_text(cid))
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as e:
+            hint = "check the folder's permissions"
+            raise StorageError(f"cannot remove {path}: {e.strerror}", hint=hint) from e
+
     def cids(self) -> Iterator[CID]:
-        """See ``Store``; in the order of shards, then names."""
+        """See ``ListableStore``; in the order of shards, then names."""
         for path in self._entries():
             if (cid := self._cid_at(path)) is not None:
                 yield cid
@@ -88,7 +123,7 @@ class LocalStore:
     def _check_root(self) -> bool:
         """Whether the root is marked as a store; refuses it if it is anything but a store, empty or absent."""
         # Listed before the marker is read: whoever writes the first block marks the folder first.
-        foreign = [entry.name for entry in _listing(self.root) if not entry.name.startswith(_TEMPORARY)]
+        foreign = [entry.name for entry in _listing(self.root) if not entry.name.startswith(TEMPORARY)]
         marker = self._read(self.root / _MARKER)
         if marker is None and foreign:
             hint = "name a store, or a folder that is absent or empty"
@@ -97,36 +132,36 @@ class LocalStore:
             raise StorageError(f"{self.root} is a store of an unknown format", hint="upgrade, or use another store")
         return marker is not None
 
-    def _path(self, cid: CID) -> Path:
-        text = cid_text(cid)
+    def _path(self, text: str) -> Path:
         return self.root / text[-3:-1] / text
 
-    def _keep(self, cid: CID, block: bytes) -> None:
-        """Writes a block, unless the right bytes are there: a damaged copy is replaced."""
+    def _keep(self, text: str, block: bytes) -> None:
+        """Writes the block of a CID, unless the right bytes are there: a damaged copy is replaced."""
         if len(block) > MAX_BLOCK_BYTES:
             raise SpecError(f"block of {len(block)} bytes exceeds {MAX_BLOCK_BYTES}", hint="put it as a file")
         if not self._is_marked:
             write_atomic(self.root / _MARKER, _FORMAT, sync=self._sync)
             self._is_marked = True
-        path = self._path(cid)
+        path = f"{self.root}/{text[-3:-1]}/{text}"
         if self._read(path) != block:
-            write_atomic(path, block, sync=self._sync)
+            place(str(self.root), path, block, sync=self._sync)
 
-    def _read(self, path: Path) -> bytes | None:
+    def _read(self, path: Path | str) -> bytes | None:
         """A file's bytes, None if there is none; no more of them than show that it is too large for a block."""
-        with _reading(path):
+        with reading(path):
             try:
-                with path.open("rb") as stream:
-                    return stream.read(MAX_BLOCK_BYTES + 1)
+                # Unbuffered: a buffer would be filled and copied from, and a block read whole needs none.
+                with open(path, "rb", buffering=0) as stream:  # noqa: PTH123
+                    return _read_up_to(stream, MAX_BLOCK_BYTES + 1)
             except FileNotFoundError:
                 return None
 
     def _entries(self) -> Iterator[Path]:
-        """What lies at the two levels of the folder, without its marker and shards; sorted."""
+        """What lies at the two levels of the folder, without its marker, notes and shards; sorted."""
         for entry in _listing(self.root):
             if len(entry.name) == _SHARD_CHARS and entry.is_dir():
                 yield from _listing(entry)
-            elif entry.name != _MARKER:
+            elif entry.name not in (_MARKER, PENDING):
                 yield entry
 
     def _cid_at(self, path: Path) -> CID | None:
@@ -135,20 +170,19 @@ class LocalStore:
             cid = parse_cid(path.name)
         except SpecError:
             return None
-        return cid if path == self._path(cid) and self.has(cid) else None
+        return cid if path == self._path(path.name) and self.has(cid) else None
 
 
-@contextmanager
-def _reading(what: object) -> Iterator[None]:
-    """Turns a failure to read ``what`` into one that names it."""
-    try:
-        yield
-    except OSError as e:
-        raise StorageError(f"cannot read {what}: {e.strerror}", hint="check the path and its permissions") from e
+def _read_up_to(stream: RawIOBase, size: int) -> bytes:
+    """The whole content, or its first ``size`` bytes: one read of an unbuffered file may give less."""
+    data = stream.read(min(size, os.fstat(stream.fileno()).st_size + 1)) or b""
+    while len(data) < size and (more := stream.read(size - len(data))):
+        data += more
+    return data
 
 
 def _listing(folder: Path) -> list[Path]:
-    with _reading(folder):
+    with reading(folder):
         try:
             return sorted(folder.iterdir())
         except FileNotFoundError:
@@ -165,7 +199,7 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o666, sync: bool = Tru
     Raises:
         StorageError: it cannot be written; nothing is left behind.
     """
-    temporary = path.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
+    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

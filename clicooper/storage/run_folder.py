@@ -2,8 +2,9 @@
 
     record.json      every event of the job
     store/           the content-addressed artifacts
+    pins/            what the owner keeps of the artifacts, and why
     owner/           the owner's secrets, mode 0700; no audit of public claims needs them
-    trainers/        each trainer's mark keys, mode 0700
+    trainers/        each trainer's account, secret and identity, mode 0700
     auditor/         a throw-away identity with its grants, mode 0700
     report.json      the figures, and report.html for people
     INCOMPLETE       there until the run has finished
@@ -65,8 +66,11 @@ class RunFolder:
             return cls(next(root for root in roots if _made(root)), is_new=True)._begin()
 
     @classmethod
-    def open(cls, root: Path) -> RunFolder:
+    def open(cls, root: Path, *, needs_store: bool = True) -> RunFolder:
         """An existing, finished folder.
+
+        Args:
+            needs_store: whether the artifacts must lie in the folder too.
 
         Raises:
             RunFolderError: it is absent, not a run folder, or incomplete.
@@ -76,11 +80,10 @@ class RunFolder:
             raise RunFolderError(f"{root} is not a folder", hint="name a run folder, such as one that `demo` wrote")
         if (root / MARKER).exists():
             raise RunFolderError(f"the run in {root} is incomplete", hint="it was interrupted; run the job again")
-        for path in (folder.record, folder.store):
+        for path in (folder.record, folder.store) if needs_store else (folder.record,):
             if not path.exists():
-                raise RunFolderError(
-                    f"{root} has no {path.name}", hint="a run folder holds at least record.json and store/"
-                )
+                hint = "a run folder holds at least record.json and store/; artifacts on a node need --store ipfs:URL"
+                raise RunFolderError(f"{root} has no {path.name}", hint=hint)
         return folder
 
     def _begin(self) -> Self:
@@ -121,6 +124,11 @@ class RunFolder:
     def store(self) -> Path:
         """The artifacts."""
         return self.root / "store"
+
+    @property
+    def pins(self) -> Path:
+        """The pin sets over the artifacts."""
+        return self.root / "pins"
 
     @property
     def owner(self) -> Path:

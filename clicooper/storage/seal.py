@@ -1,8 +1,8 @@
 """Sealing: content is encrypted the same way every time, keys are wrapped for people.
 
 A confidential file is AES-256-CTR under a key of its own, so that the same file has the same CID for ever.
-``age`` (X25519) wraps keys only, in grants that no manifest links. Deciding who gets a grant is the business
-of ``clicooper.protocol``.
+``age`` (X25519) wraps keys only, in grants that no manifest links. Files in a store are sealed and opened by
+``sealed_files``; deciding who gets a grant is the business of ``clicooper.protocol``.
 """
 
 import hashlib
@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pyrage
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from clicooper.errors import SealError, StorageError
 from clicooper.storage.local import write_atomic
-from clicooper.types import Digest
+from clicooper.types import Digest, Head
 
 __all__ = [
     "content_key",
@@ -25,12 +27,17 @@ __all__ = [
     "new_identity",
     "open_labels",
     "open_sealed",
+    "sealing_secret",
+    "secret_digest",
+    "stream_cipher",
     "unwrap",
     "wrap",
     "write_secret",
 ]
 
 KEY_BYTES = 32
+SECRET_INFO = b"clicooper.sealing"
+DIGEST_TAG = b"clicooper.sealing.digest"
 
 
 def encrypt(key: bytes, plaintext: bytes) -> bytes:
@@ -47,15 +54,49 @@ def encrypt(key: bytes, plaintext: bytes) -> bytes:
     Raises:
         SealError: a key of another length.
     """
+    return stream_cipher(key).update(plaintext)
+
+
+def stream_cipher(key: bytes) -> CipherContext:
+    """``encrypt`` and ``decrypt`` piece by piece: the results of its ``update``, joined, are theirs.
+
+    Raises:
+        SealError: a key that has not 32 bytes.
+    """
     if len(key) != KEY_BYTES:
         raise SealError(f"a sealing key has {KEY_BYTES} bytes, not {len(key)}", hint="pass the key from the grant")
-    encryptor = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
-    return encryptor.update(plaintext) + encryptor.finalize()
+    return Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
 
 
 def decrypt(key: bytes, ciphertext: bytes) -> bytes:
     """Inverse of ``encrypt``. Its result is whatever the ciphertext makes it: prefer ``open_sealed``."""
     return encrypt(key, ciphertext)
+
+
+def sealing_secret(secret: bytes, genesis: Head) -> bytes:
+    """A party's sealing secret of one job, 32 bytes: HKDF-SHA256 (RFC 5869), no salt, info = tag || genesis.
+
+    A function of what the party keeps anyway, so that it seals the same way after a restart; of the genesis, so that
+    granting the secret of one job opens no other.
+
+    Args:
+        secret: at least 16 bytes that the party alone knows and keeps.
+        genesis: the job's first head, which binds chain, contract, job number, owner and terms.
+
+    Raises:
+        SealError: a secret that is too short.
+    """
+    if len(secret) < 16:
+        raise SealError("a party's secret is shorter than 16 bytes", hint="use 32 random bytes")
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=SECRET_INFO + genesis).derive(secret)
+
+
+def secret_digest(sealing_secret: bytes) -> Digest:
+    """``sha2-256(tag || sealing secret)``: registered at ``join``, it tells the right secret from any other.
+
+    Nothing is encrypted under it, and 32 random bytes cannot be found from it.
+    """
+    return Digest(hashlib.sha256(DIGEST_TAG + sealing_secret).digest())
 
 
 def content_key(sealing_secret: bytes, plaintext_digest: Digest) -> bytes:
@@ -116,7 +157,9 @@ def wrap(payload: bytes, recipients: Sequence[str]) -> bytes:
         keys = [pyrage.x25519.Recipient.from_str(recipient) for recipient in recipients]
         return bytes(pyrage.encrypt(payload, keys))
     except (pyrage.RecipientError, pyrage.EncryptError) as e:
-        raise SealError(f"cannot wrap for {list(recipients)}: {e}", hint="recipients look like age1...") from e
+        raise SealError(
+            f"cannot wrap for {len(recipients)} recipients: {e}", hint="recipients look like age1..."
+        ) from e
 
 
 def unwrap(data: bytes, identity: str) -> bytes:

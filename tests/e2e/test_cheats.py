@@ -55,6 +55,9 @@ CONVICTED = [
     (cheats.SwapsOptimizerState, 1, Check.ARTIFACTS),
     (cheats.CopiesPredecessorsManifest, 2, Check.MANIFEST),
     (cheats.CommitsGarbage, 2, Check.MANIFEST),
+    (cheats.SealsUnderAnotherSecret, 1, Check.ARTIFACTS),
+    (cheats.SealsSomethingElse, 1, Check.ARTIFACTS),
+    (cheats.NamesAnotherAuthor, 1, Check.MANIFEST),
 ]
 
 
@@ -146,10 +149,10 @@ def test_wrong_link_to_the_last_accepted_manifest(tmp_path: Path) -> None:
 
 WITHHELD: dict[str, Callable[[SegmentManifest], CID]] = {
     "manifest": lambda manifest: manifest.cid,
-    "out": lambda manifest: manifest.out,
-    "trained": lambda manifest: manifest.trained,
-    "transcript": lambda manifest: manifest.transcript.leaves,
-    "state": lambda manifest: manifest.transcript.states[0].weights,
+    "out": lambda manifest: manifest.out.ciphertext,
+    "trained": lambda manifest: manifest.trained.ciphertext,
+    "transcript": lambda manifest: manifest.transcript.leaves.ciphertext,
+    "state": lambda manifest: manifest.transcript.states[0].weights.ciphertext,
 }
 
 

@@ -14,11 +14,15 @@ from pathlib import Path
 from threading import Timer
 from typing import Any
 
+import bech32
 import pytest
 from rich.console import Console
 
+from clicooper.audit.state import follow_record
+from clicooper.chain.record import record_from_json
 from clicooper.cli.demo_view import print_demo
 from clicooper.cli.main import main
+from clicooper.storage.seal import sealing_secret
 from clicooper.types import JobId
 from clicooper.watermark.keys import MarkPurpose, keys_from_secret
 
@@ -131,7 +135,7 @@ def test_progress_goes_to_stderr_stage_by_stage(finished: Finished) -> None:
 
 def test_run_folder_is_complete(finished: Finished) -> None:
     names = {path.name for path in finished.root.iterdir()}
-    assert names == {"record.json", "report.json", "report.html", "store", "owner", "trainers", "auditor"}
+    assert names == {"record.json", "report.json", "report.html", "store", "pins", "owner", "trainers", "auditor"}
     assert main(["audit", str(finished.root), "--quiet"]) == 0
 
 
@@ -149,20 +153,35 @@ def secrets_of(run: Finished) -> dict[str, bytes]:
     }
     assert len(found) == 3 + 2 * 2
     job = JobId(run.result["job"])
+    genesis = follow_record(record_from_json((run.root / "record.json").read_bytes())).genesis
     for seat in (0, 1):
-        secret = found[f"trainers/seat-{seat}/marks.key"]
+        secret = found[f"trainers/seat-{seat}/secret.key"]
+        found[f"sealing secret {seat}"] = sealing_secret(secret, genesis)
         for round_ in (0, 1):
             keys = keys_from_secret(secret, job, round_, seat, 0)
             found |= {f"{purpose.name} {round_} {seat}": keys.of(purpose) for purpose in MarkPurpose}
+    for path in run.root.rglob("identity.txt"):
+        identity = path.read_text().strip()
+        scalar = bech32.convertbits(bech32_data(identity), 5, 8, False)
+        found |= {f"{path} as text": identity.encode(), f"{path} as a number": bytes(scalar or [])}
     return found | {"label map": (run.root / "owner" / "label-map.bin").read_bytes()}
+
+
+def bech32_data(identity: str) -> list[int]:
+    """The words of an identity's Bech32 text, without its checksum."""
+    letters = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+    return [letters.index(letter) for letter in identity.lower().rpartition("1")[2]][:-6]
 
 
 def test_no_secret_is_in_anything_public(finished: Finished) -> None:
     public = {str(path): path.read_bytes() for path in files(finished.root / "store")}
     public |= {name: (finished.root / name).read_bytes() for name in ("record.json", "report.json", "report.html")}
     public |= {"stdout": finished.stdout.encode(), "stderr": finished.stderr.encode()}
+    public["file names"] = "\n".join(str(path) for path in finished.root.rglob("*")).encode()
     assert len(public) > 20
-    for name, secret in secrets_of(finished).items():
+    secrets = secrets_of(finished)
+    assert {name.split("/")[-1] for name in secrets} >= {"identity.txt as text", "secret.key", "sealing secret 1"}
+    for name, secret in secrets.items():
         assert len(secret) >= 32
         spellings = (secret, secret.hex().encode(), base64.b64encode(secret), base64.urlsafe_b64encode(secret))
         leaks = [

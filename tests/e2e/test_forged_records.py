@@ -6,6 +6,7 @@ Every case runs ``clicooper audit --json`` in this process, with the auditor's g
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -127,14 +128,18 @@ FORGED: dict[str, tuple[Callable[[Content], None], str, str]] = {
     "pay": (edit_params("pay_wei", "1"), "record", "who is owed"),
     "anchor": (edit_params("label_anchor", "0x" + "11" * 32), "record", "does not open the key"),
     "one round less": (edit_params("rounds", 1), "record", "cannot happen in phase DONE"),
-    "window": (edit_params("review_window_s", 86_401), "mark", "progress mark"),
+    "window": (edit_params("review_window_s", 86_401), "record", "job of the registered grant"),
     "huge pay": (edit_params("pay_wei", str(2**255)), "record", "above 96 bits"),
     "huge rounds": (edit_params("rounds", 2**255), "record", "rounds"),
     "no seats": (edit_params("seats", 0), "record", "has 0 seats"),
-    "token": (edit_params("token", "0x00000000000000000000000000000000DeaDBeef"), "mark", "progress mark"),
+    "token": (
+        edit_params("token", "0x00000000000000000000000000000000DeaDBeef"),
+        "record",
+        "job of the registered grant",
+    ),
     "key record": (edit("SeatJoined", "key_record", lambda _: "0x00"), "record", "not a"),
     "long key record": (edit("SeatJoined", "key_record", lambda _: "0x" + "00" * 513), "record", "513 bytes of keys"),
-    "chain": (lambda content: content.update(chain_id=1), "mark", "progress mark"),
+    "chain": (lambda content: content.update(chain_id=1), "record", "job of the registered grant"),
 }
 
 
@@ -154,6 +159,13 @@ def test_forged_record_fails_by_the_named_check(name: str, run_dir: Path) -> Non
     assert any(row["check"] == check and detail in row["detail"] for row in rows(printed, "fail")), printed
 
 
+def test_forged_terms_are_found_out_without_any_secret(run_dir: Path) -> None:
+    shutil.rmtree(run_dir / "auditor")
+    code, printed = forged(run_dir, edit_params("review_window_s", 86_401))
+    assert (code, checks(printed, "fail")) == (1, {"record"})
+    assert {row["detail"] for row in rows(printed, "fail")} == {"job of the registered grant differs"}
+
+
 def test_forged_manifest_digest_names_a_manifest_that_nobody_has(run_dir: Path) -> None:
     code, printed = forged(run_dir, swap_manifest)
     assert code == 1
@@ -169,7 +181,10 @@ def test_forged_job_number_is_another_job(run_dir: Path) -> None:
             logged["event"]["job"] = 2
 
     code, printed = forged(run_dir, forge)
-    assert (code, checks(printed, "fail")) == (1, {"manifest", "mark", "embed"})
+    assert (code, checks(printed, "fail")) == (1, {"record", "manifest"})
+    assert {row["detail"] for row in rows(printed, "fail") if row["check"] == "record"} == {
+        "job of the registered grant differs"
+    }
     assert {row["detail"] for row in rows(printed, "fail") if row["check"] == "manifest"} == {"job differs"}
 
 

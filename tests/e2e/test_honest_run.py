@@ -13,10 +13,12 @@ from clicooper.audit.auditor import audit_record
 from clicooper.audit.grants import AuditKeys
 from clicooper.audit.state import History, follow_record
 from clicooper.audit.verdict import AuditReport, Check
-from clicooper.chain.events import JobAborted, JobCancelled, RoundAcceptedByTimeout, SeatVacated
+from clicooper.chain.events import JobAborted, JobCancelled, RoundAcceptedByTimeout, SeatJoined, SeatVacated
 from clicooper.chain.record import JobRecord
 from clicooper.commitments.manifest import KeyRecord, SegmentManifest
 from clicooper.protocol.job import run_rounds
+from clicooper.protocol.sealing import Vault
+from clicooper.storage.cid import cid_text
 from clicooper.types import AbortReason, Address, JobId, Phase, Verdict
 from tests.scenario import (
     FinishedRun,
@@ -24,9 +26,11 @@ from tests.scenario import (
     audit_command,
     failures,
     finished_run,
+    grants_of,
     keys_of,
     quiet,
     rehearsal,
+    rows,
     tiny_config,
 )
 
@@ -81,11 +85,14 @@ def test_audit_without_identity_says_what_it_could_not_check(honest_run: Finishe
     code, printed = audit_command(run_dir)
     assert (code, printed["verdict"]) == (4, "inconclusive")
     unproven = [row for row in printed["checks"] if row["verdict"] == "inconclusive"]
-    assert {row["check"] for row in unproven} == {"labels", "mark", "embed", "replay"}
+    sealed = {"artifacts", "coverage", "boundary", "labels", "mark", "embed", "replay", "progress"}
+    assert {row["check"] for row in unproven} == sealed
     assert all("was not granted" in row["detail"] for row in unproven)
     assert "fail" not in {row["verdict"] for row in printed["checks"]}
-    public = {"record", "manifest", "links", "artifacts", "coverage", "boundary", "release", "payment"}
-    assert public <= {row["check"] for row in printed["checks"] if row["verdict"] == "pass"}
+    public = {"record", "manifest", "links", "artifacts", "release", "payment"}
+    assert public == {row["check"] for row in printed["checks"] if row["verdict"] == "pass"}
+    available = [row for row in rows(printed, "pass") if "sealed files are there and intact" in row["detail"]]
+    assert {(row["round"], row["seat"]) for row in available} == {(0, 0), (0, 1), (1, 0), (1, 1)}
 
 
 def test_identity_may_lie_anywhere(run_dir: Path, tmp_path: Path) -> None:
@@ -107,15 +114,24 @@ def test_audit_needs_no_secret_of_owner_or_trainers(run_dir: Path) -> None:
 
 
 def identity_of(run: FinishedRun) -> tuple[object, ...]:
+    """Everything of a run that repeats: grants are random, and key records name them, but no head depends on either."""
     commitments = [commitment for settled in run.rounds for commitment in settled.commitments]
     heads = [(commitment.manifest.cid, commitment.head) for commitment in commitments]
-    return heads, run.record, sorted(map(str, run.rehearsal.store.cids()))
+    deeds = [None if isinstance(deed.event, SeatJoined) else deed.event for deed in run.record.events]
+    history = follow_record(run.record)
+    return heads, history.genesis, history.params, deeds, run.keys, sorted(artifacts(run))
 
 
-def test_same_seed_gives_the_same_manifests_heads_record_and_artifacts(honest_run: FinishedRun, tmp_path: Path) -> None:
+def artifacts(run: FinishedRun) -> set[str]:
+    """The names of all blocks but grants."""
+    return {cid_text(cid) for cid in run.rehearsal.store.cids()} - {cid_text(cid) for cid in grants_of(run)}
+
+
+def test_same_seed_gives_the_same_manifests_heads_deeds_and_artifacts(honest_run: FinishedRun, tmp_path: Path) -> None:
     again = finished_run(tmp_path / "again")
     assert identity_of(again) == identity_of(honest_run)
-    assert (again.root / "record.json").read_bytes() == (honest_run.root / "record.json").read_bytes()
+    assert len(grants_of(again)) == len(grants_of(honest_run)) == 4
+    assert set(grants_of(again)).isdisjoint(grants_of(honest_run))
 
 
 def test_another_seed_gives_other_manifests_and_heads(honest_run: FinishedRun, other_run: FinishedRun) -> None:
@@ -127,7 +143,7 @@ def test_another_seed_gives_other_manifests_and_heads(honest_run: FinishedRun, o
 
 def handed_in(manifests: Sequence[SegmentManifest]) -> set[CID]:
     """What a round's seats made; the initial weights are fixed by the specification's public seed alone."""
-    return {cid for m in manifests for cid in (m.trained, m.out, m.optimizer, m.transcript.leaves)}
+    return {file.ciphertext for m in manifests for file in (m.trained, m.out, m.optimizer, m.transcript.leaves)}
 
 
 def test_seeded_run_says_insecure(honest_run: FinishedRun) -> None:
@@ -249,10 +265,18 @@ def joined(job: Rehearsal, seats: int) -> JobId:
     """A second job on the same terms, with its first seats filled."""
     params = job.opened.owner.params
     number, _ = job.contract().create_job(params)
-    for seat in range(seats):
+    for seat, account in enumerate(job.parties.trainers[:seats]):
         contract = job.contract(seat)
-        keys = KeyRecord(transport=bytes(33), sealing=None, endpoint="nowhere").to_block()
-        contract.join(number, contract.genesis_of(number), seat, keys, params.stake_wei)
+        genesis = contract.genesis_of(number)
+        vault = Vault(job.store, Address(account.address), job.parties.trainer_secrets[seat], genesis)
+        keys = KeyRecord(
+            transport=bytes(33),
+            sealing=job.parties.trainer_secrets[seat].recipient,
+            grant=vault.grant_to(job.opened.owner.prepared.spec.owner_key),
+            secret_digest=vault.secret_digest,
+            endpoint="nowhere",
+        )
+        contract.join(number, genesis, seat, keys.to_block(), params.stake_wei)
     return number
 
 

@@ -29,7 +29,10 @@ def test_first_two_commands_are_demo_and_test() -> None:
     assert [line.split()[:2] for line in shell_lines()[:2]] == [["make", "demo"], ["make", "test"]]
 
 
-@pytest.mark.parametrize("command", ["demo", "audit", "account new", "deploy", "contract info"])
+COMMANDS = ["demo", "audit", "account new", "deploy", "contract info", "store export", "job grant"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_options_shown_exist(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command.split(), "--help"]) == 0
     known = capsys.readouterr().out

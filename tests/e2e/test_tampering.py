@@ -15,7 +15,7 @@ import pytest
 
 from clicooper.audit.auditor import STORE_MARKER
 from clicooper.storage.cid import cid_text, parse_cid
-from tests.scenario import FinishedRun, audit_command, block_file, checks, rows
+from tests.scenario import FinishedRun, audit_command, block_file, checks, grants_of, rows, unlinked
 
 
 def flip(path: Path, offset: int = 0, mask: int = 1) -> None:
@@ -35,12 +35,12 @@ ROLES: dict[str, Callable[[FinishedRun], Any]] = {
     "release": lambda run: run.rehearsal.opened.owner.prepared.spec.activation_release,
     "labels": lambda run: run.rehearsal.opened.owner.prepared.spec.labels[1].ciphertext,
     "manifest": lambda run: run.rounds[0].manifests[1].cid,
-    "initial weights": lambda run: run.rounds[0].manifests[0].state_in.weights,
-    "trained": lambda run: run.rounds[1].manifests[0].trained,
-    "out": lambda run: run.rounds[1].manifests[1].out,
-    "optimizer": lambda run: run.rounds[0].manifests[0].optimizer,
-    "transcript": lambda run: run.rounds[1].manifests[0].transcript.leaves,
-    "interval state": lambda run: run.rounds[0].manifests[1].transcript.states[0].weights,
+    "initial weights": lambda run: run.rounds[0].manifests[0].state_in.weights.ciphertext,
+    "trained": lambda run: run.rounds[1].manifests[0].trained.ciphertext,
+    "out": lambda run: run.rounds[1].manifests[1].out.ciphertext,
+    "optimizer": lambda run: run.rounds[0].manifests[0].optimizer.ciphertext,
+    "transcript": lambda run: run.rounds[1].manifests[0].transcript.leaves.ciphertext,
+    "interval state": lambda run: run.rounds[0].manifests[1].transcript.states[0].weights.ciphertext,
 }
 
 
@@ -64,9 +64,23 @@ def test_deleted_artifact_is_inconclusive_and_named(role: str, honest_run: Finis
     assert any(cid_text(cid) in row["subject"] + row["detail"] for row in rows(printed, "inconclusive"))
 
 
+@pytest.mark.parametrize("role", ["initial weights", "trained", "out", "optimizer", "transcript", "interval state"])
+def test_availability_of_sealed_files_is_judged_without_a_grant(
+    role: str, honest_run: FinishedRun, run_dir: Path
+) -> None:
+    shutil.rmtree(run_dir / "auditor")
+    cid = ROLES[role](honest_run)
+    block_file(run_dir / "store", cid).unlink()
+    code, printed = audit_command(run_dir)
+    assert (code, checks(printed, "fail")) == (4, set())
+    assert ("artifacts", cid_text(cid)) in {(row["check"], row["subject"]) for row in rows(printed, "inconclusive")}
+
+
 def test_every_single_artifact_is_missed(smallest_run: FinishedRun, tmp_path: Path) -> None:
     root = Path(shutil.copytree(smallest_run.root, tmp_path / "run"))
-    for path in blocks(root):
+    linked = [path for path in blocks(root) if path.name not in unlinked(smallest_run)]
+    assert len(linked) == len(blocks(root)) - 2
+    for path in linked:
         kept = path.read_bytes()
         path.unlink()
         code, printed = audit_command(root)
@@ -224,14 +238,25 @@ def test_store_of_another_run_proves_nothing_about_this_record(other_run: Finish
     assert (code, checks(printed, "fail")) == (4, set())
 
 
-def test_grants_of_another_run_convict_nobody(other_run: FinishedRun, run_dir: Path) -> None:
-    """A key that does not open a commitment is a failed mark; the labels stay closed."""
+def test_grants_of_another_job_open_nothing_and_convict_nobody(other_run: FinishedRun, run_dir: Path) -> None:
     shutil.rmtree(run_dir / "auditor")
     shutil.copytree(other_run.root / "auditor", run_dir / "auditor")
     code, printed = audit_command(run_dir)
-    assert code == 1
-    assert checks(printed, "fail") == {"mark", "embed"}
-    assert {"labels", "replay"} <= checks(printed, "inconclusive")
+    assert (code, checks(printed, "fail")) == (4, set())
+    assert {"labels", "mark", "embed", "replay", "artifacts"} <= checks(printed, "inconclusive")
+
+
+def test_registered_grant_is_missed_by_name(honest_run: FinishedRun, run_dir: Path) -> None:
+    for cid in grants_of(honest_run):
+        if cid_text(cid) in unlinked(honest_run):
+            continue
+        block = block_file(run_dir / "store", cid)
+        kept = block.read_bytes()
+        block.unlink()
+        code, printed = audit_command(run_dir)
+        assert code == 4
+        assert [row["subject"] for row in rows(printed, "inconclusive")] == [cid_text(cid)]
+        block.write_bytes(kept)
 
 
 def test_names_in_the_store_are_their_contents_names(run_dir: Path) -> None:

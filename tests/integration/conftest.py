@@ -1,4 +1,4 @@
-"""Chains to test on: one in this process, and a real node that is started and stopped here."""
+"""Chains and IPFS nodes to test on: real ones are started and stopped here."""
 
 import os
 import re
@@ -6,14 +6,15 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from chain_world import World, new_world
 
 from clicooper.chain.rpc import Node
+from tests.ipfs_node import IpfsNode, connect_nodes, node_programs
 
 PROGRAMS = Path(__file__).parents[2] / "node_modules" / ".bin"
 START_TIMEOUT_S = 60
@@ -91,3 +92,35 @@ def node_of(kind: str, request: pytest.FixtureRequest) -> Node:
 def world(node: Node) -> World:
     """A contract and its parties on each kind of node in turn."""
     return new_world(node)
+
+
+IpfsPair = tuple[IpfsNode, IpfsNode]
+
+
+@pytest.fixture(scope="session")
+def ipfs_node_pairs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], IpfsPair]]:
+    """Starts two nodes of an implementation that are each other's only peers, the first time that one is asked for."""
+    pairs: dict[str, IpfsPair] = {}
+    with ExitStack() as running:
+
+        def pair(program: str) -> IpfsPair:
+            if program not in pairs:
+                folder = tmp_path_factory.mktemp(program)
+                nodes = (
+                    IpfsNode(node_programs()[program], folder / "a"),
+                    IpfsNode(node_programs()[program], folder / "b"),
+                )
+                for node in nodes:
+                    running.callback(node.stop)
+                    node.start()
+                connect_nodes(*nodes)
+                pairs[program] = nodes
+            return pairs[program]
+
+        yield pair
+
+
+@pytest.fixture(scope="session", params=node_programs())
+def ipfs_nodes(request: pytest.FixtureRequest, ipfs_node_pairs: Callable[[str], IpfsPair]) -> IpfsPair:
+    """Two real nodes on loopback that exchange blocks, of each implementation at hand in turn."""
+    return ipfs_node_pairs(request.param)

@@ -1,11 +1,12 @@
 """What every ``Store`` promises, held against every implementation.
 
 An implementation joins by one entry in ``HARNESSES``: the store, and how to damage and to lose a block behind its back.
+IPFS is a real node, and once more behind a local store.
 """
 
 import io
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +15,12 @@ from multiformats import CID
 
 from clicooper.commitments.canonical import MAX_BLOCK_BYTES, decode, encode
 from clicooper.errors import ArtifactCorrupt, ArtifactMissing, SpecError, StorageError
-from clicooper.storage.base import Store, get_bytes, put_bytes
-from clicooper.storage.cid import IPFS_LAYOUT, block_cid, file_cid
+from clicooper.storage.base import ListableStore, Store, get_bytes, put_bytes
+from clicooper.storage.cid import IPFS_LAYOUT, block_cid, build_file, file_cid
+from clicooper.storage.ipfs import IpfsStore
+from clicooper.storage.layered import LayeredStore
 from clicooper.storage.local import LocalStore
+from tests.ipfs_node import IpfsNode, node_programs
 from tests.simulators import MemoryStore
 
 CHUNK = IPFS_LAYOUT.chunk_bytes
@@ -24,13 +28,22 @@ HELLO_CID = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
 SIZES = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7]
 
 
+SEARCH_S = 4.0
+"""How long a node looks for what it lacks: nobody has it, so that every test of absence waits for so long."""
+
+
 @dataclass(frozen=True)
 class Harness:
-    """A fresh store; ``tamper`` overwrites a block behind its back, ``lose`` deletes one."""
+    """A fresh store; ``tamper`` overwrites a block behind its back, ``lose`` deletes one.
+
+    Attributes:
+        mends: whether putting again mends a damaged block; a node says that it has the block, and is not sent it.
+    """
 
     store: Store
     tamper: Callable[[CID, bytes], object]
     lose: Callable[[CID], object]
+    mends: bool = True
 
 
 def _local(folder: Path) -> Harness:
@@ -47,12 +60,44 @@ def _memory(folder: Path) -> Harness:
     return Harness(store, store.blocks.__setitem__, store.blocks.__delitem__)
 
 
-HARNESSES = {"local": _local, "memory": _memory}
+def _ipfs(node: IpfsNode) -> Harness:
+    def path(cid: CID) -> Path:
+        return node.block_file(cid.raw_digest)
+
+    store = IpfsStore(node.url, timeout_s=SEARCH_S)
+    return Harness(store, lambda cid, data: path(cid).write_bytes(data), lambda cid: path(cid).unlink(), mends=False)
 
 
-@pytest.fixture(params=HARNESSES)
-def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Harness:
-    return HARNESSES[request.param](tmp_path)
+def _layered(folder: Path, node: IpfsNode) -> Harness:
+    """Damage befalls both layers: what one of them still has, the other gets back."""
+    local, ipfs = _local(folder), _ipfs(node)
+
+    def tamper(cid: CID, data: bytes) -> None:
+        local.tamper(cid, data)
+        ipfs.tamper(cid, data)
+
+    def lose(cid: CID) -> None:
+        local.lose(cid)
+        ipfs.lose(cid)
+
+    assert isinstance(local.store, LocalStore)
+    return Harness(LayeredStore(local.store, ipfs.store), tamper, lose)
+
+
+IN_PROCESS = {"local": _local, "memory": _memory}
+ON_NODES = [f"{kind} {program}" for kind in ("ipfs", "layered") for program in node_programs()]
+
+
+@pytest.fixture(params=[*IN_PROCESS, *ON_NODES])
+def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Harness]:
+    """Each kind of store in turn. A node serves many tests, and forgets everything between them."""
+    if request.param in IN_PROCESS:
+        yield IN_PROCESS[request.param](tmp_path)
+        return
+    kind, program = request.param.split(" ")
+    node = request.getfixturevalue("ipfs_node_pairs")(program)[0]
+    yield _ipfs(node) if kind == "ipfs" else _layered(tmp_path, node)
+    node.call("repo/gc")
 
 
 @pytest.fixture
@@ -136,14 +181,28 @@ def test_short_writes_lose_nothing(store: Store) -> None:
     assert target.getvalue() == data
 
 
-def test_putting_again_changes_nothing(store: Store) -> None:
+@pytest.fixture(params=IN_PROCESS)
+def listable(request: pytest.FixtureRequest, tmp_path: Path) -> ListableStore:
+    """The stores that hold nobody else's blocks."""
+    store = IN_PROCESS[request.param](tmp_path).store
+    assert isinstance(store, ListableStore)
+    return store
+
+
+def test_node_cannot_be_listed() -> None:
+    assert not isinstance(IpfsStore(), ListableStore)
+
+
+def test_putting_again_changes_nothing(listable: ListableStore) -> None:
+    store = listable
     first = put_bytes(store, _content(2 * CHUNK))
     before = sorted(map(str, store.cids()))
     assert put_bytes(store, _content(2 * CHUNK)) == first
     assert sorted(map(str, store.cids())) == before
 
 
-def test_cids_lists_every_block_once(store: Store) -> None:
+def test_cids_lists_every_block_once(listable: ListableStore) -> None:
+    store = listable
     assert list(store.cids()) == []
     root = put_bytes(store, _content(2 * CHUNK) + _content(CHUNK))
     record = store.put_block(encode({"file": root}))
@@ -204,7 +263,7 @@ def test_identity_cid_does_not_smuggle_content_past_the_store(store: Store) -> N
 
 def test_store_rejects_flipped_bit_in_any_block(harness: Harness) -> None:
     root = put_bytes(harness.store, _content(2 * CHUNK + 1))
-    for cid in list(harness.store.cids()):
+    for cid, _ in build_file(io.BytesIO(_content(2 * CHUNK + 1))):
         block = harness.store.get_block(cid)
         for position in (0, len(block) // 2, len(block) - 1):
             damaged = bytearray(block)
@@ -243,7 +302,11 @@ def test_putting_again_mends_a_damaged_block(harness: Harness) -> None:
     cid = put_bytes(harness.store, b"hello world")
     harness.tamper(cid, b"hello w0rld")
     assert put_bytes(harness.store, b"hello world") == cid
-    assert get_bytes(harness.store, cid) == b"hello world"
+    if harness.mends:
+        assert get_bytes(harness.store, cid) == b"hello world"
+    else:
+        with pytest.raises(ArtifactCorrupt, match=r"node http://127\.0\.0\.1:"):
+            get_bytes(harness.store, cid)
 
 
 def test_failed_read_leaves_a_genuine_first_part(harness: Harness) -> None:
@@ -284,5 +347,6 @@ def test_full_disk_under_the_target_is_a_storage_error(store: Store) -> None:
 def test_large_file_of_more_leaves_than_one_node_links(store: Store) -> None:
     pattern = b"".join(itertools.islice(itertools.cycle((b"\0" * CHUNK, b"\1" * CHUNK)), 175))
     root = put_bytes(store, pattern)
-    assert len(list(store.cids())) == 2 + 3, "two leaves, two nodes above them and the root"
+    if isinstance(store, ListableStore):
+        assert len(list(store.cids())) == 2 + 3, "two leaves, two nodes above them and the root"
     assert get_bytes(store, root) == pattern

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clicooper.audit.auditor import STORE_MARKER
-from tests.scenario import FinishedRun, audit_command, resealed, rows
+from tests.scenario import FinishedRun, audit_command, resealed, rows, unlinked
 
 PER_CASE = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 UNWITNESSED = {
@@ -72,8 +72,9 @@ def test_any_flipped_byte_of_the_store_fails_artifacts(root: Path, data: st.Data
 
 @settings(PER_CASE, max_examples=30)
 @given(st.data())
-def test_any_deleted_file_of_the_store_is_named(root: Path, data: st.DataObject) -> None:
-    path = data.draw(st.sampled_from(files(root)), label="file")
+def test_any_deleted_file_of_the_store_is_named(smallest_run: FinishedRun, root: Path, data: st.DataObject) -> None:
+    linked = [path for path in files(root) if path.name not in unlinked(smallest_run)]
+    path = data.draw(st.sampled_from(linked), label="file")
     with restored(path):
         path.unlink()
         code, printed = audit_command(root)

@@ -2,17 +2,23 @@
 
 import io
 import json
+import shutil
 import stat
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from clicooper.audit.grants import read_identity
 from clicooper.chain.keys import account_from_seed, load_keystore, save_keystore
+from clicooper.cli.identities import make_identity
 from clicooper.cli.main import main
 from clicooper.cli.session import read_password
 from clicooper.config import load_config
 from clicooper.errors import UsageError
+from clicooper.storage.identity import recipient_of
+from clicooper.storage.seal import new_identity, unwrap, wrap
 from tests.cli_calls import answered, printed, refused
 
 KEY = account_from_seed(b"seed", "owner")
@@ -37,9 +43,10 @@ def test_new_account_is_encrypted_under_its_name(folder: Path, capsys: pytest.Ca
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     assert load_keystore(file, PASSWORD).address == made["address"]
-    listed = answered(capsys, "account", "list")["accounts"]
-    assert listed == [{"name": "owner", "address": made["address"], "file": ".clicooper/keystore/owner.json"}]
+    (listed,) = answered(capsys, "account", "list")["accounts"]
+    assert listed == {key: made[key] for key in ("address", "file", "recipient")} | {"name": "owner"}
     assert made["address"] in printed(capsys, "account", "list")
+    assert made["recipient"] in printed(capsys, "account", "list")
 
 
 @pytest.mark.parametrize("text", [f"0x{KEY.key.hex().removeprefix('0x')}\n", KEY.key.hex().removeprefix("0x").upper()])
@@ -130,3 +137,103 @@ def test_listing_survives_a_damaged_keystore(folder: Path, capsys: pytest.Captur
     (keystore / "good.json").write_text(json.dumps({"address": KEY.address.lower().removeprefix("0x")}))
     found = {row["name"]: row["address"] for row in answered(capsys, "account", "list")["accounts"]}
     assert found == {"broken": None, "good": KEY.address}
+
+
+# --- identities ---
+
+
+def exported(capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, Any]:
+    return answered(capsys, "account", "identity", "owner", *more, *WITH_PASSWORD)
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A keystore folder with an account whose identity is real: locking one takes a second."""
+    home = tmp_path_factory.mktemp("locked")
+    keystore = home / "keystore"
+    keystore.mkdir()
+    make_identity(load_config(home=home), "owner", PASSWORD)
+    (keystore / "owner.json").write_text(json.dumps({"address": KEY.address}))
+    return keystore
+
+
+@pytest.fixture
+def owner(locked: Path, folder: Path) -> dict[str, Any]:
+    keystore = shutil.copytree(locked, folder / ".clicooper" / "keystore")
+    return {"address": KEY.address, "recipient": (keystore / "owner.recipient").read_text().strip()}
+
+
+def test_identity_is_locked_beside_the_keystore_and_exported_on_demand(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    owner = answered(capsys, "account", "new", "--account", "owner", *WITH_PASSWORD)
+    keystore = folder / ".clicooper" / "keystore"
+    assert {path.name for path in keystore.iterdir()} == {"owner.json", "owner.age", "owner.recipient"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in keystore.iterdir()} == {0o600}
+    written = exported(capsys)
+    target = folder / written["file"]
+    identity = read_identity(target)
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert recipient_of(identity) == written["recipient"] == owner["recipient"]
+    assert unwrap(wrap(b"labels", [owner["recipient"]]), identity) == b"labels"
+    for path in keystore.iterdir():
+        assert identity.encode() not in path.read_bytes()
+
+
+def test_identity_is_never_printed(owner: dict[str, Any], folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["account", "identity", "owner", "-o", "mine", *WITH_PASSWORD]) == 0
+    shown = capsys.readouterr()
+    assert "SECRET" not in (shown.out + shown.err).upper()
+    assert "AGE-SECRET-KEY-1" in (folder / "mine").read_text()
+
+
+def test_exported_identity_overwrites_nothing(
+    owner: dict[str, Any], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "mine").write_text("precious")
+    message = refused(capsys, "account", "identity", "owner", "-o", "mine", *WITH_PASSWORD)
+    assert message == "mine exists and is not overwritten"
+    assert (folder / "mine").read_text() == "precious"
+
+
+def test_identity_needs_its_password(owner: dict[str, Any], folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "wrong").write_text("battery staple")
+    message = refused(capsys, "account", "identity", "owner", "--password-file", "wrong")
+    assert message == "the identity cannot be opened: wrong password, or damaged"
+    assert not (folder / "owner-identity.txt").exists()
+
+
+def test_exchanged_recipient_is_found_out(
+    owner: dict[str, Any], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever could exchange it would be granted what is meant for the account."""
+    (folder / ".clicooper" / "keystore" / "owner.recipient").write_text(new_identity()[1] + "\n")
+    message = refused(capsys, "account", "identity", "owner", *WITH_PASSWORD)
+    assert message == ".clicooper/keystore/owner.recipient is not the recipient of owner.age"
+    assert not (folder / "owner-identity.txt").exists()
+
+
+def test_damaged_recipient_is_not_listed(
+    owner: dict[str, Any], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / ".clicooper" / "keystore" / "owner.recipient").write_text(owner["recipient"][:-1] + "q")
+    (listed,) = answered(capsys, "account", "list")["accounts"]
+    assert (listed["name"], listed["address"], listed["recipient"]) == ("owner", owner["address"], None)
+
+
+def test_unknown_account_has_no_identity(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert refused(capsys, "account", "identity", "nobody", *WITH_PASSWORD) == "there is no identity nobody"
+
+
+def test_orphaned_identity_is_not_overwritten(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keystore = folder / ".clicooper" / "keystore"
+    keystore.mkdir(parents=True)
+    (keystore / "default.age").write_text("precious")
+    assert refused(capsys, "account", "new", *WITH_PASSWORD) == "there is an identity default already"
+    assert (keystore / "default.age").read_text() == "precious"
+
+
+def test_account_that_cannot_be_made_leaves_no_identity(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / ".clicooper" / "keystore" / "default.recipient").mkdir(parents=True)
+    assert "default.recipient" in refused(capsys, "account", "new", *WITH_PASSWORD)
+    assert {path.name for path in (folder / ".clicooper" / "keystore").iterdir()} == {"default.recipient"}

@@ -1,0 +1,154 @@
+"""A whole job in one CAR file: packed from a record and a store, and audited from nothing else.
+
+The file's one root is a ``JobBundle``, so that a node that has imported the file can pin, walk and export the job by
+that name. The same record and artifacts give the same file, byte for byte.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from multiformats import CID
+
+from clicooper.audit import checks
+from clicooper.audit.auditor import Progress, audit_record, silent
+from clicooper.audit.grants import AuditKeys
+from clicooper.audit.roots import job_roots
+from clicooper.audit.state import follow_record
+from clicooper.audit.verdict import AuditReport, Check, CheckResult, Replayed
+from clicooper.chain.record import JobRecord, record_from_json, record_to_json
+from clicooper.commitments.bundle import JobBundle
+from clicooper.errors import ArtifactCorrupt, ArtifactMissing, CarError, CliCooperError, GraphTooLarge, RecordError
+from clicooper.storage._output import whole_file
+from clicooper.storage.base import Store, get_bytes
+from clicooper.storage.car import write_car
+from clicooper.storage.car_store import CarStore
+from clicooper.storage.cid import build_file
+from clicooper.storage.graph import walk
+from clicooper.types import Verdict
+
+__all__ = ["PackedJob", "audit_car", "pack_job", "read_bundle"]
+
+MAX_RECORD_BYTES = 1 << 28
+
+
+@dataclass(frozen=True)
+class PackedJob:
+    """What was written: the root's name, and the number of blocks.
+
+    Attributes:
+        left_out: attached roots of the record whose graphs the store does not hold intact.
+    """
+
+    root: CID
+    blocks: int
+    left_out: tuple[CID, ...]
+
+
+def pack_job(record: JobRecord, store: Store, target: Path, *, attach: Sequence[CID] = ()) -> PackedJob:
+    """Writes a job's CAR file, whole or not at all.
+
+    Args:
+        record: the job's events; its record.json goes into the file.
+        store: where the artifacts are.
+        attach: roots to take along besides, such as an auditor's grant; each must be whole.
+
+    Raises:
+        RecordError: the record's events do not follow from each other.
+        ArtifactMissing, ArtifactCorrupt: a block that the job needs is not there or not intact; nothing is written.
+        SpecError: the job has more manifests than one block can link, about 25,000.
+        StorageError: the store cannot be read, or the file cannot be written.
+    """
+    roots = job_roots(follow_record(record))
+    extra = {cid: _is_whole(store, cid) for cid in roots.attached if cid not in attach}
+    attached = (*(cid for cid, whole in extra.items() if whole), *dict.fromkeys(attach))
+    own = dict(build_file(io.BytesIO(record_to_json(record))))
+    bundle = JobBundle(record=list(own)[-1], spec=roots.spec, manifests=roots.manifests, attachments=attached)
+    own[bundle.cid] = bundle.to_block()
+
+    def get_block(cid: CID) -> bytes:
+        return own[cid] if cid in own else store.get_block(cid)
+
+    with whole_file(target) as stream:
+        blocks = write_car(stream, [bundle.cid], walk(get_block, [bundle.cid]))
+    return PackedJob(bundle.cid, blocks, tuple(cid for cid, whole in extra.items() if not whole))
+
+
+def _is_whole(store: Store, root: CID) -> bool:
+    try:
+        for _ in walk(store.get_block, [root]):
+            pass
+    except (ArtifactMissing, ArtifactCorrupt, GraphTooLarge):
+        return False
+    return True
+
+
+def read_bundle(store: CarStore) -> tuple[JobBundle, bytes]:
+    """The bundle that a CAR file is for, and the bytes of its record.
+
+    Raises:
+        SpecError: the file is for something else than one job.
+        ArtifactMissing, ArtifactCorrupt: the bundle or its record is not there or not intact.
+    """
+    bundle = JobBundle.from_block(store.get_block(store.roots[0]))
+    return bundle, get_bytes(store, bundle.record, max_bytes=MAX_RECORD_BYTES)
+
+
+def audit_car(
+    path: Path,
+    keys: AuditKeys,
+    *,
+    trusted_models: Collection[str] = frozenset(),
+    progress: Progress = silent,
+    clock: Callable[[], float] = time.perf_counter,
+) -> AuditReport:
+    """Judges a job from its CAR file alone, whatever has happened to the file.
+
+    Damage of the file's structure, its bundle or its record leaves no history to judge: it is a row like any other.
+
+    Raises:
+        StorageError: the file cannot be read.
+    """
+    started = clock()
+    try:
+        with CarStore(path) as store:
+            rows, record = _record_rows(store, path.name)
+            if record is None:
+                return AuditReport(path.name, (0, 0), 0, rows, Replayed(0, 0, 0.0), clock() - started)
+            report = audit_record(record, store, keys, trusted_models=trusted_models, progress=progress, clock=clock)
+    except CarError as e:
+        row = CheckResult.of_error(Check.ARTIFACTS, path.name, e)
+        return AuditReport(path.name, (0, 0), 0, (row,), Replayed(0, 0, 0.0), clock() - started)
+    return report.with_rows(rows)
+
+
+def _record_rows(store: CarStore, name: str) -> tuple[tuple[CheckResult, ...], JobRecord | None]:
+    """The record in a file, and what its bundle shows; without a record, all that can be said."""
+    try:
+        bundle, data = read_bundle(store)
+    except CliCooperError as e:
+        bad = CheckResult.of_error(Check.ARTIFACTS, name, e)
+        return (bad, *checks.guarded(Check.ARTIFACTS, "store", partial(checks.check_store, store))), None
+    try:
+        record = record_from_json(data)
+    except RecordError as e:
+        bad = CheckResult.of_error(Check.RECORD, name, e)
+        return (bad, *checks.guarded(Check.ARTIFACTS, "store", partial(checks.check_store, store))), None
+    return checks.guarded(Check.ARTIFACTS, "bundle", partial(_check_bundle, bundle, record)), record
+
+
+def _check_bundle(bundle: JobBundle, record: JobRecord) -> Iterator[CheckResult]:
+    """The bundle lists what its record names; a record that cannot be followed is judged by its own row."""
+    try:
+        roots = job_roots(follow_record(record))
+    except RecordError:
+        return
+    differs = (bundle.spec, *bundle.manifests) != roots.required
+    verdict = Verdict.FAIL if differs else Verdict.PASS
+    detail = "lists other artifacts than its record names" if differs else "lists what its record names"
+    yield CheckResult(Check.ARTIFACTS, verdict, str(bundle.cid), detail)
