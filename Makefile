@@ -28,7 +28,7 @@ test: test-contracts coverage-contracts test-brownie test-python  ## set up ever
 setup: $(VENV)/.dev-ready $(NODE) $(IPFS)
 
 test-python: $(VENV)/.dev-ready $(NODE) $(IPFS)
-	$(PY) -m pytest --cov --cov-report=term $(ARGS)
+	$(PY) -m pytest -n 2 --dist loadfile --cov --cov-report=term $(ARGS)
 
 test-contracts: $(VENV)/.dev-ready $(NODE)  ## also that the artifacts are of these sources, and that no call costs 1 % more gas
 	scripts/forge test

@@ -39,17 +39,17 @@ def content(size: int, salt: int = 0) -> bytes:
     return b"".join(i.to_bytes(4, "big") + salt.to_bytes(4, "big") for i in range(-(-size // 8)))[:size]
 
 
-@pytest.fixture(params=node_programs())
-def node(request: pytest.FixtureRequest, ipfs_node_pairs: Callable[[str], tuple[IpfsNode, IpfsNode]]) -> IpfsNode:
-    """A node that lives."""
-    return ipfs_node_pairs(request.param)[0]
+@pytest.fixture(scope="module", params=node_programs())
+def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[IpfsNode]:
+    """A node of this file's own: js-ipfs never collects garbage again once an upload broke off, nor takes any after."""
+    yield from _running(IpfsNode(node_programs()[request.param], tmp_path_factory.mktemp("node")))
 
 
 @pytest.fixture(params=node_programs())
 def undisturbed(
     request: pytest.FixtureRequest, ipfs_node_pairs: Callable[[str], tuple[IpfsNode, IpfsNode]]
 ) -> IpfsNode:
-    """A node on which no upload broke off: js-ipfs never collects garbage again after one."""
+    """A node on which no upload broke off."""
     return ipfs_node_pairs(request.param)[1]
 
 
@@ -62,7 +62,10 @@ def proxy(node: IpfsNode) -> Iterator[NodeProxy]:
 @pytest.fixture(params=node_programs())
 def mortal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[IpfsNode]:
     """A node of the test's own, which it may kill and start again."""
-    node = IpfsNode(node_programs()[request.param], tmp_path / "node")
+    yield from _running(IpfsNode(node_programs()[request.param], tmp_path / "node"))
+
+
+def _running(node: IpfsNode) -> Iterator[IpfsNode]:
     try:
         node.start()
         yield node
@@ -195,13 +198,14 @@ def test_node_that_loses_what_it_took_is_found_out(proxy: NodeProxy) -> None:
 def test_source_that_cannot_be_read_is_not_taken_for_a_bad_node(proxy: NodeProxy) -> None:
     class Torn(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
-            if self.tell() >= 3 * CHUNK:
+            if self.tell() >= (WINDOW_BLOCKS + 2) * CHUNK:
                 raise OSError(5, "Input/output error")
             return super().read(size)
 
     with pytest.raises(StorageError, match=r"cannot read .*Input/output error"):
-        IpfsStore(proxy.url).put_file(Torn(content(8 * CHUNK, salt=10)))
-    assert sum("dag/import" in path for path in proxy.requests) == 1
+        IpfsStore(proxy.url).put_file(Torn(content((WINDOW_BLOCKS + 4) * CHUNK, salt=10)))
+    # The first window arrived; the call that the second was to be may break before the proxy has read its first line.
+    assert sum("dag/import" in path for path in proxy.requests) in (1, 2)
 
 
 def test_credentials_are_sent_and_never_shown(proxy: NodeProxy) -> None:
