@@ -73,12 +73,13 @@ class IndexDb:
     Args:
         path: the file; its folder is made.
         identity: what the index is about; a file about something else is refused.
+        first_block: where its coverage starts; None takes what the file says, or 0 for a new one.
 
     Raises:
         StorageError: the file cannot be used, is damaged, or belongs to something else.
     """
 
-    def __init__(self, path: Path, identity: dict[str, str]) -> None:
+    def __init__(self, path: Path, identity: dict[str, str], first_block: int | None = None) -> None:
         self.path = path
         with self._storing():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,12 +87,18 @@ class IndexDb:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript(_SCHEMA)
-            self._claim({"format": FORMAT} | identity)
+            start = {} if first_block is None else {"first_block": str(first_block)}
+            self._claim({"format": FORMAT} | identity | start)
             self._check_coverage()
 
     def close(self) -> None:
         """Closes the file."""
         self._db.close()
+
+    @property
+    def first_block(self) -> int:
+        """Where the coverage starts."""
+        return self._number("SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'first_block'") or 0
 
     @property
     def last_block(self) -> int | None:
@@ -183,7 +190,7 @@ class IndexDb:
     def _claim(self, identity: dict[str, str]) -> None:
         """Writes what a new file is about, and compares with what an old one says."""
         with self._transaction():
-            self._db.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", identity.items())
+            self._db.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", ({"first_block": "0"} | identity).items())
             found = dict(self._db.execute("SELECT key, value FROM meta"))
         other = [key for key, value in identity.items() if found[key] != value]
         if other:
@@ -193,7 +200,7 @@ class IndexDb:
     def _check_coverage(self) -> None:
         """The trigger keeps gaps out; this finds what somebody did to the file behind its back."""
         query = "SELECT first, last, LAG(last) OVER (ORDER BY first) FROM pages"
-        start = self._number("SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'first_block'")
+        start = self.first_block
         for first, _, before in self._db.execute(query):
             if first != (start if before is None else before + 1):
                 raise StorageError(f"the index {self.path} has a gap before block {first}", hint=self._remove)

@@ -19,6 +19,7 @@ from clicooper.types import Address
 __all__ = ["ChainMoved", "Page", "RawHeader", "block_txs", "bloom_mask", "checked_page", "log_rows", "suspects"]
 
 _INT64_MAX = 2**63 - 1
+_WORD = 32
 
 
 class ChainMoved(ChainError):
@@ -83,34 +84,31 @@ def log_rows(address: Address, hashes: Mapping[int, bytes], logs: Iterable[Mappi
         ChainMoved: an entry stands in another block of that number, or was removed with its block.
         ChainError: it is another contract's, or two entries of one place differ.
     """
-    texts = {number: "0x" + block_hash.hex() for number, block_hash in hashes.items()}
+    places = {hex(number): (number, "0x" + block_hash.hex()) for number, block_hash in hashes.items()}
     wanted = address.lower()
     rows: dict[tuple[int, int], LogRow] = {}
     for log in logs:
-        row = _row(log)
-        if texts.get(row.block) != log["blockHash"].lower() or log.get("removed"):
-            raise _moved(row.block)
+        number, block_hash = places.get(log["blockNumber"], (0, ""))
+        if log["blockHash"].lower() != block_hash or log.get("removed"):
+            raise _moved(int(log["blockNumber"], 16))
         if log["address"].lower() != wanted:
-            raise ChainError(f"block {row.block} holds an event of another contract", hint="ask another node")
-        if rows.setdefault(row[:2], row) != row:
-            what = f"the node says two things of log {row.log_index} in block {row.block}"
+            raise ChainError(f"block {number} holds an event of another contract", hint="ask another node")
+        row = _row(number, log)
+        if rows.setdefault((number, row.log_index), row) != row:
+            what = f"the node says two things of log {row.log_index} in block {number}"
             raise ChainError(what, hint="ask another node: this one cannot be believed")
     return tuple(rows[place] for place in sorted(rows))
 
 
-def _row(log: Mapping[str, Any]) -> LogRow:
-    topics = log["topics"]
-    job = int(topics[1], 16)
-    if job > _INT64_MAX or any(len(topic) != 66 for topic in topics):
+def _row(number: int, log: Mapping[str, Any]) -> LogRow:
+    tx_hash, topics = log["transactionHash"], "".join(log["topics"])
+    end = _WORD * (1 + len(log["topics"]))
+    # An x is no hex digit, so that this takes away the prefixes alone; one conversion is faster than four.
+    raw = bytes.fromhex((tx_hash + topics + log["data"]).replace("0x", ""))
+    job = int.from_bytes(raw[2 * _WORD : 3 * _WORD], "big")
+    if len(tx_hash) != 66 or len(topics) != 66 * len(log["topics"]) or end < 3 * _WORD or job > _INT64_MAX:
         raise ValueError("no event of this contract")
-    return LogRow(
-        int(log["blockNumber"], 16),
-        int(log["logIndex"], 16),
-        _bytes32(log["transactionHash"]),
-        job,
-        bytes.fromhex("".join([topic[2:] for topic in topics])),
-        bytes.fromhex(log["data"][2:]),
-    )
+    return LogRow(number, int(log["logIndex"], 16), raw[:_WORD], job, raw[_WORD:end], raw[end:])
 
 
 def _check_blooms(mask: int, headers: Sequence[RawHeader], rows: Sequence[LogRow]) -> None:

@@ -8,7 +8,8 @@ from clicooper.errors import ChainError
 
 __all__ = ["MOST_SPAN", "Pager"]
 
-FIRST_SPAN = 1_024
+FIRST_SPAN = 16
+"""Small, so that even the first page of a busy contract is no more than a few thousand entries."""
 MOST_SPAN = 1 << 20
 """Blocks of a page at most, so that a mistaken answer never costs more than that range to read again."""
 

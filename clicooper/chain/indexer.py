@@ -8,6 +8,7 @@ a lie: ``cross_check`` compares several.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +22,7 @@ from clicooper.chain._log_codec import LogCodec
 from clicooper.chain._page import ChainMoved, Page
 from clicooper.chain._paging import Pager
 from clicooper.chain._patience import Patience
-from clicooper.chain.events import JobCreated, LoggedEvent
+from clicooper.chain.events import Event, JobCreated, LoggedEvent
 from clicooper.chain.record import JobRecord
 from clicooper.chain.rpc import Node
 from clicooper.errors import ChainError, UsageError
@@ -58,7 +59,8 @@ class RecordIndex:
         path: the SQLite file; made if it is not there.
         node: the chain.
         contract: whose events.
-        first_block: where its history starts: the block of its deployment, or any before.
+        first_block: where its history starts: the block of its deployment, or any before; None takes what the file
+            says, or 0 for a new one.
         finality: how many blocks below the latest a block is final.
         every_header: read every header of all blocks, so that a block whose events the node keeps back as a whole is
             found in old blocks, too; costs one call a block.
@@ -73,21 +75,20 @@ class RecordIndex:
         path: Path,
         node: Node,
         contract: Address,
-        first_block: int = 0,
+        first_block: int | None = None,
         *,
         finality: int = DEFAULT_FINALITY,
         every_header: bool = False,
         patience: Patience | None = None,
     ) -> None:
         self._node = node
-        self._contract = contract
-        self._first = first_block
+        self.contract = contract
         self._finality = finality
         self._every_header = every_header
         self._reader = BlockReader(node, contract, patience or Patience())
         self._codec = LogCodec()
-        identity = {"chain_id": str(node.chain_id), "contract": contract, "first_block": str(first_block)}
-        self._db = IndexDb(path, identity)
+        self._db = IndexDb(path, {"chain_id": str(node.chain_id), "contract": contract}, first_block)
+        self._first = self._db.first_block
 
     def __enter__(self) -> Self:
         return self
@@ -98,6 +99,23 @@ class RecordIndex:
     def close(self) -> None:
         """Closes the file; the node stays open."""
         self._db.close()
+
+    @property
+    def source(self) -> str:
+        """The node."""
+        return self._node.source
+
+    @property
+    def chain_id(self) -> int:
+        """The node's chain."""
+        return self._node.chain_id
+
+    def block_hash(self, number: int) -> Digest:
+        """The hash of a block that is kept: the last one, or one with events; raises ChainError for any other."""
+        header = self._db.header(number)
+        if header is None:
+            raise ChainError(f"the index keeps no block {number}", hint="ask for one that holds events")
+        return Digest(header.hash)
 
     @property
     def coverage(self) -> Coverage:
@@ -145,13 +163,23 @@ class RecordIndex:
         if not events or not isinstance(events[0].event, JobCreated):
             hint = "check the job number, and that the search starts before the job"
             raise UsageError(f"no creation of job {job} in blocks {blocks[0]} to {blocks[1]}", hint=hint)
-        return JobRecord(self._node.source, self._node.chain_id, self._contract, job, blocks, events)
+        return JobRecord(self._node.source, self._node.chain_id, self.contract, job, blocks, events)
 
     def events(self, job: JobId) -> Iterator[LoggedEvent]:
         """A job's events in chain order, one at a time; asks and raises as ``record``."""
         self._complete(job)
         txs = self._db.txs_of(job)
         return (self._logged(row, header, txs[row.tx_hash]) for row, header in self._db.logs_of(job))
+
+    def decoded(self, job: JobId) -> Iterator[tuple[int, int, Event]]:
+        """Block, log index and event of all that a job has, in chain order, one at a time.
+
+        Without senders and gas, each of which takes a receipt; so this asks the node nothing.
+
+        Raises:
+            ChainError: an event is not the contract's.
+        """
+        return ((row.block, row.log_index, self._event(row)) for row, _ in self._db.logs_of(job))
 
     def _read_to(self, latest: int) -> None:
         """Old blocks by wide pages, then the provisional ones with every header."""
@@ -204,15 +232,22 @@ class RecordIndex:
             part = [(header, self._db.logs_in(header.number)) for header in missing[start : start + _COMPARED]]
             self._db.add_txs(list(self._reader.transactions(part)))
 
+    def _event(self, row: LogRow) -> Event:
+        return self._codec.event([row.topics[i : i + 32] for i in range(0, len(row.topics), 32)], row.data)
+
     def _logged(self, row: LogRow, header: Header, tx: TxRow) -> LoggedEvent:
-        topics = [row.topics[i : i + 32] for i in range(0, len(row.topics), 32)]
         return LoggedEvent(
-            event=self._codec.event(topics, row.data),
+            event=self._event(row),
             block_number=row.block,
             block_hash=Digest(header.hash),
             block_timestamp=header.timestamp,
             tx_hash=Digest(row.tx_hash),
             log_index=row.log_index,
-            tx_from=Address(to_checksum_address(tx.sender)),
+            tx_from=_address(tx.sender),
             gas_used=tx.gas_used,
         )
+
+
+@lru_cache(maxsize=4096)
+def _address(raw: bytes) -> Address:
+    return Address(to_checksum_address(raw))
