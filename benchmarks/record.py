@@ -7,34 +7,23 @@ process of its own, so that its memory is its own. Options: ``--json``; ``--comm
 
 from __future__ import annotations
 
-import argparse
-import json
 import re
-import resource
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from _table import Row, report
-
-from clicooper.audit.payment import check_payment
-from clicooper.audit.state import follow_record
 from clicooper.chain._abi import Abi
 from clicooper.chain.client import Contract
 from clicooper.chain.compile import load_artifact
 from clicooper.chain.deploy import deploy
-from clicooper.chain.events import Committed
-from clicooper.chain.indexer import RecordIndex
 from clicooper.chain.keys import account_from_seed
-from clicooper.chain.record import record_from_json, record_to_json
 from clicooper.chain.rpc import Node
 from clicooper.commitments.canonical import sha256
 from clicooper.commitments.head import label_anchor, label_keys, next_head
-from clicooper.types import Address, Digest, JobId, JobParams
+from clicooper.types import Address, JobParams
 
 ROOT = Path(__file__).parents[1]
 ETHER = 10**18

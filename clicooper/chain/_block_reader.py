@@ -120,7 +120,7 @@ class BlockReader:
             try:
                 answers = self._many([("eth_getBlockReceipts", (hex(header.number),)) for header, _ in blocks])
             except RpcError as e:
-                if e.code not in NO_METHOD:
+                if e.code not in NO_METHOD and "eth_getBlockReceipts" not in e.node_message:
                     raise
                 self._block_receipts = False
             else:
@@ -152,6 +152,10 @@ class BlockReader:
             return read()
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as e:
             raise self._unusable("what was asked of it") from e
+        except ChainMoved:
+            raise
+        except ChainError as e:
+            raise ChainError(f"{self._node.source}: {e.message}", hint=e.hint) from e
 
     def _unusable(self, method: str) -> ChainError:
         hint = "give the address of an EVM node's JSON-RPC port"

@@ -1,7 +1,8 @@
 """A record from a file beside the chain: whether every event stands there as the file says, and none is left out."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import zip_longest
+from typing import Any
 
 from clicooper.chain.events import LoggedEvent
 from clicooper.chain.indexer import RecordIndex
@@ -31,6 +32,10 @@ class Confirmation:
     block_hash: Digest
     later_events: int
     provisional_events: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that ``audit --json`` prints."""
+        return asdict(self) | {"block_hash": "0x" + self.block_hash.hex()}
 
 
 def confirm_record(record: JobRecord, index: RecordIndex) -> Confirmation:
