@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 from clicooper.chain._abi import Abi
 from clicooper.chain.client import Contract
@@ -32,6 +33,8 @@ SEATS = 32
 ROUNDS_A_BLOCK = 10
 AUDITED = 10_000
 FASTER, AUDIT_S, GROWTH = 10, 60, 1.25
+TURNS = 2
+T = TypeVar("T")
 LISTENING = re.compile(r"istening on (127\.0\.0\.1:\d+)")
 
 
@@ -70,6 +73,7 @@ class History:
         for seat, trainer in enumerate(trainers):
             trainer.join(self.job, genesis, seat, b"", 1000)
         owner.release_labels(self.job, self._keys[0])
+        self._rounds = 0
         self._nonces = [node.nonce(sender) for sender in self._senders]
 
     def _params(self, rounds: int) -> JobParams:
@@ -77,12 +81,20 @@ class History:
         digests = (sha256(b"spec"), label_anchor(self._keys[0]))
         return JobParams(1, 1000, 1000, SEATS, rounds, arbiter, *digests, challenge_bond_wei=10)
 
+    def seen(self) -> dict[str, Any]:
+        """Where the readers find it, and how many commitments there are."""
+        place = {"address": self.address, "job": self.job, "first": self.first_block}
+        return place | {"last": self.node.block_number(), "commitments": self._rounds * SEATS}
+
     def grow(self, rounds: int) -> None:
         """Adds rounds, several a block; every commitment and every acceptance is a transaction of its own."""
         self.node.ask("anvil_autoImpersonateAccount", True)
         self.node.ask("evm_setAutomine", False)
-        for first in range(0, rounds, ROUNDS_A_BLOCK):
-            calls = [call for n in range(first, min(rounds, first + ROUNDS_A_BLOCK)) for call in self._round(n)]
+        end = self._rounds + rounds
+        while self._rounds < end:
+            last = min(end, self._rounds + ROUNDS_A_BLOCK)
+            calls = [call for number in range(self._rounds, last) for call in self._round(number)]
+            self._rounds = last
             # Anvil takes the calls of a batch in any order; within a block, the higher price goes first.
             prices = range(PRICE_WEI + len(calls), PRICE_WEI, -1)
             priced = [call | {"gasPrice": hex(price)} for call, price in zip(calls, prices, strict=True)]
@@ -103,11 +115,108 @@ class History:
         return fields | {"gas": hex(200_000)}
 
 
-def read_with_web3(url: str, address: str, first: int, last: int, folder: str) -> dict[str, float]:
+def read_with_web3(url: str, history: dict[str, Any], _: Path) -> dict[str, float]:
     """web3.py's reader: one call over all blocks."""
     from web3 import HTTPProvider, Web3  # noqa: PLC0415 - the other readers do without its weight
 
     web3 = Web3(HTTPProvider(url, {"timeout": 600}))
-    contract = web3.eth.contract(Web3.to_checksum_address(address), abi=load_artifact().abi)
-    seconds, found = timed(lambda: contract.events.Committed.get_logs(from_block=first, to_block=last))
+    contract = web3.eth.contract(Web3.to_checksum_address(history["address"]), abi=load_artifact().abi)
+    blocks = {"from_block": history["first"], "to_block": history["last"]}
+    seconds, found = timed(lambda: contract.events.Committed.get_logs(**blocks))
     return {"seconds": seconds, "commitments": len(found)}
+
+
+def read_with_index(url: str, history: dict[str, Any], path: Path) -> dict[str, float]:
+    """Our reader: pages into a fresh index, every check, every event decoded."""
+
+    def read() -> int:
+        with Node.connect(url) as node, RecordIndex(path, node, history["address"], history["first"]) as index:
+            index.sync()
+            return sum(isinstance(event, Committed) for _, _, event in index.decoded(JobId(history["job"])))
+
+    seconds, found = timed(read)
+    return {"seconds": seconds, "commitments": found}
+
+
+def audit_from_index(url: str, history: dict[str, Any], path: Path) -> dict[str, float]:
+    """The record with senders and gas, there and back through its file, followed and settled; nothing is replayed."""
+
+    def audit() -> int:
+        with Node.connect(url) as node, RecordIndex(path, node, history["address"], history["first"]) as index:
+            index.sync()
+            record = index.record(JobId(history["job"]))
+        followed = follow_record(record_from_json(record_to_json(record)))
+        if combine(check_payment(followed)) is Verdict.FAIL:
+            sys.exit("the history does not pass")
+        return len(followed.commitments)
+
+    seconds, found = timed(audit)
+    return {"seconds": seconds, "commitments": found}
+
+
+READERS = {"web3": read_with_web3, "index": read_with_index, "audit": audit_from_index}
+
+
+def timed(work: Callable[[], T]) -> tuple[float, T]:
+    """Seconds, and what the work returns."""
+    started = time.perf_counter()
+    found = work()
+    return time.perf_counter() - started, found
+
+
+def apart(reader: str, url: str, history: dict[str, Any], path: Path) -> dict[str, float]:
+    """What a reader measures in a process of its own, which must find all commitments, and its peak memory in MiB."""
+    run = [sys.executable, __file__, "--read", reader, url, json.dumps(history), str(path)]
+    found: dict[str, float] = json.loads(subprocess.run(run, check=True, capture_output=True, text=True).stdout)
+    if found["commitments"] != history["commitments"]:
+        sys.exit(f"{reader} found {found['commitments']} of {history['commitments']} commitments")
+    return found
+
+
+def read_and_print(reader: str, url: str, history: str, path: str) -> None:
+    """The other side of ``apart``."""
+    measured = READERS[reader](url, json.loads(history), Path(path))
+    print(json.dumps(measured | {"peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+
+
+def measure(commitments: int, folder: Path) -> Iterator[Row]:
+    """A tenth of the history first, for the audit and for how memory grows; then all of it."""
+    rounds, early = -(-commitments // SEATS), -(-min(commitments, AUDITED) // SEATS)
+    with anvil(folder) as url, Node.connect(url, timeout_s=120) as node:
+        history = History(node, rounds)
+        history.grow(early)
+        short = history.seen()
+        small = apart("index", url, short, folder / "small.sqlite")
+        audit = apart("audit", url, short, folder / "audit.sqlite")
+        history.grow(rounds - early)
+        whole = history.seen()
+        # Alternating turns, so that whatever else the machine does falls on both.
+        turns = [
+            (apart("index", url, whole, folder / f"whole-{turn}.sqlite"), apart("web3", url, whole, folder))
+            for turn in range(TURNS)
+        ]
+    own, other = (min(turn[side]["seconds"] for turn in turns) for side in (0, 1))
+    memory, others = (max(turn[side]["peak_mib"] for turn in turns) for side in (0, 1))
+    count = whole["commitments"]
+    yield Row(f"read and check {count} commitments, over web3.py", own, "s", against=other, target=1 / FASTER)
+    yield Row(f"peak memory for {count}, over {short['commitments']}", memory, "MiB", small["peak_mib"], GROWTH)
+    yield Row(f"peak memory for {count}, over web3.py", memory, "MiB", against=others)
+    yield Row(f"audit of {short['commitments']} commitments, no replay", audit["seconds"], "s", target=AUDIT_S)
+
+
+def main() -> None:
+    """Measures and reports."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument("--commitments", type=int, default=100_000, help="how long the history is")
+    parser.add_argument("--read", nargs=4, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.read:
+        read_and_print(*arguments.read)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        report(tuple(measure(arguments.commitments, Path(folder))))
+
+
+if __name__ == "__main__":
+    main()
