@@ -7,24 +7,36 @@ process of its own, so that its memory is its own. Options: ``--json``; ``--comm
 
 from __future__ import annotations
 
+import argparse
+import json
 import re
+import resource
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from _table import Row, report
+
+from clicooper.audit.payment import check_payment
+from clicooper.audit.state import follow_record
+from clicooper.audit.verdict import combine
 from clicooper.chain._abi import Abi
 from clicooper.chain.client import Contract
 from clicooper.chain.compile import load_artifact
 from clicooper.chain.deploy import deploy
+from clicooper.chain.events import Committed
+from clicooper.chain.indexer import RecordIndex
 from clicooper.chain.keys import account_from_seed
+from clicooper.chain.record import record_from_json, record_to_json
 from clicooper.chain.rpc import Node
 from clicooper.commitments.canonical import sha256
 from clicooper.commitments.head import label_anchor, label_keys, next_head
-from clicooper.types import Address, JobParams
+from clicooper.types import Address, JobId, JobParams, Verdict
 
 ROOT = Path(__file__).parents[1]
 ETHER = 10**18
@@ -129,20 +141,21 @@ def read_with_web3(url: str, history: dict[str, Any], _: Path) -> dict[str, floa
 def read_with_index(url: str, history: dict[str, Any], path: Path) -> dict[str, float]:
     """Our reader: pages into a fresh index, every check, every event decoded."""
 
-    def read() -> int:
-        with Node.connect(url) as node, RecordIndex(path, node, history["address"], history["first"]) as index:
+    def read(node: Node) -> int:
+        with RecordIndex(path, node, history["address"], history["first"]) as index:
             index.sync()
             return sum(isinstance(event, Committed) for _, _, event in index.decoded(JobId(history["job"])))
 
-    seconds, found = timed(read)
+    with Node.connect(url) as node:
+        seconds, found = timed(lambda: read(node))
     return {"seconds": seconds, "commitments": found}
 
 
 def audit_from_index(url: str, history: dict[str, Any], path: Path) -> dict[str, float]:
     """The record with senders and gas, there and back through its file, followed and settled; nothing is replayed."""
 
-    def audit() -> int:
-        with Node.connect(url) as node, RecordIndex(path, node, history["address"], history["first"]) as index:
+    def audit(node: Node) -> int:
+        with RecordIndex(path, node, history["address"], history["first"]) as index:
             index.sync()
             record = index.record(JobId(history["job"]))
         followed = follow_record(record_from_json(record_to_json(record)))
@@ -150,7 +163,8 @@ def audit_from_index(url: str, history: dict[str, Any], path: Path) -> dict[str,
             sys.exit("the history does not pass")
         return len(followed.commitments)
 
-    seconds, found = timed(audit)
+    with Node.connect(url) as node:
+        seconds, found = timed(lambda: audit(node))
     return {"seconds": seconds, "commitments": found}
 
 

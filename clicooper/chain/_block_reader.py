@@ -4,6 +4,7 @@ Knows JSON-RPC and its limits; what the answers mean is ``_page``'s business, an
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from clicooper.chain._index_db import Header, LogRow, TxRow
@@ -57,17 +58,34 @@ class BlockReader:
             ChainMoved: the blocks were replaced while they were read.
             ChainError: the node does not answer, or contradicts itself.
         """
-        while (span := pager.page) is not None:
-            try:
-                page = self._page(*span, parent, every_header)
-            except (TooLarge, RequestTimeout, RpcError) as e:
-                if not _refuses_size(e):
-                    raise
-                pager.refused()
-                continue
-            pager.succeeded(len(page.logs))
+        for (first, last), logs in self._log_pages(pager):
+            page = self._page(first, last, logs, parent, every_header)
             parent = page.headers[-1].kept.hash
-            yield span[1], page
+            yield last, page
+
+    def _log_pages(self, pager: Pager) -> Iterator[tuple[tuple[int, int], Any]]:
+        """The raw entries of each page; while one is worked on, the node already prepares the next."""
+        with ThreadPoolExecutor(max_workers=1) as ahead:
+            asked = self._asked_ahead(ahead, pager)
+            while asked is not None and (span := pager.page) is not None:
+                try:
+                    logs = asked.result()
+                except (TooLarge, RequestTimeout, RpcError) as e:
+                    if not _refuses_size(e):
+                        raise
+                    pager.refused()
+                    asked = self._asked_ahead(ahead, pager)
+                    continue
+                pager.succeeded(self._read(lambda logs=logs: len(logs)))  # type: ignore[misc]
+                asked = self._asked_ahead(ahead, pager)
+                yield span, logs
+
+    def _asked_ahead(self, ahead: Executor, pager: Pager) -> Future[Any] | None:
+        return None if pager.page is None else ahead.submit(self._logs, pager.page)
+
+    def _logs(self, span: tuple[int, int]) -> Any:
+        query = {"address": self._contract, "topics": [], "fromBlock": hex(span[0]), "toBlock": hex(span[1])}
+        return self._patience.ask(lambda: self._node.ask("eth_getLogs", query))
 
     def headers(self, numbers: Iterable[int]) -> list[RawHeader]:
         """Blocks by number, in that order; raises ChainMoved if the node has none of that number."""
@@ -98,10 +116,8 @@ class BlockReader:
             raise ChainMoved(f"the node has no receipts of block {header.number} any more", hint="read again")
         return self._read(lambda: block_txs(self._contract, header, receipts, known, complete=complete))
 
-    def _page(self, first: int, last: int, parent: bytes | None, every_header: bool) -> Page:
-        query = {"address": self._contract, "topics": [], "fromBlock": hex(first), "toBlock": hex(last)}
-        logs = self._patience.ask(lambda: self._node.ask("eth_getLogs", query))
-        found = self._read(lambda: {int(log["blockNumber"], 16) for log in logs})
+    def _page(self, first: int, last: int, logs: Any, parent: bytes | None, every_header: bool) -> Page:
+        found = self._read(lambda: {int(number, 16) for number in {log["blockNumber"] for log in logs}})
         if not all(first <= number <= last for number in found):
             raise ChainError(
                 f"{self._node.source} gives events outside of blocks {first} to {last}", hint="ask another"

@@ -160,6 +160,11 @@ class IndexDb:
         )
         return ((LogRow(*row[:6]), Header(*row[6:])) for row in self._db.execute(query, (job,)))
 
+    def bare_logs_of(self, job: int) -> Iterator[tuple[int, int, bytes, bytes]]:
+        """Block, log index, topics and data of a job's entries in chain order."""
+        query = "SELECT block, log_index, topics, data FROM logs WHERE job = ? ORDER BY block, log_index"
+        return iter(self._db.execute(query, (job,)))
+
     def blocks_without_txs(self, job: int) -> list[Header]:
         """The blocks of a job's entries of which some transaction is not kept yet."""
         query = (

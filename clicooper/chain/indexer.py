@@ -179,7 +179,7 @@ class RecordIndex:
         Raises:
             ChainError: an event is not the contract's.
         """
-        return ((row.block, row.log_index, self._event(row)) for row, _ in self._db.logs_of(job))
+        return ((block, index, self._event(topics, data)) for block, index, topics, data in self._db.bare_logs_of(job))
 
     def _read_to(self, latest: int) -> None:
         """Old blocks by wide pages, then the provisional ones with every header."""
@@ -198,10 +198,10 @@ class RecordIndex:
             start = end + 1
 
     def _check_topics(self, page: Page) -> None:
-        for row in page.logs:
-            if not self._codec.knows(row.topics[:32]):
+        for topic, block in {row.topics[:32]: row.block for row in page.logs}.items():
+            if not self._codec.knows(topic):
                 hint = "is this clicooper's contract, of this version?"
-                raise ChainError(f"block {row.block} holds an event that the contract's ABI lacks", hint=hint)
+                raise ChainError(f"block {block} holds an event that the contract's ABI lacks", hint=hint)
 
     def _roll_back(self, latest: int) -> None:
         """Goes back to the last block that the node's chain still has."""
@@ -232,12 +232,12 @@ class RecordIndex:
             part = [(header, self._db.logs_in(header.number)) for header in missing[start : start + _COMPARED]]
             self._db.add_txs(list(self._reader.transactions(part)))
 
-    def _event(self, row: LogRow) -> Event:
-        return self._codec.event([row.topics[i : i + 32] for i in range(0, len(row.topics), 32)], row.data)
+    def _event(self, topics: bytes, data: bytes) -> Event:
+        return self._codec.event([topics[i : i + 32] for i in range(0, len(topics), 32)], data)
 
     def _logged(self, row: LogRow, header: Header, tx: TxRow) -> LoggedEvent:
         return LoggedEvent(
-            event=self._event(row),
+            event=self._event(row.topics, row.data),
             block_number=row.block,
             block_hash=Digest(header.hash),
             block_timestamp=header.timestamp,
