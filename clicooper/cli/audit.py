@@ -20,6 +20,18 @@ if TYPE_CHECKING:
 
 __all__ = ["audit", "print_audit"]
 
+OnContract = Annotated[
+    str | None, typer.Option("--contract", help="Read the record from this contract on --network; needs --job.")
+]
+JobThere = Annotated[int | None, typer.Option("--job", help="The job's number there.", min=1, max=2**63 - 1)]
+Endpoints = Annotated[
+    list[str] | None, typer.Option("--endpoint", help="URL of a further node to compare with; may be repeated.")
+]
+FromBlock = Annotated[
+    int | None,
+    typer.Option("--from-block", help="First block to search; the contract's own is enough.", min=0, max=2**62),
+]
+
 
 def audit(
     context: typer.Context,
@@ -51,17 +63,10 @@ def audit(
         list[str] | None,
         typer.Option("--trust-model", help="A package.module:function whose code may run here; may be repeated."),
     ] = None,
-    contract: Annotated[
-        str | None, typer.Option("--contract", help="Read the record from this contract on --network; needs --job.")
-    ] = None,
-    job: Annotated[int | None, typer.Option("--job", help="The job's number there.", min=1, max=2**63 - 1)] = None,
-    endpoint: Annotated[
-        list[str] | None, typer.Option("--endpoint", help="URL of a further node to compare with; may be repeated.")
-    ] = None,
-    from_block: Annotated[
-        int | None,
-        typer.Option("--from-block", help="First block to search; the contract's own is enough.", min=0, max=2**62),
-    ] = None,
+    contract: OnContract = None,
+    job: JobThere = None,
+    endpoint: Endpoints = None,
+    from_block: FromBlock = None,
 ) -> int:
     """Replays a job's whole history and gives a verdict for every claim: offline from a run folder or CAR file.
 

@@ -19,6 +19,7 @@ from clicooper.protocol.job import JobParties, finish_job, open_job, run_rounds
 from clicooper.storage.local import LocalStore
 from clicooper.storage.run_folder import RunFolder
 from tests.cli_calls import Capture, answered, refused
+from tests.ipfs_node import IpfsNode
 from tests.scenario import Rehearsal, quiet, resealed, rows, tiny_config
 
 
@@ -139,3 +140,19 @@ def test_source_and_block_are_printed(
 
     assert main([*command, "--quiet"]) == SEALED
     assert f"verified against {anvil_url} at block" in " ".join(capsys.readouterr().out.split())
+
+
+def test_audit_with_nothing_but_an_address(
+    run: Rehearsal, command: tuple[str, ...], ipfs_nodes: tuple[IpfsNode, IpfsNode], capsys: Capture, tmp_path: Path
+) -> None:
+    car, store = tmp_path / "job.car", ("--store", f"ipfs:{ipfs_nodes[0].url}")
+    answered(capsys, "store", "export", str(run.folder.root), "-o", str(car))
+    answered(capsys, "store", "import", str(car), "--home", str(tmp_path / "sender"), *store)
+    at = ("--contract", run.opened.contract, "--job", str(run.opened.job))
+    report = answered(capsys, "audit", *command[2:], *at, *store, code=SEALED)
+    assert not rows(report, "fail")
+    from_file = answered(capsys, *command, code=SEALED)
+    verdicts = [
+        [(row["check"], row["subject"], row["verdict"]) for row in one["checks"]] for one in (report, from_file)
+    ]
+    assert verdicts[0] == verdicts[1]
