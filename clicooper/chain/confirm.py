@@ -7,7 +7,7 @@ from typing import Any
 from clicooper.chain.events import LoggedEvent
 from clicooper.chain.indexer import RecordIndex
 from clicooper.chain.record import JobRecord
-from clicooper.errors import ChainError, RecordError, UsageError
+from clicooper.errors import ChainError, RecordError
 from clicooper.types import Digest
 
 __all__ = ["Confirmation", "confirm_record"]
@@ -43,12 +43,12 @@ def confirm_record(record: JobRecord, index: RecordIndex) -> Confirmation:
 
     Raises:
         RecordError: an event is not on the chain, differs, or is left out of the record.
-        UsageError: the index is of another chain or contract.
-        ChainError: the node has not yet reached the record's last block, or cannot be read.
+        ChainError: the node has not yet reached the record's last block, is of another chain, or cannot be read: the
+            record is neither confirmed nor refuted.
     """
     if (index.chain_id, index.contract) != (record.chain_id, record.contract):
         what = f"the record is of contract {record.contract} on chain {record.chain_id}"
-        raise UsageError(
+        raise ChainError(
             f"{what}, not {index.contract} on chain {index.chain_id}", hint="name the record's own network"
         )
     coverage = index.sync()

@@ -438,5 +438,5 @@ def test_record_is_confirmed_by_the_chain_and_its_forgeries_are_not(anvil: Node,
                 confirm_record(replace(record, events=tuple(events)), index)
         with pytest.raises(ChainError, match="the record reaches block 9999"):
             confirm_record(replace(record, blocks=(0, 9999)), index)
-        with pytest.raises(UsageError, match="not"):
+        with pytest.raises(ChainError, match="on chain 1, not"):
             confirm_record(replace(record, chain_id=1), index)
