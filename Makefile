@@ -78,7 +78,7 @@ format: $(VENV)/.dev-ready $(NODE)
 	$(VENV)/bin/ruff format .
 	scripts/forge fmt
 
-bench: $(VENV)/.dev-ready $(IPFS)
+bench: $(VENV)/.dev-ready $(NODE) $(IPFS)
 	for file in benchmarks/[a-z]*.py; do $(PY) $$file || exit 1; done
 
 contracts: $(VENV)/.dev-ready $(NODE)  ## rebuild the compiled contract and compare bytes

@@ -11,6 +11,7 @@ __all__ = [
     "ChainError",
     "CliCooperError",
     "DataError",
+    "EndpointsDisagree",
     "GrantRefused",
     "GraphTooLarge",
     "MarkCapacityError",
@@ -167,6 +168,12 @@ class ChainError(CliCooperError):
     """A node that cannot be reached, or that answers something unusable."""
 
     exit_code = EXIT_NETWORK
+
+
+class EndpointsDisagree(ChainError):
+    """Nodes that say different things about one chain: which of them is right, none of them can prove."""
+
+    exit_code = EXIT_INCONCLUSIVE
 
 
 class RevertError(CliCooperError):

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import Any
 
+from clicooper.chain.confirm import Confirmation
 from clicooper.errors import (
     EXIT_FAILED,
     EXIT_INCONCLUSIVE,
@@ -123,7 +124,11 @@ class Replayed:
 
 @dataclass(frozen=True)
 class AuditReport:
-    """Everything that an audit found."""
+    """Everything that an audit found.
+
+    Attributes:
+        verified: against which node the record was compared; None for a record that nothing but its file vouches for.
+    """
 
     source: str
     blocks: tuple[int, int]
@@ -131,6 +136,7 @@ class AuditReport:
     results: tuple[CheckResult, ...]
     replayed: Replayed
     seconds: float
+    verified: Confirmation | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -152,7 +158,12 @@ class AuditReport:
             "ok": code == 0,
             "code": code,
             "verdict": self.verdict.value,
-            "record": {"source": self.source, "blocks": list(self.blocks), "commitments": self.commitments},
+            "record": {
+                "source": self.source,
+                "blocks": list(self.blocks),
+                "commitments": self.commitments,
+                "verified": None if self.verified is None else self.verified.to_json(),
+            },
             "checks": [result.to_json() for result in self.results],
             "replayed": asdict(self.replayed),
             "seconds": round(self.seconds, 3),

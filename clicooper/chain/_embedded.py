@@ -90,6 +90,10 @@ class EmbeddedChain:
             raise RpcError(-32601, f"the embedded chain has no method {method}")
         return self._methods[method](*params)
 
+    def request_many(self, calls: Sequence[tuple[str, Sequence[object]]]) -> list[Any]:
+        """The result of each call, one after the other."""
+        return [self.request(method, params) for method, params in calls]
+
     def close(self) -> None:
         """Nothing to release: the chain lives in memory."""
 
@@ -107,6 +111,7 @@ class EmbeddedChain:
         return {
             "number": hex(number),
             "hash": to_hex(header.hash),
+            "parentHash": to_hex(header.parent_hash),
             "timestamp": hex(header.timestamp),
             "baseFeePerGas": hex(_base_fee(header)),
         }

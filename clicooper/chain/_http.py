@@ -1,13 +1,14 @@
 """JSON-RPC over HTTP: one kept-alive session to one node, every request bounded in time, none repeated silently."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 import requests
 
 from clicooper.chain._recursion import recursion_limit_kept
-from clicooper.chain._transport import RpcError
+from clicooper.chain._transport import RateLimited, RequestTimeout, RpcError, TooLarge
 from clicooper.errors import ChainError
 
 with recursion_limit_kept():
@@ -41,20 +42,63 @@ class HttpTransport:
         Raises:
             ChainError: no answer within the time limit, or one that is no JSON-RPC.
             RpcError: the node answered with an error.
+            RateLimited, TooLarge, RequestTimeout: it did not answer, for that reason.
         """
+        return self._result(self._sent(lambda: self._provider.make_request(RPCEndpoint(method), list(params))))
+
+    def request_many(self, calls: Sequence[tuple[str, Sequence[object]]]) -> list[Any]:
+        """The ``result`` of each call, in their order, by one JSON-RPC batch.
+
+        Raises:
+            ChainError, RpcError: as for ``request``, for any of the calls.
+        """
+        if not calls:
+            return []
+        batch = [(RPCEndpoint(method), list(params)) for method, params in calls]
+        answers = self._sent(lambda: self._provider.make_batch_request(batch))
+        if isinstance(answers, dict):
+            # A refusal of the whole batch; a result of it would belong to no call.
+            self._result(answers)
+        if not isinstance(answers, list) or len(answers) != len(calls):
+            raise self._not_a_node()
+        return [self._result(answer) for answer in answers]
+
+    def _sent(self, send: Callable[[], object]) -> object:
         try:
-            answer: object = self._provider.make_request(RPCEndpoint(method), list(params))
-        except (requests.HTTPError, ValueError) as e:
+            return send()
+        except requests.HTTPError as e:
+            raise self._refusal(e) from e
+        except (ValueError, KeyError, TypeError) as e:
             raise self._not_a_node() from e
+        except requests.Timeout as e:
+            hint = "is the node running, and is the address right?"
+            raise RequestTimeout(f"no answer from {self.source}: {type(e).__name__}", hint=hint) from e
         except OSError as e:
             hint = "is the node running, and is the address right?"
             raise ChainError(f"no answer from {self.source}: {type(e).__name__}", hint=hint) from e
+
+    def _result(self, answer: object) -> Any:
         if not isinstance(answer, dict) or not ("result" in answer or isinstance(answer.get("error"), dict)):
             raise self._not_a_node()
         if isinstance(answer.get("error"), dict):
             error = cast("dict[str, Any]", answer["error"])
             raise RpcError(int(error.get("code", 0)), str(error.get("message", "")), error.get("data"))
         return answer["result"]
+
+    def _refusal(self, error: requests.HTTPError) -> ChainError:
+        """What a status other than 200 means."""
+        if error.response is None:
+            return self._not_a_node()
+        status = error.response.status_code
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            wait_s = _seconds(error.response.headers.get("Retry-After"))
+            hint = "wait, or name another endpoint of the same chain"
+            return RateLimited(f"{self.source} limits the rate of requests", retry_after_s=wait_s, hint=hint)
+        if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return TooLarge(f"{self.source} takes no request or answer of that size", hint="ask for fewer blocks")
+        if status in (HTTPStatus.GATEWAY_TIMEOUT, HTTPStatus.REQUEST_TIMEOUT):
+            return RequestTimeout(f"no answer from {self.source}: status {status}", hint="ask for fewer blocks")
+        return self._not_a_node()
 
     def close(self) -> None:
         """Closes the kept-alive connections."""
@@ -74,3 +118,8 @@ def _without_credentials(url: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ChainError("not a node address", hint=hint)
     return f"{parts.scheme}://{parts.hostname}{port}"
+
+
+def _seconds(text: str | None) -> float | None:
+    """A ``Retry-After`` of seconds; its other form, a date, depends on two clocks and is left aside."""
+    return float(text) if text is not None and text.isascii() and text.isdigit() else None

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from clicooper.errors import ChainError
 
-__all__ = ["RpcError", "Transport"]
+__all__ = ["RateLimited", "RequestTimeout", "RpcError", "TooLarge", "Transport"]
 
 _FUND = "the account needs more coin for this call's value and gas: fund it"
 _HINTS = {
@@ -20,6 +20,26 @@ _HINTS = {
     "nonce": "another transaction of this account came first: try again",
     "fee": "the network's fees rose: try again",
 }
+
+
+class RequestTimeout(ChainError):
+    """No answer within the time limit: the node is gone, or was asked for too much at once."""
+
+
+class TooLarge(ChainError):
+    """A request or its answer is larger than the node, or what stands before it, lets through."""
+
+
+class RateLimited(ChainError):
+    """The node wants to be asked less often.
+
+    Args:
+        retry_after_s: how long it asks to be left alone, in seconds; None if it does not say.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float | None, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
 
 
 class RpcError(ChainError):
@@ -72,6 +92,9 @@ class Transport(Protocol):
 
     def request(self, method: str, params: Sequence[object] = ()) -> Any:
         """The ``result`` of one call; raises RpcError for an error answer, ChainError if none comes."""
+
+    def request_many(self, calls: Sequence[tuple[str, Sequence[object]]]) -> list[Any]:
+        """The ``result`` of each call, in their order, all asked at once; raises as ``request`` for any of them."""
 
     def close(self) -> None:
         """Releases what the transport holds; further requests are undefined."""

@@ -180,6 +180,14 @@ class Node:
             return self.logs(address, topics, first, middle) + self.logs(address, topics, middle + 1, last)
         return tuple(sorted(found, key=lambda log: (log.block_number, log.log_index)))
 
+    def ask(self, method: str, *params: object) -> Any:
+        """The raw result of any call, for readers that decode much at once; raises what the transport raises."""
+        return self._transport.request(method, params)
+
+    def ask_many(self, calls: Sequence[tuple[str, Sequence[object]]]) -> list[Any]:
+        """The raw results of many calls, in their order, by one request; raises what the transport raises."""
+        return self._transport.request_many(calls)
+
     def fund(self, address: Address, amount_wei: int) -> None:
         """Gives an account coin out of a development node's own.
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["granted_keys", "judged", "note_audit", "packed"]
 
 
-def granted_keys(config: JobConfig, job: Path, identity: Path | None, grant: str | None) -> AuditKeys:
+def granted_keys(config: JobConfig, job: Path | None, identity: Path | None, grant: str | None) -> AuditKeys:
     """What the auditor was granted, or nothing.
 
     Raises:
@@ -35,8 +35,8 @@ def granted_keys(config: JobConfig, job: Path, identity: Path | None, grant: str
     )
     from clicooper.storage.cid import parse_cid  # noqa: PLC0415
 
-    found = job / "auditor" / IDENTITY_NAME
-    key_file = identity if identity is not None else found if found.exists() else None
+    found = None if job is None else job / "auditor" / IDENTITY_NAME
+    key_file = identity if identity is not None else found if found is not None and found.exists() else None
     if key_file is None:
         if grant is not None:
             raise UsageError("--grant needs the identity that opens it", hint="name its file with --identity")
@@ -50,12 +50,17 @@ def granted_keys(config: JobConfig, job: Path, identity: Path | None, grant: str
     return open_grant(Grant.from_block(_block_of(config, job, cid)), read_identity(key_file))
 
 
-def _block_of(config: JobConfig, job: Path, cid: CID) -> bytes:
+def _block_of(config: JobConfig, job: Path | None, cid: CID) -> bytes:
     """A block from wherever the audit finds the job's artifacts."""
     from clicooper.storage.car_store import CarStore  # noqa: PLC0415 - keeps --help fast
+    from clicooper.storage.ipfs import IpfsStore  # noqa: PLC0415
     from clicooper.storage.local import LocalStore  # noqa: PLC0415
     from clicooper.storage.run_folder import RunFolder  # noqa: PLC0415
 
+    if job is None:
+        if config.ipfs_url is None:
+            raise UsageError("a grant's CID needs a store that has it", hint="name one with --store ipfs:URL")
+        return IpfsStore(config.ipfs_url, timeout_s=config.store_timeout).get_block(cid)
     if job.is_file():
         with CarStore(job) as car:
             return car.get_block(cid)

@@ -106,7 +106,7 @@ def on_chain(chain_id: int) -> Answer:
         (["demo", "--nope"], "No such option: --nope"),
         (["nope"], "No such command 'nope'"),
         (["demo", "nope"], "Got unexpected extra argument(s) (nope)"),
-        (["audit"], "Missing argument 'run_dir'"),
+        (["audit"], "there is nothing to audit"),
         (["demo", "--rounds", "many"], "Invalid value for '--rounds'"),
         (["demo", "--rounds", "0"], "--rounds 0: input should be greater than or equal to 1"),
         (["demo", "--trainers", "1"], "--trainers 1: input should be greater than or equal to 2"),

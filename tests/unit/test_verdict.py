@@ -70,7 +70,7 @@ def test_report_is_what_audit_prints() -> None:
     report = AuditReport("embedded", (0, 9), 4, rows, Replayed(2, 8, 1.0), 1.23456)
     printed = json.loads(json.dumps(report.to_json()))
     assert (printed["ok"], printed["code"], printed["verdict"]) == (False, 4, "inconclusive")
-    assert printed["record"] == {"source": "embedded", "blocks": [0, 9], "commitments": 4}
+    assert printed["record"] == {"source": "embedded", "blocks": [0, 9], "commitments": 4, "verified": None}
     assert printed["replayed"] == {"intervals": 2, "steps": 8, "share": 1.0}
     assert printed["seconds"] == 1.235
     assert [set(printed["checks"][0])] == [

@@ -1,0 +1,442 @@
+"""The index of a contract's history: what it holds, how it resumes, and what it does when chain or node err."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chain_world import World, new_world
+from conftest import PROGRAMS, _running
+from rpc_proxy import Refusal, RpcProxy, Status, running_rpc_proxy
+
+from clicooper.chain._patience import Patience
+from clicooper.chain.confirm import confirm_record
+from clicooper.chain.indexer import RecordIndex
+from clicooper.chain.record import JobRecord
+from clicooper.chain.rpc import Node
+from clicooper.errors import ChainError, RecordError, StorageError, UsageError
+from clicooper.types import JobId
+
+FINALITY = 5
+
+
+@pytest.fixture
+def anvil(tmp_path: Path) -> Iterator[Node]:
+    """An Anvil of this test's own, which may replace its blocks."""
+    command = [PROGRAMS / "anvil", "--host", "127.0.0.1", "--port", "0"]
+    with _running(command, tmp_path / "anvil.log") as url, Node.connect(url) as node:
+        yield node
+
+
+@pytest.fixture
+def proxy(anvil: Node) -> Iterator[RpcProxy]:
+    with running_rpc_proxy(anvil.source) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def far(proxy: RpcProxy) -> Iterator[Node]:
+    """The same chain through the proxy."""
+    with Node.connect(proxy.url) as node:
+        yield node
+
+
+def index_of(path: Path, node: Node, world: World, **options: Any) -> RecordIndex:
+    return RecordIndex(path / "index.sqlite", node, world.address, **{"finality": FINALITY, **options})
+
+
+def mined(node: Node, blocks: int) -> None:
+    node.ask("anvil_mine", hex(blocks))
+
+
+def without_source(record: JobRecord) -> JobRecord:
+    return replace(record, source="", blocks=(0, record.blocks[1]))
+
+
+def test_index_gives_the_record_that_the_client_reads(node: Node, tmp_path: Path) -> None:
+    world = new_world(node)
+    jobs = [world.committed_job(), world.filled_job()]
+    with index_of(tmp_path, node, world) as index:
+        coverage = index.sync()
+        assert (coverage.last, coverage.final) == (node.block_number(), node.block_number() - FINALITY)
+        assert index.jobs() == tuple(jobs)
+        for job in jobs:
+            read = world.owner.record(job)
+            assert without_source(index.record(job)) == without_source(read)
+            assert [e for _, _, e in index.decoded(job)] == [logged.event for logged in read.events]
+        with pytest.raises(UsageError, match="no creation of job 9"):
+            index.record(JobId(9))
+
+
+def test_index_resumes_where_it_stopped(anvil: Node, far: Node, proxy: RpcProxy, tmp_path: Path) -> None:
+    world = new_world(anvil)
+    job = world.filled_job()
+    with index_of(tmp_path, far, world) as index:
+        index.sync()
+    seen = far.block_number()
+    world.owner.cancel(job)
+    proxy.calls.clear()
+    with index_of(tmp_path, far, world) as index:
+        index.sync()
+        asked = [call["params"][0]["fromBlock"] for call in proxy.calls if call["method"] == "eth_getLogs"]
+        assert min(int(number, 16) for number in asked) == seen + 1
+        assert without_source(index.record(job)) == without_source(world.owner.record(job))
+
+
+def test_index_follows_a_reorganisation(anvil: Node, tmp_path: Path) -> None:
+    world = new_world(anvil)
+    job = world.filled_job()
+    mined(anvil, FINALITY)
+    world.owner.cancel(job)
+    with index_of(tmp_path, anvil, world) as index:
+        before = index.sync()
+        assert len(list(index.decoded(job))) == 4
+        anvil.ask("anvil_reorg", 2, [])
+        mined(anvil, 1)
+        after = index.sync()
+        assert after.last > before.last
+        assert len(list(index.decoded(job))) == 3
+        assert without_source(index.record(job)) == without_source(world.owner.record(job))
+
+
+def test_index_goes_back_with_a_reverted_snapshot(anvil: Node, tmp_path: Path) -> None:
+    world = new_world(anvil)
+    snapshot = anvil.ask("evm_snapshot")
+    dropped = world.open_job()
+    with index_of(tmp_path, anvil, world) as index:
+        index.sync()
+        assert index.jobs() == (dropped,)
+        assert anvil.ask("evm_revert", snapshot) is True
+        assert index.sync().last == anvil.block_number()
+        assert index.jobs() == ()
+
+
+def test_index_rejects_a_reorganisation_of_final_blocks(anvil: Node, tmp_path: Path) -> None:
+    world = new_world(anvil)
+    world.filled_job()
+    mined(anvil, 20)
+    with index_of(tmp_path, anvil, world) as index:
+        before = index.sync()
+        anvil.ask("anvil_reorg", FINALITY + 3, [])
+        with pytest.raises(ChainError, match=f"does not have block {before.final} as it was final"):
+            index.sync()
+        assert index.coverage == before
+
+
+def test_index_survives_a_restart_of_the_node(tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    command = [
+        PROGRAMS / "anvil",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "0",
+        "--state",
+        state,
+        "--preserve-historical-states",
+    ]
+    with _running(command, tmp_path / "first.log") as url, Node.connect(url) as node:
+        world = new_world(node)
+        job = world.committed_job()
+        expected = world.owner.record(job)
+        with index_of(tmp_path, node, world) as index:
+            first = index.sync()
+    with _running(command, tmp_path / "second.log") as url, Node.connect(url) as node:
+        mined(node, 2)
+        with index_of(tmp_path, node, world) as index:
+            assert index.sync().last == first.last + 2
+            assert without_source(index.record(job)) == replace(without_source(expected), blocks=(0, first.last + 2))
+
+
+def test_index_takes_duplicated_logs_once(anvil: Node, far: Node, proxy: RpcProxy, tmp_path: Path) -> None:
+    world = new_world(anvil)
+    job = world.filled_job()
+    proxy.alter = lambda call, result: result * 2 if call["method"] == "eth_getLogs" else result
+    with index_of(tmp_path, far, world) as index:
+        index.sync()
+        assert without_source(index.record(job)) == without_source(world.owner.record(job))
+
+
+def with_logs(change: Any) -> Any:
+    return lambda call, logs: change(logs) if call["method"] == "eth_getLogs" and logs else logs
+
+
+LIES: dict[str, tuple[Any, str]] = {
+    "contradictory duplicates": (with_logs(lambda logs: [*logs, logs[0] | {"data": "0x"}]), "says two things"),
+    "logs of another block": (with_logs(lambda logs: [logs[0] | {"blockHash": "0x" + "ab" * 32}]), "replaced blocks"),
+    "logs of another contract": (with_logs(lambda logs: [logs[0] | {"address": "0x" + "ab" * 20}]), "another contract"),
+    "an unknown event": (
+        with_logs(lambda logs: [log | {"topics": ["0x" + "cd" * 32, *log["topics"][1:]]} for log in logs]),
+        "ABI lacks",
+    ),
+    "logs from beyond the page": (with_logs(lambda logs: [*logs, logs[0] | {"blockNumber": "0xffff"}]), "outside of"),
+    "half a log": (with_logs(lambda logs: [{"blockNumber": logs[0]["blockNumber"]}]), "unusable answer"),
+    "no list": (with_logs(lambda _: 7), "unusable answer"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_index_rejects(lie: str, anvil: Node, far: Node, proxy: RpcProxy, tmp_path: Path) -> None:
+    world = new_world(anvil)
+    world.filled_job()
+    proxy.alter, message = LIES[lie]
+    with index_of(tmp_path, far, world) as index, pytest.raises(ChainError, match=message):
+        index.sync()
+    proxy.alter = lambda _, result: result
+    with index_of(tmp_path, far, world) as index:
+        index.sync()
+        assert index.jobs() == (1,)
+
+
+def test_index_rejects_an_invented_event(anvil: Node, far: Node, proxy: RpcProxy, tmp_path: Path) -> None:
+    world = new_world(anvil)
+    world.filled_job()
+    mined(anvil, 1)
+    empty = anvil.block()
+    place = {"blockNumber": hex(empty.number), "blockHash": "0x" + empty.hash.hex()}
+    proxy.alter = with_logs(lambda logs: [*logs, logs[-1] | place])
+    with index_of(tmp_path, far, world) as index, pytest.raises(ChainError, match="invents events"):
+        index.sync()
+
+
+def without_block(number: int) -> Any:
+    return with_logs(lambda logs: [log for log in logs if int(log["blockNumber"], 16) != number])
+
+
+def test_index_rejects_withheld_events_of_a_new_block(anvil: Node, far: Node, proxy: RpcProxy, tmp_path: Path) -> None:
+    world = new_world(anvil)
+    world.filled_job()
+    proxy.alter = without_block(anvil.block_number())
+    with index_of(tmp_path, far, world) as index, pytest.raises(ChainError, match="is not read in full"):
+        index.sync()
+
+
+def test_index_rejects_withheld_events_of_an_old_block_if_it_reads_every_header(
+    anvil: Node, far: Node, proxy: RpcProxy, tmp_path: Path
+) -> None:
+    world = new_world(anvil)
+    world.filled_job()
+    proxy.alter = without_block(anvil.block_number())
+    mined(anvil, 20)
+    options = {"every_header": True}
+    with index_of(tmp_path, far, world, **options) as index, pytest.raises(ChainError, match="is not read in full"):
+        index.sync()
+
+
+def test_record_rejects_events_that_their_blocks_receipts_lack(
+    anvil: Node, far: Node, proxy: RpcProxy, tmp_path: Path
+) -> None:
+    world = new_world(anvil)
+    job = world.filled_job()
+    mined(anvil, 20)
+    other = with_logs(lambda logs: [*logs[:-1], logs[-1] | {"data": logs[0]["data"]}])
+    proxy.alter = other
+    with index_of(tmp_path, far, world) as index:
+        index.sync()
+        with pytest.raises(ChainError, match="is not read in full"):
+            index.record(job)
+
+
+def test_rate_limited_node_is_asked_again_when_it_wishes(
+    anvil: Node, far: Node, proxy: RpcProxy, tmp_path: Path
+) -> None:
+    world = new_world(anvil)
+    job = world.filled_job()
+    refusals: Iterator[Exception] = iter(
+        [
+            Status(429, Retry_After="7"),
+            Status(429),
+            Refusal(-32005, "request rate limited"),
+        ]
+    )
+
+    def limited(call: dict[str, Any], result: Any) -> Any:
+        if (refusal := next(refusals, None)) is not None:
+            raise refusal
+        return result
+
+    proxy.alter = limited
+    pauses: list[float] = []
+    with index_of(tmp_path, far, world, patience=Patience(pauses.append)) as index:
+        index.sync()
+        assert pauses == [7, 1, 2]
+        assert without_source(index.record(job)) == without_source(world.owner.record(job))
+
+
+def test_node_that_limits_the_rate_for_ever_is_given_up(
+    anvil: Node, far: Node, proxy: RpcProxy, tmp_path: Path
+) -> None:
+    world = new_world(anvil)
+
+    def limited(call: dict[str, Any], result: Any) -> Any:
+        raise Status(429)
+
+    proxy.alter = limited
+    pauses: list[float] = []
+    with index_of(tmp_path, far, world, patience=Patience(pauses.append, tries=3)) as index:
+        with pytest.raises(ChainError, match="limits the rate"):
+            index.sync()
+        assert pauses == [0.5, 1]
+
+
+def narrow(most: int, refusal: Exception) -> Any:
+    def alter(call: dict[str, Any], result: Any) -> Any:
+        if call["method"] == "eth_getLogs":
+            query = call["params"][0]
+            if int(query["toBlock"], 16) - int(query["fromBlock"], 16) >= most:
+                raise refusal
+        return result
+
+    return alter
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Refusal(-32005, "query returned more than 10000 results"),
+        Refusal(-32602, "block range is too wide"),
+        Refusal(-32000, "response size exceeded"),
+        Status(413),
+        Status(504),
+    ],
+    ids=str,
+)
+def test_node_with_a_narrow_range_is_asked_for_less(
+    refusal: Exception, anvil: Node, far: Node, proxy: RpcProxy, tmp_path: Path
+) -> None:
+    world = new_world(anvil)
+    job = world.filled_job()
+    mined(anvil, 30)
+    proxy.alter = narrow(3, refusal)
+    with index_of(tmp_path, far, world) as index:
+        index.sync()
+        assert without_source(index.record(job)) == without_source(world.owner.record(job))
+
+
+def test_node_that_refuses_even_one_block_is_named(anvil: Node, far: Node, proxy: RpcProxy, tmp_path: Path) -> None:
+    world = new_world(anvil)
+    proxy.alter = narrow(0, Refusal(-32005, "query returned more than 10000 results"))
+    with index_of(tmp_path, far, world) as index, pytest.raises(ChainError, match="even this one alone"):
+        index.sync()
+
+
+def test_index_reads_through_a_node_without_batches_and_block_receipts(
+    anvil: Node, far: Node, proxy: RpcProxy, tmp_path: Path
+) -> None:
+    world = new_world(anvil)
+    job = world.filled_job()
+
+    def poor(call: dict[str, Any], result: Any) -> Any:
+        if call["method"] == "eth_getBlockReceipts":
+            raise Refusal(-32601, "the method eth_getBlockReceipts does not exist")
+        if call["id"] != proxy.calls[-1]["id"]:
+            raise Refusal(-32600, "batch requests are not supported")
+        return result
+
+    proxy.alter = poor
+    with index_of(tmp_path, far, world) as index:
+        index.sync()
+        assert without_source(index.record(job)) == without_source(world.owner.record(job))
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from clicooper.chain import _index_db
+from clicooper.chain.indexer import RecordIndex
+from clicooper.chain.rpc import Node
+
+whole = _index_db.IndexDb.add_page
+pages = 0
+
+def killed_in_the_middle(self, first, last, headers, logs, final):
+    global pages
+    pages += 1
+    if pages == 3:
+        def dying():
+            yield from list(logs)
+            os.kill(os.getpid(), signal.SIGKILL)
+        whole(self, first, last, headers, dying(), final)
+    whole(self, first, last, headers, logs, final)
+
+_index_db.IndexDb.add_page = killed_in_the_middle
+with Node.connect(sys.argv[1]) as node, RecordIndex(Path(sys.argv[2]), node, sys.argv[3], finality=5) as index:
+    index.sync()
+"""
+
+
+def test_index_killed_in_the_middle_of_a_page_resumes(anvil: Node, tmp_path: Path) -> None:
+    world = new_world(anvil)
+    mined(anvil, 60)
+    job = world.filled_job()
+    mined(anvil, 60)
+    path = tmp_path / "index.sqlite"
+    command = [sys.executable, "-c", KILLED, anvil.source, path, world.address]
+    killed = subprocess.run(command, check=False, cwd=Path(__file__).parents[2])
+    assert killed.returncode == -signal.SIGKILL
+    with index_of(tmp_path, anvil, world) as index:
+        left = index.coverage
+        assert 0 < left.last < anvil.block_number()
+        index.sync()
+        assert without_source(index.record(job)) == without_source(world.owner.record(job))
+
+
+def test_index_with_a_gap_is_refused(anvil: Node, tmp_path: Path) -> None:
+    world = new_world(anvil)
+    mined(anvil, 60)
+    with index_of(tmp_path, anvil, world) as index:
+        index.sync()
+    with sqlite3.connect(tmp_path / "index.sqlite") as db:
+        with pytest.raises(sqlite3.IntegrityError, match="gap"):
+            db.execute("DELETE FROM pages WHERE first = 0")
+        with pytest.raises(sqlite3.IntegrityError, match="gap"):
+            db.execute("INSERT INTO pages VALUES (9000, 9001)")
+        db.execute("DROP TRIGGER pages_go_from_the_end")
+        db.execute("DELETE FROM pages WHERE first = (SELECT MIN(first) FROM pages)")
+    with pytest.raises(StorageError, match="has a gap before block"):
+        index_of(tmp_path, anvil, world)
+
+
+def test_index_of_another_contract_and_a_damaged_one_are_refused(anvil: Node, tmp_path: Path) -> None:
+    first, second = new_world(anvil), new_world(anvil)
+    index_of(tmp_path, anvil, first).close()
+    with pytest.raises(StorageError, match=f"is of contract {first.address}"):
+        index_of(tmp_path, anvil, second)
+    (tmp_path / "index.sqlite").write_bytes(b"no database" * 999)
+    with pytest.raises(StorageError, match="cannot be used"):
+        index_of(tmp_path, anvil, first)
+
+
+def test_record_is_confirmed_by_the_chain_and_its_forgeries_are_not(anvil: Node, tmp_path: Path) -> None:
+    world = new_world(anvil)
+    job = world.filled_job()
+    record = world.owner.record(job)
+    world.owner.cancel(job)
+    created, *joined = record.events
+    forgeries = {
+        "leaves out SeatJoined": (created, joined[1]),
+        "the chain does not have SeatJoined": (created, *joined, replace(joined[1], log_index=7)),
+        "has another gas_used": (created, joined[0], replace(joined[1], gas_used=1)),
+        "has another tx_hash, tx_from": (
+            replace(created, tx_hash=joined[0].tx_hash, tx_from=joined[0].tx_from),
+            *joined,
+        ),
+    }
+    with index_of(tmp_path, anvil, world) as index:
+        confirmed = confirm_record(record, index)
+        assert (confirmed.block, confirmed.later_events) == (anvil.block_number(), 1)
+        assert confirmed.block_hash == anvil.block_hash(confirmed.block)
+        for message, events in forgeries.items():
+            with pytest.raises(RecordError, match=message):
+                confirm_record(replace(record, events=tuple(events)), index)
+        with pytest.raises(ChainError, match="the record reaches block 9999"):
+            confirm_record(replace(record, blocks=(0, 9999)), index)
+        with pytest.raises(ChainError, match="on chain 1, not"):
+            confirm_record(replace(record, chain_id=1), index)

@@ -1,0 +1,119 @@
+"""Pages of an index: whatever a node refuses, they cover all blocks; whatever an event says, both decoders agree."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from enum import IntEnum
+from typing import Any, get_type_hints
+
+import pytest
+from eth_abi import encode
+from eth_utils import to_checksum_address
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clicooper.chain._abi import Abi
+from clicooper.chain._log_codec import LogCodec, _topic
+from clicooper.chain._paging import MOST_SPAN, Pager
+from clicooper.chain.compile import load_artifact
+from clicooper.chain.events import EVENT_TYPES, event_from_abi
+from clicooper.errors import ChainError
+
+
+@given(
+    first=st.integers(0, 10**7),
+    length=st.integers(0, 3_000),
+    answers=st.lists(st.integers(0, 6), max_size=200),
+    logs=st.lists(st.integers(0, 20_000), min_size=1, max_size=20),
+    span=st.integers(1, 5_000),
+)
+def test_pages_cover_every_block_once_in_order(
+    first: int, length: int, answers: list[int], logs: list[int], span: int
+) -> None:
+    pager = Pager(first, first + length - 1, span=span)
+    expected, turn = first, 0
+    while (page := pager.page) is not None:
+        low, high = page
+        assert low == expected
+        assert low <= high < first + length
+        assert 1 <= high - low + 1 <= MOST_SPAN
+        turn += 1
+        if turn <= len(answers) and answers[turn - 1] > 2 and low < high:
+            pager.refused()
+            continue
+        pager.succeeded(logs[turn % len(logs)])
+        expected = high + 1
+    assert expected == first + length
+
+
+@given(length=st.integers(1, 10**6), limit=st.integers(1, 10**5))
+def test_pages_settle_below_the_nodes_limit(length: int, limit: int) -> None:
+    pager, refusals, pages = Pager(0, length - 1), 0, 0
+    while (page := pager.page) is not None and pages < 300:
+        if page[1] - page[0] + 1 > limit:
+            pager.refused()
+            refusals += 1
+        else:
+            pager.succeeded(0)
+            pages += 1
+    assert refusals <= pages + 21
+
+
+def test_single_block_that_is_refused_ends_the_walk() -> None:
+    with pytest.raises(ChainError, match="block 7 cannot be read"):
+        Pager(7, 7).refused()
+
+
+WORDS: dict[str, st.SearchStrategy[Any]] = {
+    "address": st.binary(min_size=20, max_size=20).map(to_checksum_address),
+    "bool": st.booleans(),
+    "bytes32": st.binary(min_size=32, max_size=32),
+}
+EVENTS = [
+    entry
+    for entry in load_artifact().abi
+    if entry["type"] == "event" and all(item["type"] not in ("bytes", "tuple") for item in entry["inputs"])
+]
+
+
+@st.composite
+def logged(draw: st.DrawFn) -> tuple[list[bytes], bytes]:
+    """Topics and data of any event of fixed size."""
+    entry = draw(st.sampled_from(EVENTS))
+    cls = EVENT_TYPES[entry["name"]]
+    topics, plain = [_topic(entry)], []
+    for item, field in zip(entry["inputs"], fields(cls), strict=True):
+        hint = get_type_hints(cls)[field.name]
+        kind = item["type"]
+        if isinstance(hint, type) and issubclass(hint, IntEnum):
+            value: Any = draw(st.sampled_from([member.value for member in hint]))
+        else:
+            value = draw(WORDS[kind] if kind in WORDS else st.integers(0, 2 ** int(kind.removeprefix("uint")) - 1))
+        word = encode([kind], [value])
+        (topics if item["indexed"] else plain).append(word)
+    return topics, b"".join(plain)
+
+
+CODEC = LogCodec()
+ABI = Abi(load_artifact().abi)
+
+
+@given(logged())
+def test_fast_decoder_agrees_with_the_general_one(log: tuple[list[bytes], bytes]) -> None:
+    assert CODEC.event(*log) == event_from_abi(*ABI.decode_event(*log))
+
+
+@given(logged())
+def test_fast_decoder_rejects_other_lengths(log: tuple[list[bytes], bytes]) -> None:
+    topics, body = log
+    for cut in ((topics[:-1], body), (topics, body + bytes(32)), (topics, body + b"\x00")):
+        with pytest.raises(ChainError):
+            CODEC.event(*cut)
+
+
+def test_fast_decoder_rejects_dirty_padding() -> None:
+    committed = next(_topic(entry) for entry in EVENTS if entry["name"] == "Committed")
+    topics, body = [committed, bytes(31) + b"\x01"], bytes(128)
+    assert CODEC.event(topics, body)
+    with pytest.raises(ChainError, match="unusable log of Committed"):
+        CODEC.event(topics, b"\x01" + body[1:])
