@@ -204,7 +204,9 @@ def test_tables_fit_the_terminal(finished: Finished, width: int) -> None:
 def started(folder: Path, *options: str) -> "subprocess.Popen[str]":
     """A demo in a process of its own, whose training has begun and will take long."""
     (folder / "clicooper.toml").write_text(SETTINGS, encoding="utf-8")
-    code = "from clicooper.cli.main import run; run()"
+    # Whoever runs the tests in the background has them ignore interrupts, and every process that they start.
+    obey = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{obey}; from clicooper.cli.main import run; run()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "demo", "--out", "run", *options],
         cwd=folder,
