@@ -42,8 +42,8 @@ def verdicts(report: AuditReport, verdict: Verdict) -> set[Check]:
 # --- whole jobs ---
 
 
-def test_honest_run_passes_every_check_of_the_protocol(honest_run: FinishedRun) -> None:
-    code, printed = audit_command(honest_run.root)
+def test_honest_run_passes_every_check_of_the_protocol(run_dir: Path) -> None:
+    code, printed = audit_command(run_dir)
     assert (code, printed["verdict"]) == (0, "pass")
     assert {row["check"] for row in printed["checks"]} == {check.value for check in Check}
     assert {row["verdict"] for row in printed["checks"]} == {"pass"}
