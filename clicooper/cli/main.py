@@ -12,7 +12,6 @@ from typing import Annotated
 import typer
 
 from clicooper import __version__
-from clicooper.cli.interrupt import InterruptHandler
 from clicooper.cli.output import Output
 from clicooper.errors import CliCooperError, UsageError
 
@@ -200,7 +199,6 @@ def run() -> None:
     for stream in (sys.stdout, sys.stderr):
         # A file name or a table's line may hold what the terminal's encoding lacks.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    InterruptHandler().install()
     try:
         code = main(sys.argv[1:])
         sys.stdout.flush()

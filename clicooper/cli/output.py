@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from io import StringIO
 from typing import TYPE_CHECKING, Any, TextIO
 
-from clicooper.cli.interrupt import raise_if_interrupted
 from clicooper.errors import CliCooperError
 
 if TYPE_CHECKING:
@@ -87,19 +86,8 @@ class Output:
     def progress(self) -> Iterator[Show]:
         """Live progress on stderr, one line a stage where stderr is no terminal.
 
-        Yields the callback ``(what, done, total)``; a total of 0 means that the total is unknown. The callback raises
-        ``KeyboardInterrupt`` where an interrupt came to nothing.
+        Yields the callback ``(what, done, total)``; a total of 0 means that the total is unknown.
         """
-        with self._shown() as show:
-
-            def attentive(what: str, done: int, total: int) -> None:
-                raise_if_interrupted()
-                show(what, done, total)
-
-            yield attentive
-
-    @contextmanager
-    def _shown(self) -> Iterator[Show]:
         if self.quiet:
             yield lambda _what, _done, _total: None
             return
