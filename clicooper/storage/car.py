@@ -17,6 +17,7 @@ from multiformats import CID
 
 from clicooper.commitments.canonical import MAX_BLOCK_BYTES, decode, encode
 from clicooper.errors import ArtifactCorrupt, CarError, SpecError, StorageError
+from clicooper.storage._dagpb import varint
 from clicooper.storage.base import write_chunks
 from clicooper.storage.cid import cid_bytes, cid_of_bytes, cid_text, normalise_cid, verify_block
 
@@ -68,10 +69,10 @@ def write_car(target: BinaryIO, roots: Sequence[CID], blocks: Iterable[tuple[CID
     if not roots:
         raise SpecError("a CAR file needs a root", hint="name what the blocks are for")
     header = encode({"roots": [normalise_cid(root) for root in roots], "version": 1})
-    write_chunks(target, (_length(len(header)), header))
+    write_chunks(target, (varint(len(header)), header))
     count = 0
     for cid, block in blocks:
-        write_chunks(target, (_length(NAME_BYTES + len(block)), cid_bytes(cid), block))
+        write_chunks(target, (varint(NAME_BYTES + len(block)), cid_bytes(cid), block))
         count += 1
     return count
 
@@ -233,13 +234,3 @@ def _skimmed(reader: _Reader) -> Iterator[Section]:
     for section in _sections(reader):
         reader.skip(section.size, section.offset)
         yield section
-
-
-def _length(value: int) -> bytes:
-    """A length field: unsigned LEB128."""
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
