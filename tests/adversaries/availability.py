@@ -1,0 +1,82 @@
+"""Commitments behind which there is nothing, or nothing that opens."""
+
+# ruff: noqa: ARG002 - an override keeps the signature of what it replaces
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from multiformats import CID
+
+from clicooper.audit.grants import ProgressKey
+from clicooper.commitments.canonical import sha256
+from clicooper.commitments.head import next_head
+from clicooper.commitments.manifest import SealedFile, SegmentManifest
+from clicooper.learning.checkpoint import State, load_state
+from clicooper.learning.training import TrainedSegment
+from clicooper.protocol.trainer import CommittedSegment, Trainer
+from clicooper.storage.base import put_bytes
+from clicooper.storage.sealed_files import open_bytes
+from clicooper.types import Digest, Head
+from tests.adversaries._invented import NOWHERE, OTHER_KEY
+from tests.adversaries.manifests import PublishingCheat
+
+
+class SealsUnderAnotherSecret(Trainer):
+    """Registers and grants one secret, and seals its files under another: nobody else can read its work."""
+
+    def join(self, *args: Any) -> Any:
+        receipt = super().join(*args)
+        self._vault._secret = OTHER_KEY
+        return receipt
+
+    def _load(self, sealed: SealedFile) -> State:
+        return load_state(io.BytesIO(open_bytes(self._store, sealed, OTHER_KEY)))
+
+
+class SealsSomethingElse(PublishingCheat):
+    """Publishes under the promised digest what does not open to it."""
+
+    def lies(self, manifest: SegmentManifest) -> dict[str, Any]:
+        ciphertext = put_bytes(self._store, bytes(1000))
+        return {"out": manifest.out.model_copy(update={"ciphertext": ciphertext})}
+
+
+class CommitsUnpublished(Trainer):
+    """Commits the digest of a manifest that nobody ever sees."""
+
+    def commit_segment(
+        self,
+        round_: int,
+        head: Head,
+        trained: TrainedSegment,
+        previous: SegmentManifest | None,
+    ) -> CommittedSegment:
+        digest, mark = self.digest(self._predecessor()), Digest(b"\x03" * 32)
+        receipt = self._contract.commit(self._job, head, digest, mark)
+        after = next_head(head, self._job, round_, self.seat, self.address, digest, mark)
+        shown = self._publish(round_, trained, trained.trained, previous, mark)
+        unread: Any = None
+        granted = ProgressKey(OTHER_KEY, OTHER_KEY)
+        return CommittedSegment(
+            round_, self.seat, self.address, shown, head, after, receipt, granted, progress=unread, ownership=unread
+        )
+
+    def digest(self, predecessor: CID | None) -> Digest:
+        return Digest(bytes(NOWHERE.raw_digest))
+
+
+class CopiesPredecessorsManifest(CommitsUnpublished):
+    """Commits the digest of its predecessor's manifest as its own."""
+
+    def digest(self, predecessor: CID | None) -> Digest:
+        assert predecessor is not None
+        return Digest(bytes(predecessor.raw_digest))
+
+
+class CommitsGarbage(CommitsUnpublished):
+    """Commits and publishes a block that is no manifest."""
+
+    def digest(self, predecessor: CID | None) -> Digest:
+        return sha256(self._store.get_block(self._store.put_block(b"\xa1\x61\x61\x01")))
