@@ -65,12 +65,15 @@ class RoundReplay:
         verdict = Verdict.INCONCLUSIVE if seat in self.unknown else Verdict.PASS
         return CheckResult(Check.REPLAY, verdict, f"seat {seat}", self.unknown.get(seat, passed), self.round, seat)
 
-    def blame(self, seat: int, row: CheckResult, others: Sequence[int], why: str) -> None:
-        """Convicts one seat; the others of the same interval cannot be judged."""
-        self.failed.setdefault(seat, row)
-        for other in others:
-            if other != seat:
-                self.unknown.setdefault(other, why)
+    def blame(self, culprits: Sequence[int], row: CheckResult, seats: Sequence[int], why: str) -> None:
+        """Convicts one seat, or a pair without saying which of them; the other seats cannot be judged."""
+        if len(culprits) == 1:
+            self.failed.setdefault(culprits[0], row)
+        else:
+            self.unattributed.append(row)
+        for seat in seats:
+            if [*culprits] != [seat]:
+                self.unknown.setdefault(seat, why)
 
 
 def judge(evidence: Evidence, result: RoundReplay) -> tuple[CheckResult, ...]:
@@ -124,18 +127,20 @@ def _compare_digests(evidence: Evidence, interval: int, replay: IntervalReplay, 
     difference = first_difference([evidence.transcript(result.round, seat) for seat in seats], replay)
     if difference is None:
         return True
+    who = " and ".join(map(str, difference.seats))
+    alone = len(difference.seats) == 1
     row = CheckResult(
         Check.REPLAY,
         Verdict.FAIL,
-        f"step {difference.step}",
+        f"step {difference.step}" if alone else f"seats {who}",
         f"the {difference.field} committed for step {difference.step} is not what state, data and labels give",
         result.round,
-        difference.seat,
+        difference.seat if alone else None,
         "0x" + difference.expected.hex(),
         "0x" + difference.actual.hex(),
     )
-    why = f"interval {interval} cannot be judged past step {difference.step}, where seat {difference.seat} differs"
-    result.blame(difference.seat, row, seats, why)
+    why = f"interval {interval} cannot be judged past step {difference.step}, where seat {who} differs"
+    result.blame(difference.seats, row, seats, why)
     return False
 
 

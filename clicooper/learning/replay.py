@@ -63,6 +63,13 @@ class Difference:
     expected: Digest
     actual: Digest
 
+    @property
+    def seats(self) -> tuple[int, ...]:
+        """Who may have lied: the seat alone, or at a boundary both neighbours, since either may have altered it."""
+        if self.check != "boundary":
+            return (self.seat,)
+        return (self.seat - 1, self.seat) if self.field == "input" else (self.seat, self.seat + 1)
+
 
 def replay_interval(
     spec: JobSpec,
