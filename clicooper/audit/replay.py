@@ -18,6 +18,7 @@ from clicooper.errors import CliCooperError, SpecError
 from clicooper.learning.checkpoint import State
 from clicooper.learning.replay import (
     IntervalReplay,
+    StateMisfit,
     compare_states,
     first_difference,
     replay_interval,
@@ -88,11 +89,24 @@ def replay_intervals(evidence: Evidence, round_: int, intervals: Sequence[int]) 
     for interval in intervals:
         try:
             _replay_one(evidence, interval, result)
+        except StateMisfit as e:
+            _convict_misfit(evidence, interval, e, result)
         except CliCooperError as e:
             for seat in range(evidence.history.params.seats):
                 result.unknown.setdefault(seat, f"interval {interval}: {e.message}")
     _limit_sum(evidence, result)
     return result
+
+
+def _convict_misfit(evidence: Evidence, interval: int, misfit: StateMisfit, result: RoundReplay) -> None:
+    """Convicts a seat by a state that it committed and nobody can train on; interval 0's is of an earlier round."""
+    why = f"interval {interval}: {misfit.message}"
+    seats = range(evidence.history.params.seats)
+    row = CheckResult(Check.REPLAY, Verdict.FAIL, f"interval {interval}", misfit.message, result.round, misfit.seat)
+    if interval:
+        result.blame((misfit.seat,), row, seats, why)
+    else:
+        result.unknown.update({seat: why for seat in seats if seat not in result.unknown})
 
 
 def _same_class(evidence: Evidence) -> bool:

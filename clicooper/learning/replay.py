@@ -21,7 +21,23 @@ from clicooper.learning.training import SeatWorker, train_round
 from clicooper.learning.transcript import StepDigests, Transcript, interval_bounds
 from clicooper.types import Digest
 
-__all__ = ["Difference", "IntervalReplay", "compare_states", "first_difference", "replay_interval", "summed_residual"]
+__all__ = [
+    "Difference",
+    "IntervalReplay",
+    "StateMisfit",
+    "compare_states",
+    "first_difference",
+    "replay_interval",
+    "summed_residual",
+]
+
+
+class StateMisfit(SpecError):
+    """A start state that no segment of its ``seat`` can be in: other tensors, shapes or an optimizer not agreed."""
+
+    def __init__(self, seat: int, error: SpecError) -> None:
+        super().__init__(error.message, hint=error.hint)
+        self.seat = seat
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +107,8 @@ def replay_interval(
         dtype: float64 for a dispute across runtime classes; by default the states' own.
 
     Raises:
-        SpecError: no such interval, or states that do not fit the model.
+        StateMisfit: a state that does not fit its segment.
+        SpecError: no such interval.
     """
     first, last = interval_bounds(index, spec.training.steps, spec.replay.interval)
     seats = len(spec.model.cuts) + 1
@@ -110,10 +127,12 @@ def _worker(
     spec: JobSpec, seat: int, states: tuple[State, State | None], dtype: type[np.floating[Any]] | None
 ) -> SeatWorker:
     weights, optimizer = states
-    if dtype is None:
+    if dtype is not None:
+        weights, optimizer = cast_state(weights, dtype), cast_state(optimizer or {}, dtype)
+    try:
         return SeatWorker(spec.model, spec.training, spec.replay, seat, weights, optimizer)
-    cast = cast_state(weights, dtype), cast_state(optimizer or {}, dtype)
-    return SeatWorker(spec.model, spec.training, spec.replay, seat, *cast)
+    except SpecError as e:
+        raise StateMisfit(seat, e) from e
 
 
 def first_difference(claimed: Sequence[Transcript], replayed: IntervalReplay) -> Difference | None:

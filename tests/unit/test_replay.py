@@ -13,6 +13,7 @@ from clicooper.learning.checkpoint import State, diff_states
 from clicooper.learning.replay import (
     Difference,
     IntervalReplay,
+    StateMisfit,
     compare_states,
     first_difference,
     replay_interval,
@@ -241,6 +242,17 @@ def test_transcripts_that_do_not_cover_the_interval_are_refused() -> None:
         replay_interval(job.spec, 0, 3, job.starts(), job.activations, job.pseudo_labels)
     with pytest.raises(SpecError, match="2 states"):
         replay_interval(job.spec, 0, 0, job.starts()[:2], job.activations, job.pseudo_labels)
+
+
+@pytest.mark.parametrize("seat", [0, 1, 2])
+def test_state_that_fits_no_segment_names_its_seat(seat: int) -> None:
+    job = small_job()
+    kept = [trained.interval_states[0] for trained in job.train()]
+    other = small_job(optimizer="adamw").train()[seat].interval_states[0]
+    mixed = [other if i == seat else states for i, states in enumerate(kept)]
+    with pytest.raises(StateMisfit, match=f"seat {seat}") as misfit:
+        replay_interval(job.spec, 0, 1, mixed, job.activations, job.pseudo_labels)
+    assert misfit.value.seat == seat
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
