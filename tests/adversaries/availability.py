@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from multiformats import CID
 
 from clicooper.audit.grants import ProgressKey
@@ -24,7 +26,10 @@ from tests.adversaries.manifests import PublishingCheat
 
 
 class SealsUnderAnotherSecret(Trainer):
-    """Registers and grants one secret, and seals its files under another: nobody else can read its work."""
+    """Registers and grants one secret, and seals its files under another: nobody else can read its work.
+
+    Caught by `artifacts`; names its seat.
+    """
 
     def join(self, *args: Any) -> Any:
         receipt = super().join(*args)
@@ -36,7 +41,7 @@ class SealsUnderAnotherSecret(Trainer):
 
 
 class SealsSomethingElse(PublishingCheat):
-    """Publishes under the promised digest what does not open to it."""
+    """Publishes under the promised digest what does not open to it. Caught by `artifacts`; names its seat."""
 
     def lies(self, manifest: SegmentManifest) -> dict[str, Any]:
         ciphertext = put_bytes(self._store, bytes(1000))
@@ -44,7 +49,7 @@ class SealsSomethingElse(PublishingCheat):
 
 
 class CommitsUnpublished(Trainer):
-    """Commits the digest of a manifest that nobody ever sees."""
+    """Commits the digest of a manifest that nobody ever sees. Caught by `manifest`; names its seat."""
 
     def commit_segment(
         self,
@@ -68,7 +73,7 @@ class CommitsUnpublished(Trainer):
 
 
 class CopiesPredecessorsManifest(CommitsUnpublished):
-    """Commits the digest of its predecessor's manifest as its own."""
+    """Commits the digest of its predecessor's manifest as its own. Caught by `manifest`; names its seat."""
 
     def digest(self, predecessor: CID | None) -> Digest:
         assert predecessor is not None
@@ -76,7 +81,65 @@ class CopiesPredecessorsManifest(CommitsUnpublished):
 
 
 class CommitsGarbage(CommitsUnpublished):
-    """Commits and publishes a block that is no manifest."""
+    """Commits and publishes a block that is no manifest. Caught by `manifest`; names its seat."""
 
     def digest(self, predecessor: CID | None) -> Digest:
         return sha256(self._store.get_block(self._store.put_block(b"\xa1\x61\x61\x01")))
+
+
+class _Withholding(Trainer):
+    """Commits honestly, and takes something of it back."""
+
+    def commit_segment(self, *args: Any) -> CommittedSegment:
+        committed = super().commit_segment(*args)
+        self._store.remove(self.withheld(committed.manifest))
+        return committed
+
+    def withheld(self, manifest: SegmentManifest) -> CID:
+        raise NotImplementedError
+
+
+class WithholdsManifest(_Withholding):
+    """Takes its manifest back. Caught by `manifest`; names its seat."""
+
+    def withheld(self, manifest: SegmentManifest) -> CID:
+        return manifest.cid
+
+
+class WithholdsWeights(_Withholding):
+    """Takes the weights back that it handed over. Caught by `artifacts`; names its seat."""
+
+    def withheld(self, manifest: SegmentManifest) -> CID:
+        return manifest.out.ciphertext
+
+
+class WithholdsRawWeights(_Withholding):
+    """Takes back what it trained before its marks. Caught by `artifacts`; names its seat."""
+
+    def withheld(self, manifest: SegmentManifest) -> CID:
+        return manifest.trained.ciphertext
+
+
+class WithholdsTranscript(_Withholding):
+    """Takes its transcript back. Caught by `artifacts`; names its seat."""
+
+    def withheld(self, manifest: SegmentManifest) -> CID:
+        return manifest.transcript.leaves.ciphertext
+
+
+class WithholdsInterval(_Withholding):
+    """Takes back a state in which an interval starts. Caught by `artifacts`; names its seat."""
+
+    def withheld(self, manifest: SegmentManifest) -> CID:
+        return manifest.transcript.states[0].weights.ciphertext
+
+
+class ChangesThePin(WithholdsWeights):
+    """Commits one set of weights, then unpins them and pins other ones. Caught by `artifacts`; names its seat."""
+
+    def commit_segment(self, *args: Any) -> CommittedSegment:
+        committed = super().commit_segment(*args)
+        other = self._put({"weight": np.ones((4, 4), dtype=np.float32)})
+        shown = committed.manifest.model_copy(update={"out": other})
+        self._store.put_block(shown.to_block())
+        return replace(committed, manifest=shown)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clicooper.learning.training import SeatWorker
+from clicooper.learning.transcript import Crossing
 from tests.adversaries.work import WorkerCheat
 
 
@@ -17,7 +18,7 @@ class _PoisoningWorker(SeatWorker):
 
 
 class ScalesItsOutput(WorkerCheat):
-    """Sends an output that its weights do not give, and records what it sent."""
+    """Sends an output that its weights do not give, and records what it sent. Caught by `replay`; names its seat."""
 
     worker = _PoisoningWorker
 
@@ -28,7 +29,7 @@ class _TwoFacedForward(SeatWorker):
 
 
 class AltersActivationAtBoundary(WorkerCheat):
-    """Records its honest output and sends another."""
+    """Records its honest output and sends another. Caught by `boundary`; names the pair."""
 
     worker = _TwoFacedForward
 
@@ -40,7 +41,7 @@ class _TwoFacedBackward(SeatWorker):
 
 
 class AltersGradientAtBoundary(WorkerCheat):
-    """Records its honest gradient and sends another."""
+    """Records its honest gradient and sends another. Caught by `boundary`; names the pair."""
 
     worker = _TwoFacedBackward
 
@@ -52,6 +53,31 @@ class _ScalingBackward(SeatWorker):
 
 
 class ScalesItsGradient(WorkerCheat):
-    """Sends back a gradient that its weights do not give, and records what it sent."""
+    """Sends back a gradient that its weights do not give, and records what it sent.
+
+    Caught by `replay`; names its seat.
+    """
 
     worker = _ScalingBackward
+
+
+class _MisrecordsInput(SeatWorker):
+    def record(self, what: Crossing, tensor: NDArray[Any] | None) -> None:
+        super().record(what, tensor * np.float32(1.001) if what == "input" and tensor is not None else tensor)
+
+
+class MisrecordsItsInput(WorkerCheat):
+    """Computes on what it received and records something else. Caught by `boundary`; names the pair."""
+
+    worker = _MisrecordsInput
+
+
+class _MisrecordsGradient(SeatWorker):
+    def record(self, what: Crossing, tensor: NDArray[Any] | None) -> None:
+        super().record(what, tensor * np.float32(1.001) if what == "grad_received" and tensor is not None else tensor)
+
+
+class MisrecordsItsGradient(WorkerCheat):
+    """Goes back from the gradient that it received and records another. Caught by `boundary`; names the pair."""
+
+    worker = _MisrecordsGradient

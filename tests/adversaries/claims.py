@@ -23,7 +23,10 @@ class TrainedCheat(Trainer):
 
 
 class LiesAboutMetrics(TrainedCheat):
-    """Reports a tenth of its loss, or a larger weight norm where it knows no loss."""
+    """Reports a tenth of its loss, or a larger weight norm where it knows no loss.
+
+    Caught by `progress`; names its seat.
+    """
 
     def handed_in(self, trained: TrainedSegment) -> TrainedSegment:
         name = "loss" if "loss" in trained.metrics else "weight_norm"
@@ -31,7 +34,7 @@ class LiesAboutMetrics(TrainedCheat):
 
 
 class FabricatesTranscript(TrainedCheat):
-    """Invents every output and gradient that it recorded."""
+    """Invents every output and gradient that it recorded. Caught by `replay`; names its seat."""
 
     def handed_in(self, trained: TrainedSegment) -> TrainedSegment:
         steps = tuple(
@@ -42,7 +45,7 @@ class FabricatesTranscript(TrainedCheat):
 
 
 class StopsHalfWay(TrainedCheat):
-    """Hands in the work up to its first committed state, and says so."""
+    """Hands in the work up to its first committed state, and says so. Caught by `manifest`; names its seat."""
 
     def handed_in(self, trained: TrainedSegment) -> TrainedSegment:
         weights, optimizer = trained.interval_states[0]
@@ -52,7 +55,10 @@ class StopsHalfWay(TrainedCheat):
 
 
 class DropsIntervalStates(TrainedCheat):
-    """Publishes no state between start and end, so that nothing in between can be replayed."""
+    """Publishes no state between start and end, so that nothing in between can be replayed.
+
+    Caught by `manifest`; names its seat.
+    """
 
     def handed_in(self, trained: TrainedSegment) -> TrainedSegment:
         return replace(trained, interval_states=())

@@ -28,64 +28,79 @@ class PublishingCheat(Trainer):
 
 
 class NamesWrongPredecessor(PublishingCheat):
-    """Links another predecessor than its neighbour's manifest."""
+    """Links another predecessor than its neighbour's manifest. Caught by `links`; names its seat."""
 
     def lies(self, manifest: SegmentManifest) -> dict[str, Any]:
         return {"predecessor": NOWHERE}
 
 
 class NamesWrongPrevious(PublishingCheat):
-    """Links another previous manifest than the seat's last accepted one."""
+    """From round 1 on: links another manifest than its last accepted one. Caught by `links`; names its seat."""
 
     def lies(self, manifest: SegmentManifest) -> dict[str, Any]:
-        return {"previous": NOWHERE}
+        return {"previous": NOWHERE} if manifest.round else {}
 
 
 class StartsFromItsOwnWeights(PublishingCheat):
-    """Says that it started from where it ended."""
+    """Says that it started from where it ended. Caught by `links`; names its seat."""
 
     def lies(self, manifest: SegmentManifest) -> dict[str, Any]:
         return {"state_in": manifest.state_in.model_copy(update={"weights": manifest.trained})}
 
 
 class ClaimsAnotherRuntime(PublishingCheat):
-    """Names another runtime class, in which digests would not be compared."""
+    """Names another runtime class, in which digests would not be compared. Caught by `manifest`; names its seat."""
 
     def lies(self, manifest: SegmentManifest) -> dict[str, Any]:
         return {"runtime_class": "another machine"}
 
 
 class ClaimsAnotherSpec(PublishingCheat):
-    """Links a job specification of its own."""
+    """Links a job specification of its own. Caught by `manifest`; names its seat."""
 
     def lies(self, manifest: SegmentManifest) -> dict[str, Any]:
         return {"spec": NOWHERE}
 
 
 class MisquotesBoundary(PublishingCheat):
-    """Writes boundary digests into its manifest that its transcript does not give."""
+    """Writes boundary digests into its manifest that its transcript does not give.
+
+    Caught by `boundary`; names its seat.
+    """
 
     def lies(self, manifest: SegmentManifest) -> dict[str, Any]:
         return {"boundary": manifest.boundary.model_copy(update={"output": invented(b"boundary", 0)})}
 
 
 class MisquotesRoot(PublishingCheat):
-    """Commits another transcript root than its transcript has."""
+    """Commits another transcript root than its transcript has. Caught by `boundary`; names its seat."""
 
     def lies(self, manifest: SegmentManifest) -> dict[str, Any]:
         return {"training_transcript_merkle_root": invented(b"root", 0)}
 
 
 class SwapsOptimizerState(PublishingCheat):
-    """Hands over another optimizer state than its transcript ends in."""
+    """Hands over another optimizer state than its transcript ends in. Caught by `artifacts`; names its seat."""
 
     def lies(self, manifest: SegmentManifest) -> dict[str, Any]:
         return {"optimizer": manifest.transcript.states[0].optimizer}
 
 
 class NamesAnotherAuthor(PublishingCheat):
-    """Says that its optimizer state, which does not open, was sealed by its neighbour."""
+    """Says that its optimizer state, which does not open, was sealed by its neighbour.
+
+    Caught by `manifest`; names its seat.
+    """
 
     def lies(self, manifest: SegmentManifest) -> dict[str, Any]:
         neighbour = {"author": bytes.fromhex(self._contract.seat(self._job, 0).trainer[2:])}
         return {"optimizer": manifest.optimizer.model_copy(update=neighbour)}
+
+
+class NamesNeighboursFiles(PublishingCheat):
+    """Copies its neighbour: hands in the files of the seat below as its own. Caught by `manifest`; names its seat."""
+
+    def lies(self, manifest: SegmentManifest) -> dict[str, Any]:
+        assert manifest.predecessor is not None
+        below = SegmentManifest.from_block(self._store.get_block(manifest.predecessor))
+        return {"trained": below.trained, "out": below.out, "optimizer": below.optimizer}

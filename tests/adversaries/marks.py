@@ -22,14 +22,14 @@ from tests.adversaries.manifests import PublishingCheat
 
 
 class OmitsMark(PublishingCheat):
-    """Releases the raw weights under a mark commitment."""
+    """Releases the raw weights under a mark commitment. Caught by `embed`; names its seat."""
 
     def released(self, round_: int, trained: TrainedSegment, out: State) -> State:
         return dict(trained.trained)
 
 
 class MarksFromWrongHead(PublishingCheat):
-    """Embeds marks that it computed before its predecessor committed."""
+    """Embeds marks that it computed before its predecessor committed. Caught by `mark`; names its seat."""
 
     def released(self, round_: int, trained: TrainedSegment, out: State) -> State:
         early = Head(b"\x07" * 32)
@@ -42,7 +42,7 @@ class MarksFromWrongHead(PublishingCheat):
 
 
 class MarksWithUncommittedKey(MarksFromWrongHead):
-    """Embeds marks of other keys than its commitment binds."""
+    """Embeds marks of other keys than its commitment binds. Caught by `mark`; names its seat."""
 
     def released(self, round_: int, trained: TrainedSegment, out: State) -> State:
         head = self._contract.job(self._job).head
@@ -50,7 +50,7 @@ class MarksWithUncommittedKey(MarksFromWrongHead):
 
 
 class EditsWeightsBehindTheMark(PublishingCheat):
-    """Moves a few weights beside the marks."""
+    """Moves a few weights beside the marks. Caught by `embed`; names its seat."""
 
     def released(self, round_: int, trained: TrainedSegment, out: State) -> State:
         name = max(out, key=lambda key: out[key].size)
@@ -60,7 +60,7 @@ class EditsWeightsBehindTheMark(PublishingCheat):
 
 
 class EditsBiasBehindTheMark(PublishingCheat):
-    """Moves a bias, which carries no mark, by one unit in the last place."""
+    """Moves a bias, which carries no mark, by one unit in the last place. Caught by `embed`; names its seat."""
 
     def released(self, round_: int, trained: TrainedSegment, out: State) -> State:
         name = min((key for key in out if key.endswith("bias")), key=lambda key: out[key].size)
@@ -68,9 +68,23 @@ class EditsBiasBehindTheMark(PublishingCheat):
 
 
 class GrantsAnotherKey(Trainer):
-    """Grants a progress key that its commitment does not bind."""
+    """Grants a progress key that its commitment does not bind. Caught by `mark`; names its seat."""
 
     def commit_segment(self, *args: Any) -> CommittedSegment:
         committed = super().commit_segment(*args)
         other = ProgressKey(OTHER_KEY, committed.progress_key.ownership_key_hash)
         return replace(committed, progress_key=other)
+
+
+class MarksLate(PublishingCheat):
+    """Commits its raw weights, and shows marked ones once the commitment stands. Caught by `mark`; names its seat."""
+
+    def released(self, round_: int, trained: TrainedSegment, out: State) -> State:
+        self._late = out
+        return dict(trained.trained)
+
+    def commit_segment(self, *args: Any) -> CommittedSegment:
+        committed = super().commit_segment(*args)
+        shown = committed.manifest.model_copy(update={"out": self._put(self._late)})
+        self._store.put_block(shown.to_block())
+        return replace(committed, manifest=shown)

@@ -1,0 +1,143 @@
+"""Owners who publish other labels or another privacy claim than they should.
+
+Nothing here catches labels that are balanced and false, nor noise that is weaker than declared but drawn by nobody
+else: both are the owner's word, see docs/threats.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import pytest
+
+from clicooper.audit.verdict import Check
+from clicooper.commitments.canonical import sha256
+from clicooper.commitments.manifest import ActivationRelease, JobSpec, LabelRelease, SealedLabels
+from clicooper.errors import SealError
+from clicooper.protocol.owner import Owner
+from clicooper.protocol.trainer import Trainer
+from clicooper.storage.base import get_bytes, put_bytes
+from clicooper.storage.seal import encrypt, label_key, open_labels
+from clicooper.types import Digest
+from tests.adversaries.stage import OWNER, Accused, Look, Outcome
+from tests.scenario import Rehearsal, keys_of
+
+
+class LyingOwner:
+    """An owner with another specification than the honest one's. ``play`` gets the honest job to depart from."""
+
+    check: ClassVar[str]
+    names: ClassVar[Accused] = frozenset({OWNER})
+
+    def spec(self, job: Rehearsal) -> JobSpec:
+        """The specification that it publishes."""
+        raise NotImplementedError
+
+    def play(self, job: Rehearsal) -> Outcome:
+        lied = self.opened(job)
+        committed = lied.train_and_commit()
+        lied.opened.owner.accept(0, committed[-1].head)
+        return Outcome((Look.at(lied.audit(keys_of(lied, committed)).results),))
+
+    def opened(self, job: Rehearsal) -> Rehearsal:
+        """A further job on the same chain, under the other specification, up to its first labels."""
+        honest = job.opened.owner
+        spec = self.spec(job)
+        job.store.put_block(spec.to_block())
+        params = replace(honest.prepared.params, spec_digest=spec.digest)
+        prepared = replace(honest.prepared, spec=spec, params=params)
+        owner = Owner(job.contract(), job.store, prepared, 1000, 0.0, honest.retention)
+        number, genesis = owner.create_job()
+        trainers = []
+        for seat, account in enumerate(job.parties.trainers):
+            trainer = Trainer(seat, account, job.contract(seat), job.store, job.parties.trainer_secrets[seat], {"mlp"})
+            trainer.join(number, genesis, params, "nowhere")
+            trainers.append(trainer)
+        owner.collect_grants()
+        trainers[-1].receive_grant(owner.grant_to_seat(len(trainers) - 1))
+        owner.release_first_labels()
+        opened = replace(job.opened, job=number, genesis=genesis, owner=owner, trainers=tuple(trainers))
+        return replace(job, opened=opened)
+
+
+def honest_labels(job: Rehearsal) -> LabelRelease:
+    """Round 0's labels, opened."""
+    prepared = job.opened.owner.prepared
+    sealed, key = prepared.spec.labels[0], _key(job)
+    plain = open_labels(get_bytes(job.store, sealed.ciphertext), key, Digest(sealed.plaintext_digest))
+    return LabelRelease.from_block(plain)
+
+
+def _key(job: Rehearsal) -> bytes:
+    return label_key(job.opened.owner.prepared.secrets.label_secret, job.opened.owner.label_key(0))
+
+
+def _sealed(job: Rehearsal, labels: LabelRelease, promised: LabelRelease) -> SealedLabels:
+    """These labels under the digest of what was promised."""
+    ciphertext = put_bytes(job.store, encrypt(_key(job), labels.to_block()))
+    rows = len(labels.pseudo_labels)
+    return SealedLabels(rows=rows, plaintext_digest=sha256(promised.to_block()), ciphertext=ciphertext)
+
+
+class ReleasesWrongLabels(LyingOwner):
+    """Gives one record another pseudo-label, so that counts tell classes apart. Caught by `labels`; names the owner."""
+
+    check = Check.LABELS.value
+
+    def spec(self, job: Rehearsal) -> JobSpec:
+        labels = honest_labels(job)
+        first, *rest = labels.pseudo_labels
+        other = next(label for label in rest if label != first)
+        wrong = labels.model_copy(update={"pseudo_labels": (other, *rest)})
+        return job.opened.owner.prepared.spec.model_copy(update={"labels": (_sealed(job, wrong, wrong),)})
+
+
+class SealsOtherLabels(LyingOwner):
+    """Seals other labels than its specification promises: the last seat cannot open them and trains nothing.
+
+    Caught by `labels`; names the owner.
+    """
+
+    check = Check.LABELS.value
+
+    def spec(self, job: Rehearsal) -> JobSpec:
+        labels = honest_labels(job)
+        wrong = labels.model_copy(update={"pseudo_labels": labels.pseudo_labels[::-1]})
+        return job.opened.owner.prepared.spec.model_copy(update={"labels": (_sealed(job, wrong, labels),)})
+
+    def play(self, job: Rehearsal) -> Outcome:
+        lied = self.opened(job)
+        with pytest.raises(SealError, match="do not open"):
+            lied.opened.trainers[-1].open_labels(0)
+        return Outcome((Look.at(lied.audit().results),))
+
+
+class ClaimsMorePrivacyThanItGives(LyingOwner):
+    """Declares half the epsilon that its noise gives. Caught by `release`; names the owner."""
+
+    check = Check.RELEASE.value
+
+    def spec(self, job: Rehearsal) -> JobSpec:
+        honest = job.opened.owner.prepared.spec
+        claim = honest.release.model_copy(update={"epsilon": honest.release.epsilon / 2})
+        return republished(job, {"release": claim}, {"release": claim})
+
+
+class ReleasesOffTheGrid(LyingOwner):
+    """Rounds its noise to no public grid, whose last bits can tell the record. Caught by `release`; names the owner."""
+
+    check = Check.RELEASE.value
+
+    def spec(self, job: Rehearsal) -> JobSpec:
+        honest = job.opened.owner.prepared.spec
+        claim = honest.release.model_copy(update={"grid": honest.release.grid * 1.5})
+        return republished(job, {"release": claim}, {"release": claim})
+
+
+def republished(job: Rehearsal, in_spec: dict[str, Any], in_release: dict[str, Any]) -> JobSpec:
+    """The honest specification with other fields in it and in its release."""
+    honest = job.opened.owner.prepared.spec
+    release = ActivationRelease.from_block(job.store.get_block(honest.activation_release))
+    link = job.store.put_block(release.model_copy(update=in_release).to_block())
+    return honest.model_copy(update={"activation_release": link, **in_spec})

@@ -1,0 +1,73 @@
+"""The tables of docs/threats.md, out of the registry: ``python -m tests.adversaries.table`` writes them there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+from clicooper.audit.verdict import Check
+from clicooper.types import Verdict
+from tests.adversaries.registry import ZOO, Exhibit
+from tests.adversaries.stage import OWNER
+
+PAGE = Path(__file__).parents[2] / "docs" / "threats.md"
+PLACE = re.compile(r"(<!-- zoo -->\n).*?(<!-- /zoo -->)", re.S)
+
+FAMILIES = {
+    "work": "Other work than the job's",
+    "spoofs": "Invented paths",
+    "batches": "Seat 0 and the data",
+    "boundary": "Where two seats meet",
+    "claims": "Lies about honest work",
+    "manifests": "Manifests",
+    "marks": "Marks",
+    "availability": "Nothing behind a commitment",
+    "coalitions": "Coalitions",
+    "rule_breakers": "Against the contract",
+    "owners": "Owners",
+    "forgers": "Forged records",
+}
+
+
+def named(exhibit: Exhibit) -> str:
+    """Whom the check names, in the words of the docstrings."""
+    if exhibit.names == {OWNER}:
+        return "the owner"
+    if len(exhibit.names) == 1:
+        return "its seat" if exhibit.dishonest == exhibit.names else "one of them"
+    return "the pair" if exhibit.names else "nobody"
+
+
+def table() -> str:
+    """One table a family."""
+    return "".join(_family(family, list(exhibits)) for family, exhibits in groupby(ZOO, key=lambda e: e.family))
+
+
+def _family(family: str, exhibits: list[Exhibit]) -> str:
+    head = f"\n### {FAMILIES[family]}\n\n| Adversary | What it does | Check | Verdict | Names | Seen |\n"
+    return head + "|---|---|---|---|---|---|\n" + "".join(_rows(exhibits))
+
+
+def _rows(exhibits: list[Exhibit]) -> Iterator[str]:
+    for party, same in groupby(exhibits, key=lambda exhibit: exhibit.party):
+        first, *rest = same
+        when = dict.fromkeys(exhibit.when.value for exhibit in (first, *rest))
+        cells = (f"`{party.__name__}`", first.does, f"`{first.check}`", _verdict(first), named(first), "; ".join(when))
+        yield f"| {' | '.join(cells)} |\n"
+
+
+def _verdict(exhibit: Exhibit) -> str:
+    if exhibit.check not in {check.value for check in Check}:
+        return "refused or punished"
+    return {Verdict.FAIL: "fails", Verdict.INCONCLUSIVE: "inconclusive"}[exhibit.verdict]
+
+
+def written(page: str) -> str:
+    """The page with the tables of today."""
+    return PLACE.sub(lambda place: f"{place[1]}{table()}\n{place[2]}", page)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
