@@ -100,6 +100,7 @@ class SmallJob:
         starts: Starts | None = None,
         workers: Mapping[int, type[SeatWorker]] | None = None,
         labels: NDArray[np.int64] | None = None,
+        threads: int = 1,
     ) -> list[TrainedSegment]:
         """A round; ``workers`` replaces the honest worker of some seats, ``labels`` the last seat's."""
         spec = self.spec
@@ -110,7 +111,8 @@ class SmallJob:
         ]
         rows = batch_rows(spec.seeds, round_, self.pseudo_labels.size, spec.training)
         parties[-1].receive_labels((self.pseudo_labels if labels is None else labels)[rows])
-        train_round(parties, round_batches(self.activations, rows, spec.seeds, round_, spec.training))
+        batches = round_batches(self.activations, rows, spec.seeds, round_, spec.training)
+        train_round(parties, batches, threads=threads)
         return [party.finish() for party in parties]
 
 
