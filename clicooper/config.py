@@ -166,7 +166,9 @@ class JobConfig(BaseSettings):
     )
     interval: int = Field(default=10, ge=1, description="steps between two committed states")
     tolerance: float = Field(
-        default=1e-5, gt=0, description="relative L2 difference that a replay on other hardware may show"
+        default=1e-5,
+        gt=0,
+        description="relative L2 difference that a replay on other hardware may show; adamw needs 1e-4",
     )
     samples: int = Field(default=1, ge=1, description="intervals that the owner replays per seat before it pays")
     pay_wei: int = Field(default=10**15, ge=1, lt=2**88, description="pay of one seat for one round, in wei")
