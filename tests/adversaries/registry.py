@@ -107,13 +107,14 @@ def acting(
     return Exhibit(party, family, party.names, party.check, party.names, verdict, When.ALWAYS, play)
 
 
-LONG = {"steps": 100, "interval": 10}
+HUNDRED = {"steps": 100, "interval": 10}
+TWENTY = {"steps": 20, "interval": 5}
 MISSING = Verdict.INCONCLUSIVE
 
 WORK = (
-    seated(work.SkipsOnePercent, 1, Check.REPLAY, When.HIT, **LONG),
-    seated(work.SkipsFivePercent, 1, Check.REPLAY, When.HIT, **LONG),
-    seated(work.SkipsTwentyPercent, 2, Check.REPLAY, When.ANY, **LONG),
+    seated(work.SkipsOnePercent, 1, Check.REPLAY, When.HIT, **HUNDRED),
+    seated(work.SkipsFivePercent, 1, Check.REPLAY, When.HIT, **TWENTY),
+    seated(work.SkipsTwentyPercent, 2, Check.REPLAY, When.ANY, **TWENTY),
     seated(work.SkipsSteps, 1, Check.REPLAY, When.ANY),
     seated(work.ReusesLastCheckpoint, 1, Check.REPLAY, When.ANY),
     seated(work.StartsFromStaleCheckpoint, 1, Check.REPLAY, When.HIT, rounds=2),
