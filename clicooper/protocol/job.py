@@ -150,7 +150,8 @@ def open_job(
     trainers = []
     for seat, account in enumerate(parties.trainers):
         secrets = parties.trainer_secrets[seat]
-        trainer = make_trainer(seat, account, Contract(node, contract, account), store, secrets, {config.model})
+        spool = folder.trainer(seat) / "spool"
+        trainer = make_trainer(seat, account, Contract(node, contract, account), store, secrets, {config.model}, spool)
         trainer.join(job, genesis, prepared.params, f"in-process/{seat}")
         trainers.append(trainer)
     owner.collect_grants()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +81,8 @@ def run_round(
     verified = owner.verify_round(round_, committed)
     owner.keep_round(round_, committed)
     receipt = owner.accept(round_, committed[-1].head)
+    for trainer in trainers:
+        trainer.settle_round(round_)
     return SettledRound(
         round=round_,
         commitments=committed,
@@ -97,12 +100,18 @@ def train_segments(
     previous: Sequence[SegmentManifest | None],
     progress: Progress,
 ) -> tuple[TrainedSegment, ...]:
-    """Trains all segments together: the last seat opens the labels, activations flow up, gradients back."""
+    """Trains all segments together: the last seat opens the labels, activations flow up, gradients back.
+
+    A round that was interrupted goes on behind the last interval that every seat has whole.
+    """
     workers = [trainer.start_round(before) for trainer, before in zip(trainers, previous, strict=True)]
     labels = trainers[-1].open_labels(round_)
     schedule = trainers[-1].schedule(round_)
     workers[-1].receive_labels(labels[schedule])
-    train_round(workers, _reported(trainers[0].batches(round_), round_, len(schedule), progress))
+    whole = min(worker.whole_intervals for worker in workers)
+    first = max(worker.resume(whole) for worker in workers)
+    batches = islice(trainers[0].batches(round_), first, None)
+    train_round(workers, _reported(batches, round_, len(schedule), progress))
     return tuple(worker.finish() for worker in workers)
 
 

@@ -1,13 +1,16 @@
 """What a trainer does: join, train its segment, mark it, commit it, and get paid.
 
 A trainer keeps no state between rounds but its account and its secrets: everything else it reads back from the
-chain and the store, so that a restart, or a replacement in its seat, starts from the same bytes.
+chain and the store, so that a restart, or a replacement in its seat, starts from the same bytes. Within a round its
+spool lets it go on from the last whole interval.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from eth_account.signers.local import LocalAccount
@@ -18,7 +21,7 @@ from numpy.typing import NDArray
 from clicooper.audit.grants import ProgressKey
 from clicooper.chain.client import Contract, Receipt
 from clicooper.chain.events import Committed, LabelsReleased, LoggedEvent, RoundAccepted
-from clicooper.commitments.canonical import cid_of_digest
+from clicooper.commitments.canonical import cid_of_digest, encode, sha256
 from clicooper.commitments.head import mark_commitment, next_head
 from clicooper.commitments.manifest import (
     ActivationRelease,
@@ -33,8 +36,10 @@ from clicooper.commitments.manifest import (
 from clicooper.errors import VerificationFailed
 from clicooper.learning.checkpoint import MAX_STATE_BYTES, State, decode_state
 from clicooper.learning.models import require_trusted
+from clicooper.learning.runtime import runtime_class
 from clicooper.learning.schedule import batch_rows, round_batches
 from clicooper.learning.segments import initial_state
+from clicooper.learning.spool import DiskSpool
 from clicooper.learning.training import SeatWorker, TrainedSegment
 from clicooper.protocol.grants import registered_digests
 from clicooper.protocol.sealing import TrainerSecrets, Vault
@@ -80,6 +85,8 @@ class Trainer:
         store: where the artifacts are.
         secrets: kept secret and durable by the caller.
         trusted_models: custom models whose code this trainer agrees to run.
+        spool: a folder of its own in which its rounds lie until they are settled; without one they lie in memory, and
+            end with the process.
     """
 
     def __init__(
@@ -90,6 +97,7 @@ class Trainer:
         store: Store,
         secrets: TrainerSecrets,
         trusted_models: Collection[str] = frozenset(),
+        spool: Path | None = None,
     ) -> None:
         self.seat = seat
         self.address = Address(account.address)
@@ -98,6 +106,7 @@ class Trainer:
         self._store = store
         self._secrets = secrets
         self._trusted_models = trusted_models
+        self._spool = spool
 
     def join(self, job: JobId, genesis: Head, params: JobParams, endpoint: str) -> Receipt:
         """Reads the spec, grants the sealing secret to owner and arbiter, takes the seat and registers its keys.
@@ -163,8 +172,22 @@ class Trainer:
         """The working segment, in the state that the seat's last accepted round left behind."""
         links = self.state_in(previous)
         optimizer = None if links.optimizer is None else self._load(links.optimizer)
-        spec = self._spec
-        return SeatWorker(spec.model, spec.training, spec.replay, self.seat, self._load(links.weights), optimizer)
+        spec, weights = self._spec, self._load(links.weights)
+        spool = self._spool_of(0 if previous is None else previous.round + 1, links)
+        return SeatWorker(spec.model, spec.training, spec.replay, self.seat, weights, optimizer, spool)
+
+    def _spool_of(self, round_: int, start: StateLinks) -> DiskSpool | None:
+        """Where a round lies until it is settled, under a name that binds everything that its bits follow from."""
+        if self._spool is None:
+            return None
+        work = {"spec": self._spec.cid, "job": self._job, "round": round_, "seat": self.seat}
+        work |= {"start": start.model_dump(), "trainer": self.address, "runtime": runtime_class()}
+        return DiskSpool(self._spool / f"round-{round_}", sha256(encode(work)))
+
+    def settle_round(self, round_: int) -> None:
+        """Lets go of what was kept of a round, once it is accepted: nobody can ask for it any more."""
+        if self._spool is not None:
+            shutil.rmtree(self._spool / f"round-{round_}", ignore_errors=True)
 
     def state_in(self, previous: SegmentManifest | None) -> StateLinks:
         """Where the round starts: the spec's initial weights, or what the last accepted manifest hands over."""
