@@ -28,7 +28,7 @@ from clicooper.commitments.manifest import (
     TrainingSpec,
 )
 from clicooper.config import JobConfig
-from clicooper.errors import DataError, MarkCapacityError
+from clicooper.errors import DataError, MarkCapacityError, UsageError
 from clicooper.learning.checkpoint import State, state_bytes, state_digest
 from clicooper.learning.data import Dataset, Splits, dataset_digest, load_dataset, split_dataset
 from clicooper.learning.head import Head, train_head
@@ -49,7 +49,7 @@ from clicooper.storage.seal import encrypt, label_key
 from clicooper.types import Address, Digest, JobParams
 from clicooper.watermark.carriers import MarkParams, check_capacity, required_weights
 
-__all__ = ["Accuracy", "OwnerSecrets", "PreparedJob", "prepare_job"]
+__all__ = ["Accuracy", "OwnerSecrets", "PreparedJob", "prepare_job", "restore_job"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +110,12 @@ class PreparedJob:
         """Size and strength of the marks."""
         return MarkParams(self.spec.marks.bits, self.spec.marks.strength)
 
+    @property
+    def guessing(self) -> float:
+        """The share of the most frequent class among the held-out records: what naming it always would give."""
+        labels = self.dataset.labels[self.splits.holdout]
+        return max(float((labels == label).mean()) for label in set(labels.tolist()))
+
     def map_hiding(self) -> MapHiding:
         """How well this release hides its label map; for the owner's eyes."""
         rows = self.secrets.label_map.m // self.config.group
@@ -156,34 +162,91 @@ def prepare_job(
         DataError, SpecError, PrivacyClaimError, MarkCapacityError: a configuration that cannot work, before
             anything is published.
     """
+    material = _material(config, master)
+    content = release_content(material.digest, state_digest(material.head.state()), material.label_map, material.params)
+    model = _model(config, material.label_map)
+    _check_model(config, model)
+    context = _reserve(config, material, content, folder)
+    release, shards = _release(config, master, material, context)
+    secrets = _secrets(config, master, identity, material.label_map, context)
+    spec = _publish(config, store, model, release, shards, secrets, arbiter_keys)
+    _mark_published(config, folder, release)
+    return _prepared(config, material, spec, _params(config, spec, secrets, arbiter), secrets, release)
+
+
+def restore_job(
+    config: JobConfig, master: MasterSecret, identity: str, spec: JobSpec, params: JobParams, folder: RunFolder
+) -> PreparedJob:
+    """The prepared job again, from what its owner keeps and what was published; nothing is drawn, spent or put.
+
+    Args:
+        spec, params: as they were published.
+        folder: with the ledger of the release.
+
+    Raises:
+        UsageError: these are the secrets of another job.
+        DataError, RunFolderError: the data or the ledger are not what they were.
+    """
+    material = _material(config, master)
+    hint = "name the folder that the job was created from, with its data in their place"
+    entries = Ledger.open(folder.owner / "ledger.json", config.epsilon, config.delta).entries()
+    if not entries:
+        raise UsageError(f"the ledger in {folder.owner} knows no release", hint=hint)
+    context = release_context(entries[-1].content, entries[-1].number)
+    secrets = _secrets(config, master, identity, material.label_map, context)
+    if label_anchor(secrets.label_keys[0]) != params.label_anchor or recipient_of(identity) != spec.owner_key:
+        raise UsageError(f"the secrets in {folder.owner} are of another job than {spec.cid}", hint=hint)
+    release, _ = _release(config, master, material, context)
+    return _prepared(config, material, spec, params, secrets, release)
+
+
+@dataclass(frozen=True, eq=False)
+class _Material:
+    """What a job is made of before any noise: the owner's data, its head, and the label map."""
+
+    dataset: Dataset
+    splits: Splits
+    digest: Digest
+    head: Head
+    features: NDArray[np.float64]
+    label_map: LabelMap
+    params: ReleaseParams
+
+
+def _material(config: JobConfig, master: MasterSecret) -> _Material:
     dataset = load_dataset(config.data)
     splits = _split(config, dataset)
     head = _head(config, dataset, splits)
-    features = _features(config, dataset, head)
-    params = ReleaseParams(config.epsilon, config.delta, config.clip, config.group)
     released = Dataset(dataset.name, dataset.inputs[splits.release], dataset.labels[splits.release], dataset.classes)
     data = dataset_digest(released)
     label_map = expand_labels(released.labels, dataset.classes, secret=master, context=data, gamma=config.gamma)
-    model = _model(config, label_map)
-    _check_model(config, model)
-    content = release_content(data, state_digest(head.state()), label_map, params)
-    context = _reserve(config, data, content, label_map, params, folder)
-    release = make_release(features[splits.release], label_map, params, master, context)
+    params = ReleaseParams(config.epsilon, config.delta, config.clip, config.group)
+    return _Material(dataset, splits, data, head, _features(config, dataset, head), label_map, params)
+
+
+def _release(
+    config: JobConfig, master: MasterSecret, material: _Material, context: Digest
+) -> tuple[Release, tuple[NDArray[np.int64], ...]]:
+    """The release in shard order, and which rows each round gets; the same for the same context."""
+    features = material.features[material.splits.release]
+    release = make_release(features, material.label_map, material.params, master, context)
     shards = deal_shards(release.pseudo_labels, config.rounds, secret=master, context=context)
-    release = _in_shard_order(release, shards)
-    secrets = _secrets(config, master, identity, label_map, context)
-    spec = _publish(config, store, model, release, shards, secrets, arbiter_keys)
-    _mark_published(config, folder, release)
+    return _in_shard_order(release, shards), shards
+
+
+def _prepared(
+    config: JobConfig, material: _Material, spec: JobSpec, params: JobParams, secrets: OwnerSecrets, release: Release
+) -> PreparedJob:
     return PreparedJob(
         config=config,
         spec=spec,
-        params=_params(config, spec, secrets, arbiter),
+        params=params,
         secrets=secrets,
         release=release,
-        dataset=dataset,
-        splits=splits,
-        head=head,
-        features=clip_rows(features, config.clip),
+        dataset=material.dataset,
+        splits=material.splits,
+        head=material.head,
+        features=clip_rows(material.features, config.clip),
     )
 
 
@@ -212,17 +275,15 @@ def _features(config: JobConfig, dataset: Dataset, head: Head) -> NDArray[np.flo
     return head.features(dataset.inputs).reshape(len(dataset), *model_shape(config))
 
 
-def _reserve(
-    config: JobConfig, data: Digest, content: Digest, label_map: LabelMap, params: ReleaseParams, folder: RunFolder
-) -> Digest:
+def _reserve(config: JobConfig, material: _Material, content: Digest, folder: RunFolder) -> Digest:
     """Reserves the release in the data set's ledger before any noise is drawn; a crash repeats the same bytes."""
     ledger = Ledger.open(folder.owner / "ledger.json", config.epsilon, config.delta)
-    mechanism = params.mechanism
+    mechanism = material.params.mechanism
     entry = ledger.reserve(
         ReleaseRequest(
-            dataset=data,
+            dataset=material.digest,
             content=content,
-            label_map=label_map.digest,
+            label_map=material.label_map.digest,
             sigma=mechanism.sigma,
             sensitivity=mechanism.sensitivity,
             epsilon=config.epsilon,

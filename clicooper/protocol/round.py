@@ -79,7 +79,7 @@ def run_round(
     committed = commit_in_order(trainers, round_, head, trained, previous)
     progress(f"round {round_}: verifying", 0, 1)
     verified = owner.verify_round(round_, committed)
-    owner.keep_round(round_, committed)
+    owner.keep_round(round_, [segment.manifest.cid for segment in committed])
     receipt = owner.accept(round_, committed[-1].head)
     for trainer in trainers:
         trainer.settle_round(round_)
