@@ -62,12 +62,14 @@ class VerifiedRound:
 
     Attributes:
         head: in which the round ended.
-        intervals: those that were drawn, for any seat.
+        intervals: how many the round has.
+        drawn: those that were replayed, drawn for any seat.
     """
 
     round: int
     head: Head
-    intervals: tuple[int, ...]
+    intervals: int
+    drawn: tuple[int, ...]
     results: tuple[CheckResult, ...]
     replayed: Replayed
     decision: Decision
@@ -259,7 +261,8 @@ class Owner:
         held_out = partial(self._check_progress, round_, evidence)
         results += [*rows, *guarded(Check.PROGRESS, HELD_OUT, held_out, round_)]
         decision = decide(results, self.policy)
-        return VerifiedRound(round_, commitments[-1].head, drawn, tuple(results), replayed, decision)
+        head, intervals = commitments[-1].head, evidence.intervals
+        return VerifiedRound(round_, head, intervals, drawn, tuple(results), replayed, decision)
 
     def verify_round(self, round_: int, committed: Sequence[CommittedSegment]) -> VerifiedRound:
         """``examine_round`` with the keys that came with the commitments, for a round that is to be paid.
