@@ -130,6 +130,10 @@ def verified_round(config: JobConfig, place: OnChain, wanted: Wanted, acts: Acts
         round_ = _chosen(history, wanted.round)
         acting = _acting(config, reader, history, acts)
         owner = reopen_owner(folder, acting or reader, record, history.params, store, policy, wanted.trusted)
+        if wanted_states := owner.request_states(round_):
+            listed = ", ".join(map(str, wanted_states))
+            within = f"within {policy.publish_deadline_s:g} s"
+            progress(f"every seat has to publish its states at the start of intervals {listed} {within}", 0, 0)
         progress(f"verifying round {round_}", 0, 0)
         found = owner.examine_round(round_, record)
         # What a node says about the record counts as much as what the round's own checks say.

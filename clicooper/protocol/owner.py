@@ -29,6 +29,7 @@ from clicooper.audit.grants import (
 )
 from clicooper.audit.sampling import sample_intervals
 from clicooper.audit.state import follow_record
+from clicooper.audit.unpublished import unpublished_states
 from clicooper.audit.verdict import Check, CheckResult, Replayed
 from clicooper.chain.client import Contract, Receipt
 from clicooper.chain.record import JobRecord
@@ -38,7 +39,7 @@ from clicooper.protocol.decision import Accept, Decision, decide
 from clicooper.protocol.grants import grant_of_seat, holders_of, open_seat_grant, recipient_of_seat
 from clicooper.protocol.policy import Policy
 from clicooper.protocol.prepare import PreparedJob
-from clicooper.protocol.publication import Timer, await_publication
+from clicooper.protocol.publication import Timer, await_publication, states_to_publish
 from clicooper.protocol.trainer import CommittedSegment
 from clicooper.storage.base import Store
 from clicooper.storage.retention import JobRetention
@@ -102,7 +103,7 @@ class Owner:
         self._contract = contract
         self._store = store
         self._folder = folder
-        self._timer = timer
+        self.timer = timer
         self._progress_keys: dict[tuple[int, int], ProgressKey] = {}
         self._sealing: dict[Address, bytes] = {}
         self._grants: dict[CID, None] = {}
@@ -239,6 +240,17 @@ class Owner:
         seats, draws = range(self.params.seats), self.policy.draws
         return tuple(sorted({i for seat in seats for i in sample_intervals(seed, seat, evidence.intervals, draws)}))
 
+    def request_states(self, round_: int) -> tuple[int, ...]:
+        """At the start of which intervals every seat has to publish its state; none where all are published anyway.
+
+        Trainers cannot draw for themselves: the key that the draw needs is the owner's until it accepts. Asking for
+        more than was drawn would gain it nothing, and the key shows later what was.
+        """
+        if self.prepared.spec.replay.publication == "all":
+            return ()
+        evidence = self.evidence()
+        return states_to_publish(evidence, self.draw(round_, evidence))
+
     def examine_round(self, round_: int, record: JobRecord | None = None) -> VerifiedRound:
         """Checks a committed round against chain and store, replaying a sample that nobody could choose.
 
@@ -255,7 +267,7 @@ class Owner:
             what = f"{len(commitments)} of {self.params.seats} seats have committed in round {round_}"
             raise UsageError(what, hint="verify once the last seat has; `job show` says for whom the job waits")
         drawn = self.draw(round_, evidence)
-        results = [*await_publication(evidence, round_, drawn, self.policy.publish_deadline_s, self._timer)]
+        results = [*await_publication(evidence, round_, drawn, self.policy.publish_deadline_s, self.timer)]
         results += check_commitments(evidence, round_)
         rows, replayed = check_round(evidence, round_, drawn)
         held_out = partial(self._check_progress, round_, evidence)
@@ -283,7 +295,7 @@ class Owner:
             ArtifactMissing, ArtifactCorrupt: something of it is not there; the round must not be accepted.
         """
         self.retention.keep(self.grants)
-        self.retention.pin_round(round_, manifests)
+        self.retention.pin_round(round_, manifests, unpublished_states(self.evidence().history, self._store))
 
     def accept(self, round_: int, head: Head) -> Receipt:
         """Accepts the round that ended in ``head``, pays it and reveals the next label key."""

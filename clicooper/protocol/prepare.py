@@ -341,12 +341,15 @@ def _publish(
         shape=tuple(release.activations.shape), dtype="float32", activations=activations, release=claim
     )
     spec = JobSpec(
+        version=1 if config.publication == "all" else 2,
         model=model,
         training=_training(config, release.sigma),
         seeds=_seeds(config),
         release=claim,
         marks=MarkSpec(bits=config.mark_bits, strength=config.mark_strength),
-        replay=ReplaySpec(interval=min(config.interval, config.steps), tolerance=config.tolerance),
+        replay=ReplaySpec(
+            interval=min(config.interval, config.steps), tolerance=config.tolerance, publication=config.publication
+        ),
         runtime_class=runtime_class(),
         owner_key=recipient_of(secrets.identity),
         arbiter_keys=tuple(arbiter_keys),

@@ -7,7 +7,7 @@ Committed data that cannot be had prove nothing against anybody, so a row here i
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from multiformats import CID
@@ -23,7 +23,7 @@ from clicooper.storage.cid import cid_bytes, cid_text
 from clicooper.storage.graph import walk
 from clicooper.types import Verdict
 
-__all__ = ["Timer", "await_publication"]
+__all__ = ["Timer", "await_publication", "states_to_publish"]
 
 FIRST_PAUSE_S, MOST_PAUSE_S = 0.25, 15.0
 
@@ -69,6 +69,17 @@ def await_publication(
         pause_s = min(2 * pause_s, MOST_PAUSE_S)
 
 
+def states_to_publish(evidence: Evidence, intervals: Iterable[int]) -> tuple[int, ...]:
+    """At the start of which intervals a state is read to replay these; that of interval 0 the round began with.
+
+    An interval ends where the next one starts. Within a runtime class the digest in the transcript stands for that
+    state; in another class the state itself is compared.
+    """
+    drawn = set(intervals)
+    ends = set() if evidence.same_class else {interval + 1 for interval in drawn if interval + 1 < evidence.intervals}
+    return tuple(sorted((drawn | ends) - {0}))
+
+
 def _absent(evidence: Evidence, round_: int, intervals: Sequence[int], found: set[bytes]) -> Iterator[_Wanted]:
     """What is not there; what is goes into ``found`` and is not looked for again."""
     for commitment in evidence.history.rounds[round_].commitments:
@@ -86,11 +97,8 @@ def _files(evidence: Evidence, round_: int, seat: int, intervals: Sequence[int])
     """The files of a manifest that are read; none where it is not there, or is not one."""
     try:
         manifest = evidence.manifest(round_, seat)
-        states = [(i, evidence.start_state(round_, seat, i)) for i in intervals if i]
-        if not evidence.same_class:
-            states += [
-                (i + 1, evidence.start_state(round_, seat, i + 1)) for i in intervals if i + 1 < evidence.intervals
-            ]
+        starts = states_to_publish(evidence, intervals)
+        states = [(interval, evidence.start_state(round_, seat, interval)) for interval in starts]
     except CliCooperError:
         return
     whole = {"trained": manifest.trained, "out": manifest.out, "optimizer": manifest.optimizer}

@@ -1,7 +1,8 @@
 """One round, top to bottom.
 
     labels released -> train all segments -> per seat in order: embed, manifest, put, commit
-    -> draw the audit sample -> verify -> pin -> accept: payment and the next labels in one transaction
+    -> draw the audit sample -> publish what was drawn -> verify -> pin
+    -> accept: payment and the next labels in one transaction
 
 Each step takes the frozen record that the step before returned. The ends that touch the world
 (store, chain clients, randomness) came in with the roles.
@@ -77,6 +78,9 @@ def run_round(
     previous = last.manifests if last else (None,) * len(trainers)
     trained = train_segments(trainers, round_, previous, progress)
     committed = commit_in_order(trainers, round_, head, trained, previous)
+    wanted = owner.request_states(round_)
+    for trainer in trainers:
+        trainer.publish_states(round_, wanted)
     progress(f"round {round_}: verifying", 0, 1)
     verified = owner.verify_round(round_, committed)
     owner.keep_round(round_, [segment.manifest.cid for segment in committed])

@@ -8,7 +8,7 @@ spool lets it go on from the last whole interval.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from clicooper.commitments.manifest import (
     StateLinks,
     TranscriptLinks,
 )
-from clicooper.errors import VerificationFailed
+from clicooper.errors import SpecError, VerificationFailed
 from clicooper.learning.checkpoint import MAX_STATE_BYTES, State, decode_state
 from clicooper.learning.models import require_trusted
 from clicooper.learning.runtime import runtime_class
@@ -107,6 +107,7 @@ class Trainer:
         self._secrets = secrets
         self._trusted_models = trusted_models
         self._spool = spool
+        self._kept: dict[int, Sequence[tuple[State, State]]] = {}
 
     def join(self, job: JobId, genesis: Head, params: JobParams, endpoint: str) -> Receipt:
         """Reads the spec, grants the sealing secret to owner and arbiter, takes the seat and registers its keys.
@@ -186,6 +187,7 @@ class Trainer:
 
     def settle_round(self, round_: int) -> None:
         """Lets go of what was kept of a round, once it is accepted: nobody can ask for it any more."""
+        self._kept.pop(round_, None)
         if self._spool is not None:
             shutil.rmtree(self._spool / f"round-{round_}", ignore_errors=True)
 
@@ -242,6 +244,24 @@ class Trainer:
             ownership=readings[MarkPurpose.OWNERSHIP],
         )
 
+    def publish_states(self, round_: int, intervals: Iterable[int]) -> tuple[StateLinks, ...]:
+        """Publishes the states at the start of drawn intervals, where the spec lets them be kept back until then.
+
+        Returns:
+            what was published; it has the names that the manifest has committed.
+
+        Raises:
+            SpecError: this trainer holds no such state.
+        """
+        if self._spec.replay.publication == "all":
+            return ()
+        kept = self._kept.get(round_, ())
+        asked = sorted({interval - 1 for interval in intervals if interval})
+        if asked and asked[-1] >= len(kept):
+            hint = "its states are kept from its commitment until it is accepted"
+            raise SpecError(f"seat {self.seat} keeps {len(kept)} states of round {round_}", hint=hint)
+        return tuple(self._links(kept[number], self._put) for number in asked)
+
     def withdraw(self) -> Receipt:
         """Takes everything that the job owes this trainer."""
         return self._contract.withdraw(self._job)
@@ -254,11 +274,10 @@ class Trainer:
         previous: SegmentManifest | None,
         commitment: Digest,
     ) -> SegmentManifest:
-        """Seals every file of the round into the store and links them in a manifest."""
-        states = tuple(
-            StateLinks(weights=self._put(weights), optimizer=self._put(optimizer))
-            for weights, optimizer in trained.interval_states
-        )
+        """Seals the round's files and links them in a manifest; interval states only as far as the spec demands it."""
+        seal = self._put if self._spec.replay.publication == "all" else self._vault.name_state
+        states = tuple(self._links(state, seal) for state in trained.interval_states)
+        self._kept[round_] = trained.interval_states
         transcript = trained.transcript
         return SegmentManifest(
             spec=self._spec.cid,
@@ -284,6 +303,11 @@ class Trainer:
             runtime_class=self._spec.runtime_class,
             training_transcript_merkle_root=transcript.root,
         )
+
+    @staticmethod
+    def _links(state: tuple[State, State], seal: Callable[[State], SealedFile]) -> StateLinks:
+        weights, optimizer = state
+        return StateLinks(weights=seal(weights), optimizer=seal(optimizer))
 
     def _predecessor(self) -> CID | None:
         """The manifest that the seat below committed in this round, by the chain's word."""
