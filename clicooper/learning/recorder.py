@@ -19,7 +19,7 @@ from clicooper.commitments.canonical import tensor_digest
 from clicooper.commitments.manifest import BoundaryDigests
 from clicooper.learning.checkpoint import State, state_digest
 from clicooper.learning.spool import MemorySpool, Spool
-from clicooper.learning.transcript import Crossing, StepDigests, boundary_digests
+from clicooper.learning.transcript import Crossing, RunningBoundary, StepDigests
 from clicooper.types import ZERO_DIGEST, Digest
 
 __all__ = ["LAG_STEPS", "Recorder"]
@@ -43,6 +43,7 @@ class Recorder:
         # The thread starts with the first step that is handed over, and ends with this object.
         self._thread = ThreadPoolExecutor(1, "clicooper-recorder")
         self._waiting: deque[Future[None]] = deque()
+        self._running = RunningBoundary()
         self._open: dict[Crossing, NDArray[Any]] = {}
         self._state: tuple[State, State] | None = None
 
@@ -70,6 +71,7 @@ class Recorder:
         def settle() -> None:
             row = _row(crossed, state if snapshot is None else state_digest(*snapshot))
             self._spool.add_step(row, loss)
+            self._running.add(row)
 
         self.run(settle, sum(array.nbytes for array in arrays))
 
@@ -89,7 +91,15 @@ class Recorder:
 
     def boundary(self) -> BoundaryDigests:
         """Running digests over the steps closed so far: what neighbours sign every interval."""
-        return boundary_digests(self.steps)
+        self._wait(0)
+        return self._running.digests()
+
+    def restart(self) -> None:
+        """Takes up the steps that the spool holds, after it was cut."""
+        self._wait(0)
+        self._running = RunningBoundary()
+        for row in self._spool.steps:
+            self._running.add(row)
 
     def _wait(self, most: int) -> None:
         while len(self._waiting) > most:

@@ -123,7 +123,8 @@ class DiskSpool:
         with _disk(folder):
             if not name.is_file() or name.read_bytes() != work:
                 shutil.rmtree(folder, ignore_errors=True)
-                folder.mkdir(mode=0o700, parents=True)
+                folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                folder.mkdir(mode=0o700)
                 write_atomic(name, work, mode=0o600, sync=False)
             self._rows.touch(mode=0o600)
             os.truncate(self._rows, self._rows.stat().st_size // _ENTRY_BYTES * _ENTRY_BYTES)

@@ -121,6 +121,10 @@ class SeatWorker:
         """Intervals before the last that an interrupted round left whole in the spool."""
         return self._spool.whole_intervals(self._interval)
 
+    def ends_interval(self, step: int) -> bool:
+        """Whether a state is taken after ``step``."""
+        return ends_interval(step, self._steps, self._interval)
+
     def resume(self, intervals: int) -> int:
         """Goes on behind the first ``intervals`` intervals that the spool holds, forgetting what follows them.
 
@@ -131,6 +135,7 @@ class SeatWorker:
             the step that comes next.
         """
         self._spool.cut(intervals, self._interval)
+        self.recorder.restart()
         self._losses = list(self._spool.losses)
         if intervals:
             weights, optimizer = self._spool.states[intervals - 1]
@@ -168,7 +173,7 @@ class SeatWorker:
         """The optimizer's step; at an interval's end the state is recorded and kept."""
         self.step = step
         self.apply_step()
-        if ends_interval(step, self._steps, self._interval):
+        if self.ends_interval(step):
             weights, optimizer = self.segment.state(), self.segment.optimizer_state()
             self.recorder.note_state(weights, optimizer)
             if step + 1 < self._steps:

@@ -20,6 +20,7 @@ from clicooper.types import ZERO_DIGEST, Digest
 __all__ = [
     "ROW_BYTES",
     "Crossing",
+    "RunningBoundary",
     "StepDigests",
     "Transcript",
     "boundary_digests",
@@ -143,6 +144,27 @@ class Transcript:
             SpecError: no whole rows, or states at other steps than ``interval`` says.
         """
         return cls(rows_from_bytes(data), interval)
+
+
+class RunningBoundary:
+    """Running digests that grow step by step: what ``boundary_digests`` gives for the steps added so far."""
+
+    def __init__(self) -> None:
+        self._running = {name: hashlib.sha256() for name in BoundaryDigests.model_fields}
+        self._crossed: set[str] = set()
+
+    def add(self, row: StepDigests) -> None:
+        """The next step."""
+        for name, running in self._running.items():
+            digest: Digest = getattr(row, name)
+            running.update(digest)
+            if digest != ZERO_DIGEST:
+                self._crossed.add(name)
+
+    def digests(self) -> BoundaryDigests:
+        """As they are now."""
+        running = self._running.items()
+        return BoundaryDigests(**{n: r.digest() if n in self._crossed else ZERO_DIGEST for n, r in running})
 
 
 def boundary_digests(rows: Sequence[StepDigests]) -> BoundaryDigests:

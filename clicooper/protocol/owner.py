@@ -33,8 +33,11 @@ from clicooper.audit.unpublished import unpublished_states
 from clicooper.audit.verdict import Check, CheckResult, Replayed
 from clicooper.chain.client import Contract, Receipt
 from clicooper.chain.record import JobRecord
+from clicooper.commitments.boundary import BoundaryReceipt, Crossing
 from clicooper.commitments.head import audit_seed
+from clicooper.commitments.manifest import KeyRecord
 from clicooper.errors import GrantRefused, UsageError, VerificationFailed
+from clicooper.protocol.boundary import culprits
 from clicooper.protocol.decision import Accept, Decision, decide
 from clicooper.protocol.grants import grant_of_seat, holders_of, open_seat_grant, recipient_of_seat
 from clicooper.protocol.policy import Policy
@@ -43,7 +46,7 @@ from clicooper.protocol.publication import Timer, await_publication, states_to_p
 from clicooper.protocol.trainer import CommittedSegment
 from clicooper.storage.base import Store
 from clicooper.storage.retention import JobRetention
-from clicooper.types import Address, Digest, Head, JobId, JobParams, Verdict
+from clicooper.types import ZERO_DIGEST, Address, Digest, Head, JobId, JobParams, Verdict
 
 __all__ = ["Owner", "RoundRefused", "VerifiedRound"]
 
@@ -106,6 +109,7 @@ class Owner:
         self.timer = timer
         self._progress_keys: dict[tuple[int, int], ProgressKey] = {}
         self._sealing: dict[Address, bytes] = {}
+        self._receipts: dict[int, list[BoundaryReceipt]] = {}
         self._grants: dict[CID, None] = {}
 
     @property
@@ -137,6 +141,7 @@ class Owner:
         # A trainer has another sealing secret in every job.
         self._sealing.clear()
         self._progress_keys.clear()
+        self._receipts.clear()
         self._grants.clear()
         return self._genesis
 
@@ -221,6 +226,7 @@ class Owner:
         """Keeps the progress keys that the trainers granted with their commitments, through a restart too."""
         for segment in committed:
             self._progress_keys[segment.round, segment.seat] = segment.progress_key
+            self._receipts.setdefault(segment.round, []).extend(segment.receipts)
         with suppress(GrantRefused):
             # Files of a replacement whose grant is of no use do not open, and what cannot be checked is not paid.
             self.collect_grants()
@@ -269,6 +275,7 @@ class Owner:
         drawn = self.draw(round_, evidence)
         results = [*await_publication(evidence, round_, drawn, self.policy.publish_deadline_s, self.timer)]
         results += check_commitments(evidence, round_)
+        results += guarded(Check.BOUNDARY, "receipts", partial(self._check_receipts, round_, evidence), round_)
         rows, replayed = check_round(evidence, round_, drawn)
         held_out = partial(self._check_progress, round_, evidence)
         results += [*rows, *guarded(Check.PROGRESS, HELD_OUT, held_out, round_)]
@@ -304,6 +311,19 @@ class Owner:
     def withdraw(self) -> Receipt:
         """Takes back the bond and whatever was not spent."""
         return self._contract.withdraw(self.job)
+
+    def _check_receipts(self, round_: int, evidence: Evidence) -> Iterator[CheckResult]:
+        """Whom a mismatch between neighbours convicts, in a round whose seats vouched for what they sent."""
+        receipts = self._receipts.get(round_)
+        if not receipts:
+            return
+        commitments = evidence.history.rounds[round_].commitments
+        start = Crossing(self.job, round_, commitments[0].head_before, 0, "forward", evidence.spec_steps(), ZERO_DIGEST)
+        crossed = {one.seat: evidence.manifest(round_, one.seat).boundary for one in commitments}
+        held = {seat.seat: KeyRecord.from_block(seat.key_record).transport for seat in evidence.history.seats}
+        for crossing, seat, why in culprits(crossed, receipts, held, start):
+            subject = f"seats {crossing.boundary} and {crossing.boundary + 1}, {crossing.direction}"
+            yield CheckResult(Check.BOUNDARY, Verdict.FAIL, subject, f"seat {seat} {why}", round_, seat)
 
     def _check_progress(self, round_: int, evidence: Evidence) -> Iterator[CheckResult]:
         """Accuracy of the committed segments on records that only the owner has."""

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from clicooper.audit.grants import ProgressKey
 from clicooper.chain.client import Contract, Receipt
 from clicooper.chain.events import Committed, LabelsReleased, LoggedEvent, RoundAccepted
+from clicooper.commitments.boundary import BoundaryReceipt, Crossing, Direction
 from clicooper.commitments.canonical import cid_of_digest, encode, sha256
 from clicooper.commitments.head import mark_commitment, next_head
 from clicooper.commitments.manifest import (
@@ -41,10 +42,11 @@ from clicooper.learning.schedule import batch_rows, round_batches
 from clicooper.learning.segments import initial_state
 from clicooper.learning.spool import DiskSpool
 from clicooper.learning.training import SeatWorker, TrainedSegment
-from clicooper.protocol.grants import registered_digests
+from clicooper.protocol.boundary import check_receipt, sign_crossing
+from clicooper.protocol.grants import holders_of, registered_digests
 from clicooper.protocol.sealing import TrainerSecrets, Vault
 from clicooper.storage.base import Store, get_bytes
-from clicooper.storage.seal import label_key, open_labels
+from clicooper.storage.seal import label_key, open_labels, write_secret
 from clicooper.types import Address, Digest, Head, JobId, JobParams
 from clicooper.watermark.carriers import MarkParams, check_capacity
 from clicooper.watermark.detect import ACCEPT_LOG2_P, MarkReading, read_mark
@@ -61,6 +63,7 @@ class CommittedSegment:
     Attributes:
         progress_key: granted to the owner and to auditors; the ownership key stays with the trainer.
         progress, ownership: both marks as read back from the weights that were committed.
+        receipts: what the seat's neighbours signed about what it received, up to the last step.
     """
 
     round: int
@@ -73,6 +76,7 @@ class CommittedSegment:
     progress_key: ProgressKey
     progress: MarkReading
     ownership: MarkReading
+    receipts: tuple[BoundaryReceipt, ...] = ()
 
 
 class Trainer:
@@ -107,7 +111,14 @@ class Trainer:
         self._secrets = secrets
         self._trusted_models = trusted_models
         self._spool = spool
+        self._receipts: dict[int, dict[tuple[int, Direction], BoundaryReceipt]] = {}
+        self._transports: dict[int, bytes] = {}
         self._kept: dict[int, Sequence[tuple[State, State]]] = {}
+
+    @property
+    def job(self) -> JobId:
+        """The job that it joined."""
+        return self._job
 
     def join(self, job: JobId, genesis: Head, params: JobParams, endpoint: str) -> Receipt:
         """Reads the spec, grants the sealing secret to owner and arbiter, takes the seat and registers its keys.
@@ -171,6 +182,7 @@ class Trainer:
 
     def start_round(self, previous: SegmentManifest | None) -> SeatWorker:
         """The working segment, in the state that the seat's last accepted round left behind."""
+        self._transports = {}
         links = self.state_in(previous)
         optimizer = None if links.optimizer is None else self._load(links.optimizer)
         spec, weights = self._spec, self._load(links.weights)
@@ -188,6 +200,7 @@ class Trainer:
     def settle_round(self, round_: int) -> None:
         """Lets go of what was kept of a round, once it is accepted: nobody can ask for it any more."""
         self._kept.pop(round_, None)
+        self._receipts.pop(round_, None)
         if self._spool is not None:
             shutil.rmtree(self._spool / f"round-{round_}", ignore_errors=True)
 
@@ -242,7 +255,36 @@ class Trainer:
             progress_key=ProgressKey(keys.of(MarkPurpose.PROGRESS), ownership_hash),
             progress=readings[MarkPurpose.PROGRESS],
             ownership=readings[MarkPurpose.OWNERSHIP],
+            receipts=self.receipts(round_),
         )
+
+    def sign_sent(self, crossing: Crossing) -> BoundaryReceipt:
+        """Vouches for what this seat sent across a boundary."""
+        return sign_crossing(self._account, crossing)
+
+    def keep_receipt(self, receipt: BoundaryReceipt, expected: Crossing) -> None:
+        """Keeps what a neighbour signed about what this seat received; the newest covers all before it.
+
+        Raises:
+            BoundaryRefused: it is not signed by that neighbour, or about something else: this seat goes no further.
+        """
+        check_receipt(receipt, self._transport_of(expected.sender), expected)
+        kept = self._receipts.setdefault(expected.round, {})
+        kept[expected.boundary, expected.direction] = receipt
+        if self._spool is not None:
+            path = self._spool / f"round-{expected.round}" / f"receipt-{expected.boundary}-{expected.direction}"
+            write_secret(path, receipt.to_block())
+
+    def receipts(self, round_: int) -> tuple[BoundaryReceipt, ...]:
+        """What this seat can show of a round until it is settled: its neighbours' newest signatures."""
+        return tuple(self._receipts.get(round_, {}).values())
+
+    def _transport_of(self, seat: int) -> bytes:
+        """The key that the holder of a seat registered; looked up once a round, in which nobody is replaced."""
+        if seat not in self._transports:
+            holders = holders_of(self._contract.events(self._job))
+            self._transports = {one.seat: KeyRecord.from_block(one.key_record).transport for one in holders}
+        return self._transports[seat]
 
     def publish_states(self, round_: int, intervals: Iterable[int]) -> tuple[StateLinks, ...]:
         """Publishes the states at the start of drawn intervals, where the spec lets them be kept back until then.

@@ -1,6 +1,7 @@
 """The run folder: where a finished job keeps its record, artifacts, secrets and report.
 
     record.json      every event of the job
+    job.json         where the job is on chain
     store/           the content-addressed artifacts
     pins/            what the owner keeps of the artifacts, and why
     owner/           the owner's secrets, mode 0700; no audit of public claims needs them

@@ -72,9 +72,10 @@ def test_cut_spool_forgets_what_follows(make_spool: Callable[[], Spool]) -> None
 
 
 def test_spool_on_disk_is_its_users_alone(tmp_path: Path) -> None:
-    filled(DiskSpool(tmp_path / "spool", WORK))
-    modes = {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "spool").iterdir()}
-    assert (modes, stat.S_IMODE((tmp_path / "spool").stat().st_mode)) == ({0o600}, 0o700)
+    folder = tmp_path / "spool" / "round-0"
+    filled(DiskSpool(folder, WORK))
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (folder, folder.parent)} == {0o700}
 
 
 def test_spool_of_another_work_is_discarded(tmp_path: Path) -> None:
