@@ -6,7 +6,6 @@ Publishing the job on chain and running it are the jobs of ``owner`` and ``job``
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -28,20 +27,21 @@ from clicooper.commitments.manifest import (
     TrainingSpec,
 )
 from clicooper.config import JobConfig
-from clicooper.errors import DataError, MarkCapacityError, UsageError
+from clicooper.errors import MarkCapacityError, UsageError
 from clicooper.learning.checkpoint import State, state_bytes, state_digest
-from clicooper.learning.data import Dataset, Splits, dataset_digest, load_dataset, split_dataset
-from clicooper.learning.head import Head, train_head
+from clicooper.learning.data import Dataset, Splits
+from clicooper.learning.head import Head
 from clicooper.learning.models import build_segments, suggest_cuts
 from clicooper.learning.readout import Readout
 from clicooper.learning.runtime import runtime_class, use_threads
 from clicooper.learning.segments import initial_state
 from clicooper.privacy.hiding import MapHiding, measure_hiding
-from clicooper.privacy.labels import LabelMap, deal_shards, expand_labels
+from clicooper.privacy.labels import LabelMap
 from clicooper.privacy.ledger import Ledger, ReleaseRequest
 from clicooper.privacy.randomness import MasterSecret
-from clicooper.privacy.release import Release, ReleaseParams, clip_rows, make_release, release_content, release_context
-from clicooper.protocol.defaults import head_spec, model_shape, model_widths
+from clicooper.privacy.release import Release, clip_rows, release_content, release_context
+from clicooper.protocol.defaults import model_shape, model_widths
+from clicooper.protocol.material import Material, material_of, release_of
 from clicooper.storage.base import Store, put_bytes
 from clicooper.storage.identity import recipient_of
 from clicooper.storage.run_folder import RunFolder
@@ -162,12 +162,12 @@ def prepare_job(
         DataError, SpecError, PrivacyClaimError, MarkCapacityError: a configuration that cannot work, before
             anything is published.
     """
-    material = _material(config, master)
+    material = material_of(config, master)
     content = release_content(material.digest, state_digest(material.head.state()), material.label_map, material.params)
     model = _model(config, material.label_map)
     _check_model(config, model)
     context = _reserve(config, material, content, folder)
-    release, shards = _release(config, master, material, context)
+    release, shards = release_of(config, master, material, context)
     secrets = _secrets(config, master, identity, material.label_map, context)
     spec = _publish(config, store, model, release, shards, secrets, arbiter_keys)
     _mark_published(config, folder, release)
@@ -187,7 +187,7 @@ def restore_job(
         UsageError: these are the secrets of another job.
         DataError, RunFolderError: the data or the ledger are not what they were.
     """
-    material = _material(config, master)
+    material = material_of(config, master)
     hint = "name the folder that the job was created from, with its data in their place"
     entries = Ledger.open(folder.owner / "ledger.json", config.epsilon, config.delta).entries()
     if not entries:
@@ -196,46 +196,12 @@ def restore_job(
     secrets = _secrets(config, master, identity, material.label_map, context)
     if label_anchor(secrets.label_keys[0]) != params.label_anchor or recipient_of(identity) != spec.owner_key:
         raise UsageError(f"the secrets in {folder.owner} are of another job than {spec.cid}", hint=hint)
-    release, _ = _release(config, master, material, context)
+    release, _ = release_of(config, master, material, context)
     return _prepared(config, material, spec, params, secrets, release)
 
 
-@dataclass(frozen=True, eq=False)
-class _Material:
-    """What a job is made of before any noise: the owner's data, its head, and the label map."""
-
-    dataset: Dataset
-    splits: Splits
-    digest: Digest
-    head: Head
-    features: NDArray[np.float64]
-    label_map: LabelMap
-    params: ReleaseParams
-
-
-def _material(config: JobConfig, master: MasterSecret) -> _Material:
-    dataset = load_dataset(config.data)
-    splits = _split(config, dataset)
-    head = _head(config, dataset, splits)
-    released = Dataset(dataset.name, dataset.inputs[splits.release], dataset.labels[splits.release], dataset.classes)
-    data = dataset_digest(released)
-    label_map = expand_labels(released.labels, dataset.classes, secret=master, context=data, gamma=config.gamma)
-    params = ReleaseParams(config.epsilon, config.delta, config.clip, config.group)
-    return _Material(dataset, splits, data, head, _features(config, dataset, head), label_map, params)
-
-
-def _release(
-    config: JobConfig, master: MasterSecret, material: _Material, context: Digest
-) -> tuple[Release, tuple[NDArray[np.int64], ...]]:
-    """The release in shard order, and which rows each round gets; the same for the same context."""
-    features = material.features[material.splits.release]
-    release = make_release(features, material.label_map, material.params, master, context)
-    shards = deal_shards(release.pseudo_labels, config.rounds, secret=master, context=context)
-    return _in_shard_order(release, shards), shards
-
-
 def _prepared(
-    config: JobConfig, material: _Material, spec: JobSpec, params: JobParams, secrets: OwnerSecrets, release: Release
+    config: JobConfig, material: Material, spec: JobSpec, params: JobParams, secrets: OwnerSecrets, release: Release
 ) -> PreparedJob:
     return PreparedJob(
         config=config,
@@ -250,32 +216,7 @@ def _prepared(
     )
 
 
-def _split(config: JobConfig, dataset: Dataset) -> Splits:
-    """Disjoint parts: records that train the head, hold-out, test, and the rest, which is released."""
-    kept = {"head": config.head_records, "holdout": config.holdout_records, "test": config.test_records}
-    n = len(dataset)
-    if sum(kept.values()) >= n:
-        raise DataError(
-            f"{dataset.name} has {n} records, but {sum(kept.values())} are kept from the release",
-            hint="lower head_records, holdout_records or test_records",
-        )
-    shares = {name: count / n for name, count in kept.items()}
-    return split_dataset(
-        dataset, config.split_seed, head=shares["head"], holdout=shares["holdout"], test=shares["test"]
-    )
-
-
-def _head(config: JobConfig, dataset: Dataset, splits: Splits) -> Head:
-    """A head trained on records that are disjoint from the released ones."""
-    spec = head_spec(math.prod(model_shape(config)), config.spec_seed)
-    return train_head(dataset.inputs[splits.head], dataset.labels[splits.head], dataset.classes, spec)
-
-
-def _features(config: JobConfig, dataset: Dataset, head: Head) -> NDArray[np.float64]:
-    return head.features(dataset.inputs).reshape(len(dataset), *model_shape(config))
-
-
-def _reserve(config: JobConfig, material: _Material, content: Digest, folder: RunFolder) -> Digest:
+def _reserve(config: JobConfig, material: Material, content: Digest, folder: RunFolder) -> Digest:
     """Reserves the release in the data set's ledger before any noise is drawn; a crash repeats the same bytes."""
     ledger = Ledger.open(folder.owner / "ledger.json", config.epsilon, config.delta)
     mechanism = material.params.mechanism
@@ -297,19 +238,6 @@ def _mark_published(config: JobConfig, folder: RunFolder, release: Release) -> N
     """Records in the ledger which bytes went out under the reservation that was made for them."""
     ledger = Ledger.open(folder.owner / "ledger.json", config.epsilon, config.delta)
     ledger.publish(ledger.entries()[-1].number, sha256(release.activations.tobytes()))
-
-
-def _in_shard_order(release: Release, shards: tuple[NDArray[np.int64], ...]) -> Release:
-    """The same release with the rows of shard 0 first, then those of shard 1, and so on."""
-    order = np.concatenate(shards)
-    return Release(
-        activations=release.activations[order],
-        pseudo_labels=release.pseudo_labels[order],
-        record_of_row=release.record_of_row[order],
-        sigma=release.sigma,
-        grid=release.grid,
-        statement=release.statement,
-    )
 
 
 def _secrets(
