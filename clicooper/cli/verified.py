@@ -28,7 +28,7 @@ from clicooper.errors import UsageError
 from clicooper.protocol.accusation import evidence_digest, note_of
 from clicooper.protocol.decision import Accept, Challenge, Decision, decide
 from clicooper.protocol.owner import Owner, VerifiedRound
-from clicooper.protocol.owner_folder import read_place, reopen_owner
+from clicooper.protocol.owner_folder import read_place, read_settings, reopen_owner
 from clicooper.protocol.policy import Detection, Policy, read_policy
 from clicooper.storage.base import Store
 from clicooper.storage.run_folder import RunFolder
@@ -119,7 +119,7 @@ def verified_round(config: JobConfig, place: OnChain, wanted: Wanted, acts: Acts
     started = time.perf_counter()
     folder = RunFolder(wanted.root)
     contract, job = _place(folder, wanted)
-    policy = _policy(config, wanted.policy)
+    policy = _policy(folder, wanted.policy)
     store = open_store(config, folder.store)
     progress("reading the record", 0, 0)
     with opened(config, place, contract) as (index, reader):
@@ -159,8 +159,9 @@ def _place(folder: RunFolder, wanted: Wanted) -> tuple[Address, JobId]:
     return place.contract, place.job
 
 
-def _policy(config: JobConfig, path: Path | None) -> Policy:
-    return Policy(samples=config.samples) if path is None else read_policy(path, samples=config.samples)
+def _policy(folder: RunFolder, path: Path | None) -> Policy:
+    samples = read_settings(folder).samples
+    return Policy(samples=samples) if path is None else read_policy(path, samples=samples)
 
 
 def _chosen(history: History, round_: int | None) -> int:

@@ -40,7 +40,7 @@ from clicooper.storage.run_folder import RunFolder
 from clicooper.storage.seal import write_secret
 from clicooper.types import Address, JobId, JobParams
 
-__all__ = ["JOB_NAME", "JobPlace", "job_place", "keep_owner_secrets", "read_place", "reopen_owner"]
+__all__ = ["JOB_NAME", "JobPlace", "job_place", "keep_owner_secrets", "read_place", "read_settings", "reopen_owner"]
 
 JOB_NAME = "job.json"
 CONFIG_NAME = "config.json"
@@ -113,7 +113,7 @@ def reopen_owner(
         UntrustedModel: its model is code that nobody here has agreed to run.
         GrantRefused: a seat's files will not open.
     """
-    config = _read_config(folder.owner / CONFIG_NAME)
+    config = read_settings(folder)
     spec = JobSpec.from_block(store.get_block(cid_of_digest(params.spec_digest)))
     require_trusted(spec.model, {config.model, *trusted_models})
     master = MasterSecret(_read_master(folder.owner / "master.key"), secure=config.seed is None)
@@ -125,7 +125,13 @@ def reopen_owner(
     return owner
 
 
-def _read_config(path: Path) -> JobConfig:
+def read_settings(folder: RunFolder) -> JobConfig:
+    """The settings that the job was prepared with.
+
+    Raises:
+        UsageError: the folder does not hold an owner's secrets.
+    """
+    path = folder.owner / CONFIG_NAME
     try:
         return JobConfig(**json.loads(_read(path)))
     except (TypeError, ValueError) as e:

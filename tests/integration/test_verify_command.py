@@ -115,7 +115,7 @@ def test_nothing_is_committed_yet(desk: Desk, capsys: Capture) -> None:
     assert "no round committed by every seat" in refused(capsys, *at)
 
 
-def test_honest_round_is_verified_and_only_then_paid_once(desk: Desk) -> None:
+def test_honest_round_is_verified_and_only_then_paid_once(desk: Desk, capsys: Capture) -> None:
     desk.commit_round(0)
     contract, number = desk.job.contract(), desk.job.opened.job
 
@@ -123,18 +123,8 @@ def test_honest_round_is_verified_and_only_then_paid_once(desk: Desk) -> None:
     assert looked["decision"]["action"] == "accept"
     assert (looked["settled"], looked["sent"]) == (None, None)
     assert contract.job(number).phase is Phase.REVIEW, "looking sends nothing"
-    assert {
-        "record",
-        "manifest",
-        "links",
-        "artifacts",
-        "coverage",
-        "boundary",
-        "labels",
-        "mark",
-        "embed",
-        "replay",
-    } <= {row["check"] for row in looked["checks"]}
+    expected = {"record", "manifest", "links", "artifacts", "coverage", "boundary", "labels", "mark", "embed", "replay"}
+    assert checks(looked, "pass") == {*expected, "progress"}
     assert looked["escape"]["intervals"] == looked["escape"]["samples"] == looked["replayed"]["intervals"] == 2
     assert looked["escape"]["samples_for_99"] == 90
     assert [round(one["escape"], 4) for one in looked["escape"]["shares"]] == [0.9801, 0.9025, 0.64]
@@ -148,6 +138,11 @@ def test_honest_round_is_verified_and_only_then_paid_once(desk: Desk) -> None:
     state = contract.job(number)
     assert (state.phase, state.round, state.label_key) == (Phase.COMMIT, 1, desk.job.opened.owner.label_key(1))
     assert [pinned.round for pinned in _pins(desk)] == [0], "a round is kept before it is paid"
+
+    assert main([part for part in desk.command() if part != "--json"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    for words in ("Decision: accept", "2 of 2 intervals were drawn", "at most 90.25%", "Settled: round 0 was accepted"):
+        assert words in told, told
 
     again = desk.verify("--accept")
     assert again["sent"] is None
