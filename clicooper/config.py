@@ -170,6 +170,9 @@ class JobConfig(BaseSettings):
         gt=0,
         description="relative L2 difference that a replay on other hardware may show; adamw needs 1e-4",
     )
+    publication: Literal["all", "sampled"] = Field(
+        default="all", description="all or sampled: whether every interval state is published, or what the owner draws"
+    )
     samples: int = Field(default=1, ge=1, description="intervals that the owner replays per seat before it pays")
     pay_wei: int = Field(default=10**15, ge=1, lt=2**88, description="pay of one seat for one round, in wei")
 

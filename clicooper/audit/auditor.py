@@ -21,6 +21,7 @@ from clicooper.audit.progress import check_progress
 from clicooper.audit.replay import judge, replay_intervals
 from clicooper.audit.roots import job_roots
 from clicooper.audit.state import History, follow_record
+from clicooper.audit.unpublished import unpublished_states, without_unpublished
 from clicooper.audit.verdict import AuditReport, Check, CheckResult, Replayed
 from clicooper.chain.record import JobRecord, record_from_json
 from clicooper.errors import RecordError, StorageError
@@ -66,7 +67,8 @@ def audit_record(
         rows = [*_store_rows(store), CheckResult.of_error(Check.RECORD, "record", e)]
     else:
         commitments = len(history.commitments)
-        rows = [*_store_rows(store, job_roots(history).required)]
+        in_store = _store_rows(store, job_roots(history).required)
+        rows = [*without_unpublished(in_store, unpublished_states(history, store))]
         found, replayed = _audit_history(history, Evidence(history, store, keys, trusted_models), progress)
         rows += found
     return AuditReport(record.source, record.blocks, commitments, tuple(rows), replayed, clock() - started)

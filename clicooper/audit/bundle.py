@@ -20,6 +20,7 @@ from clicooper.audit.auditor import Progress, audit_record, silent
 from clicooper.audit.grants import AuditKeys
 from clicooper.audit.roots import job_roots
 from clicooper.audit.state import follow_record
+from clicooper.audit.unpublished import unpublished_states
 from clicooper.audit.verdict import AuditReport, Check, CheckResult, Replayed
 from clicooper.chain.record import JobRecord, record_from_json, record_to_json
 from clicooper.commitments.bundle import JobBundle
@@ -64,7 +65,8 @@ def pack_job(record: JobRecord, store: Store, target: Path, *, attach: Sequence[
         SpecError: the job has more manifests than one block can link, about 25,000.
         StorageError: the store cannot be read, or the file cannot be written.
     """
-    roots = job_roots(follow_record(record))
+    history = follow_record(record)
+    roots, unpublished = job_roots(history), unpublished_states(history, store)
     extra = {cid: _is_whole(store, cid) for cid in roots.attached if cid not in attach}
     attached = (*(cid for cid, whole in extra.items() if whole), *dict.fromkeys(attach))
     own = dict(build_file(io.BytesIO(record_to_json(record))))
@@ -74,8 +76,12 @@ def pack_job(record: JobRecord, store: Store, target: Path, *, attach: Sequence[
     def get_block(cid: CID) -> bytes:
         return own[cid] if cid in own else store.get_block(cid)
 
+    def pass_over(cid: CID, error: ArtifactMissing | ArtifactCorrupt) -> None:
+        if cid not in unpublished:
+            raise error
+
     with whole_file(target) as stream:
-        blocks = write_car(stream, [bundle.cid], walk(get_block, [bundle.cid]))
+        blocks = write_car(stream, [bundle.cid], walk(get_block, [bundle.cid], on_bad=pass_over))
     return PackedJob(bundle.cid, blocks, tuple(cid for cid, whole in extra.items() if not whole))
 
 

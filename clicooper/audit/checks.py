@@ -15,6 +15,7 @@ from clicooper.audit.evidence import Evidence
 from clicooper.audit.grants import Grant
 from clicooper.audit.sealed import author_of, check_ciphertexts, own_start, sealed_by_seat, sealed_text
 from clicooper.audit.state import Commitment, Seat
+from clicooper.audit.unpublished import kept_back
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.commitments.canonical import cid_of_digest, sha256, tensor_digest
 from clicooper.commitments.head import mark_commitment
@@ -162,7 +163,8 @@ def _handover_claims(previous: SegmentManifest, manifest: SegmentManifest) -> li
 def check_artifacts(evidence: Evidence, commitment: Commitment) -> Iterator[CheckResult]:
     """Every file of the manifest is there, intact, opens, and is of the digests that the transcript commits to.
 
-    Without its author's sealing secret, only that every ciphertext is there and intact.
+    Without its author's sealing secret, only that every ciphertext is there and intact. Interval states that the spec
+    lets a trainer keep back need not be there.
     """
     round_, seat = commitment.round, commitment.seat
     manifest = evidence.manifest(round_, seat)
@@ -175,7 +177,10 @@ def check_artifacts(evidence: Evidence, commitment: Commitment) -> Iterator[Chec
     transcript = evidence.transcript(round_, seat)
     ends = [*manifest.transcript.states, StateLinks(weights=manifest.trained, optimizer=manifest.optimizer)]
     claims: list[tuple[str, object, object]] = []
+    absent = kept_back(evidence.spec, manifest, evidence.store)
     for number, links in enumerate(ends):
+        if links.weights.ciphertext in absent:
+            continue
         step = min((number + 1) * transcript.interval, len(transcript.steps)) - 1
         weights, optimizer = evidence.state(links)
         claims.append((f"state after step {step}", transcript.steps[step].state, state_digest(weights, optimizer)))

@@ -91,6 +91,11 @@ class Evidence:
         return spec
 
     @property
+    def same_class(self) -> bool:
+        """Whether the machine that replays is of the class that the job was trained in, so that digests compare."""
+        return self.spec.runtime_class == self.runtime
+
+    @property
     def intervals(self) -> int:
         """Replayable intervals of a round, as the spec demands them; manifests only claim a number."""
         return interval_count(self.spec.training.steps, self.spec.replay.interval)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from clicooper.audit.evidence import Evidence
 from clicooper.audit.state import Commitment
+from clicooper.audit.unpublished import kept_back
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.commitments.manifest import SealedFile, SegmentManifest, StateLinks
 from clicooper.storage.cid import cid_text
@@ -49,7 +50,8 @@ def sealed_text(sealed: SealedFile | None) -> str:
 def check_ciphertexts(evidence: Evidence, commitment: Commitment) -> CheckResult:
     """Availability: every ciphertext is there and hashes to its name, which nobody needs a secret to see."""
     manifest = evidence.manifest(commitment.round, commitment.seat)
-    files = tuple(sealed_by_seat(manifest))
+    absent = kept_back(evidence.spec, manifest, evidence.store)
+    files = tuple(sealed for sealed in sealed_by_seat(manifest) if sealed.ciphertext not in absent)
     for sealed in files:
         evidence.store.get_file(sealed.ciphertext, cast(BinaryIO, _Discard()))
     detail = f"{len(files)} sealed files are there and intact"

@@ -93,10 +93,12 @@ def _register() -> None:
         job,
         networks,
         store,
+        verify,
     )
 
     app.command("demo", short_help="Run a whole job in one process.")(demo.demo)
     app.command("audit", short_help="Replay a job and judge every claim.")(audit.audit)
+    app.command("verify", short_help="Verify a committed round, then pay it or accuse a seat.")(verify.verify)
     app.add_typer(account.app, name="account")
     app.command("deploy", short_help="Put the contract on a chain.")(deploy.deploy)
     app.add_typer(contract.app, name="contract")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from clicooper.storage.base import Store
     from clicooper.types import Address
 
-__all__ = ["OnChain", "Subject", "audited"]
+__all__ = ["OnChain", "Subject", "audited", "opened"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class OnChain:
 
 
 @contextmanager
-def _opened(config: JobConfig, place: OnChain, address: Address) -> Iterator[tuple[RecordIndex, Contract]]:
+def opened(config: JobConfig, place: OnChain, address: Address) -> Iterator[tuple[RecordIndex, Contract]]:
     """The index of a contract, and the contract; several nodes are compared first."""
     from clicooper.chain.client import Contract  # noqa: PLC0415
     from clicooper.chain.cross_check import cross_check  # noqa: PLC0415
@@ -122,7 +122,7 @@ def _audited_from_chain(
 
     address = session.contract_address(subject.contract or "")
     with _artifacts(config, subject.files) as store:
-        with _opened(config, place, address) as (index, client):
+        with opened(config, place, address) as (index, client):
             index.sync()
             record = index.record(JobId(subject.job or 0))
             rows, confirmed = check_on_chain(record, index, client)
@@ -140,7 +140,7 @@ def _confirmed_report(config: JobConfig, place: OnChain, job: Path, report: Audi
 
     try:
         record = _record_of(job)
-        with _opened(config, place, record.contract) as (index, client):
+        with opened(config, place, record.contract) as (index, client):
             rows, confirmed = check_on_chain(record, index, client)
     except CliCooperError as e:
         return report.with_rows([CheckResult.of_error(Check.RECORD, "comparison with a node", e)])

@@ -9,10 +9,20 @@ Sealing, storing and fetching are the job of ``clicooper.storage``.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from multiformats import CID
-from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from clicooper.commitments.canonical import cid_of_block, decode, encode, sha256
 from clicooper.errors import SpecError
@@ -56,10 +66,22 @@ class Part(BaseModel):
 
 
 class Record(Part):
-    """One DAG-CBOR block."""
+    """One DAG-CBOR block.
+
+    ``versions`` are those that are read and written; a record of a kind that has more than one says in its docstring
+    what tells them apart.
+    """
 
     kind: ClassVar[str]
-    version: Literal[1] = 1
+    versions: ClassVar[frozenset[int]] = frozenset({1})
+    version: Annotated[int, Field(ge=1)] = 1
+
+    @field_validator("version")
+    @classmethod
+    def _check_version(cls, value: int) -> int:
+        if value not in cls.versions:
+            raise ValueError(f"version {value} is not one of {sorted(cls.versions)}")
+        return value
 
     def to_block(self) -> bytes:
         """The record's canonical bytes."""
@@ -165,10 +187,25 @@ class MarkSpec(Part):
 
 
 class ReplaySpec(Part):
-    """How the work is replayed: states every ``interval`` steps, relative L2 ``tolerance`` across classes."""
+    """How the work is replayed.
+
+    Attributes:
+        interval: steps between two committed states.
+        tolerance: relative L2 difference across runtime classes.
+        publication: ``all``: every state between intervals is published with its manifest; ``sampled``: those that are
+            drawn are, once they are drawn. ``all`` is not written, so that specs of version 1 keep their bytes.
+    """
 
     interval: Positive
     tolerance: PositiveNumber
+    publication: Literal["all", "sampled"] = "all"
+
+    @model_serializer(mode="wrap")
+    def _leave_out_all(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = handler(self)
+        if self.publication == "all":
+            del fields["publication"]
+        return fields
 
 
 class SealedLabels(Part):
@@ -201,9 +238,11 @@ class JobSpec(Record):
     Attributes:
         owner_key: age recipient of the owner, to whom every seat grants its sealing secret at ``join``.
         arbiter_keys: age recipients of the arbiter, one for each of its members, who get the same grants.
+        version: 2 where interval states are published on demand, which a reader of version 1 must not overlook.
     """
 
     kind: ClassVar[str] = "JobSpec"
+    versions: ClassVar[frozenset[int]] = frozenset({1, 2})
     model: ModelSpec
     training: TrainingSpec
     seeds: SeedSpec
@@ -215,6 +254,12 @@ class JobSpec(Record):
     arbiter_keys: Annotated[tuple[AgeRecipient, ...], Field(strict=False)]
     activation_release: Link
     labels: Annotated[tuple[SealedLabels, ...], Field(strict=False)]
+
+    @model_validator(mode="after")
+    def _version_fits(self) -> Self:
+        if self.version != (1 if self.replay.publication == "all" else 2):
+            raise ValueError(f"version {self.version} does not go with publication {self.replay.publication!r}")
+        return self
 
     def rows_until(self, round_: int) -> int:
         """Number of release rows that rounds 0 to ``round_`` may train on."""

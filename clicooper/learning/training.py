@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from clicooper.commitments.manifest import ModelSpec, ReplaySpec, TrainingSpec
 from clicooper.errors import SpecError
-from clicooper.learning.checkpoint import State, state_digest, weight_norm
+from clicooper.learning.checkpoint import State, weight_norm
+from clicooper.learning.recorder import Recorder
 from clicooper.learning.runtime import use_threads
 from clicooper.learning.segments import Segment
-from clicooper.learning.transcript import Crossing, Recorder, Transcript, ends_interval
-from clicooper.types import ZERO_DIGEST
+from clicooper.learning.spool import MemorySpool, Spool
+from clicooper.learning.transcript import Crossing, Transcript, ends_interval
 
 __all__ = ["Party", "SeatWorker", "TrainedSegment", "train_round"]
 
@@ -30,7 +31,8 @@ class TrainedSegment:
     Attributes:
         trained: weights and buffers, before any mark is embedded.
         optimizer: the optimizer's state.
-        interval_states: weights and optimizer state at the end of every interval before the last.
+        interval_states: weights and optimizer state at the end of every interval before the last; where the round went
+            to a spool on disk, each is read when it is asked for.
         losses: in the last seat, the training loss of every step in nats.
         metrics: ``weight_norm``; in the last seat also ``loss`` and ``final_loss``, mean training loss in nats over the
             round and over its last interval.
@@ -39,7 +41,7 @@ class TrainedSegment:
     trained: State
     optimizer: State
     transcript: Transcript
-    interval_states: tuple[tuple[State, State], ...]
+    interval_states: Sequence[tuple[State, State]]
     losses: tuple[float, ...]
     metrics: dict[str, float]
 
@@ -78,12 +80,13 @@ class SeatWorker:
     """One seat: computes, records, and keeps the states at interval ends.
 
     ``compute_output``, ``compute_gradient``, ``apply_step``, ``record`` and ``keep_state`` are its parts, for the step
-    ``self.step``; a subclass that streams states to disk, or that cheats, replaces one of them.
+    ``self.step``; a subclass that cheats replaces one of them.
 
     Args:
         model, training, replay: parts of the job's specification.
         weights: the state in which the seat starts.
         optimizer: the optimizer's, or None to start afresh.
+        spool: where rows and interval states go; by default they stay in memory.
 
     Raises:
         SpecError: states that do not fit the specification.
@@ -97,19 +100,47 @@ class SeatWorker:
         seat: int,
         weights: State,
         optimizer: State | None = None,
+        spool: Spool | None = None,
     ) -> None:
         self.segment = Segment(model, training, seat, weights, optimizer)
-        self.recorder = Recorder()
+        self._spool: Spool = MemorySpool() if spool is None else spool
+        self.recorder = Recorder(self._spool)
         self.step = 0
+        self._model, self._training = model, training
         self._steps, self._interval = training.steps, replay.interval
         self._labels: NDArray[np.int64] | None = None
         self._losses: list[float] = []
-        self._interval_states: list[tuple[State, State]] = []
 
     @property
     def losses(self) -> tuple[float, ...]:
         """Training loss of every step so far, in nats; empty but in the last seat."""
         return tuple(self._losses)
+
+    @property
+    def whole_intervals(self) -> int:
+        """Intervals before the last that an interrupted round left whole in the spool."""
+        return self._spool.whole_intervals(self._interval)
+
+    def ends_interval(self, step: int) -> bool:
+        """Whether a state is taken after ``step``."""
+        return ends_interval(step, self._steps, self._interval)
+
+    def resume(self, intervals: int) -> int:
+        """Goes on behind the first ``intervals`` intervals that the spool holds, forgetting what follows them.
+
+        All seats of a round go on from the same interval: the least of their ``whole_intervals``. The result is the
+        one that no interruption would have changed, bit for bit.
+
+        Returns:
+            the step that comes next.
+        """
+        self._spool.cut(intervals, self._interval)
+        self.recorder.restart()
+        self._losses = list(self._spool.losses)
+        if intervals:
+            weights, optimizer = self._spool.states[intervals - 1]
+            self.segment = Segment(self._model, self._training, self.segment.seat, weights, optimizer)
+        return intervals * self._interval
 
     def receive_labels(self, labels: NDArray[np.int64]) -> None:
         """Takes the round's pseudo-labels, int64 (steps, batch): the last seat's alone, before its first step.
@@ -140,14 +171,14 @@ class SeatWorker:
 
     def update(self, step: int) -> None:
         """The optimizer's step; at an interval's end the state is recorded and kept."""
+        self.step = step
         self.apply_step()
-        if not ends_interval(step, self._steps, self._interval):
-            self.recorder.close_step(ZERO_DIGEST)
-            return
-        weights, optimizer = self.segment.state(), self.segment.optimizer_state()
-        self.recorder.close_step(state_digest(weights, optimizer))
-        if step + 1 < self._steps:
-            self.keep_state(weights, optimizer)
+        if self.ends_interval(step):
+            weights, optimizer = self.segment.state(), self.segment.optimizer_state()
+            self.recorder.note_state(weights, optimizer)
+            if step + 1 < self._steps:
+                self.keep_state(weights, optimizer)
+        self.recorder.close_step(loss=self._losses[-1] if self._losses else None)
 
     def finish(self) -> TrainedSegment:
         """The result, after the last step.
@@ -155,13 +186,14 @@ class SeatWorker:
         Raises:
             SpecError: steps are missing.
         """
-        if len(self.recorder.steps) != self._steps:
-            raise SpecError(f"{len(self.recorder.steps)} of {self._steps} steps trained", hint="finish the round first")
+        steps = self.recorder.steps
+        if len(steps) != self._steps:
+            raise SpecError(f"{len(steps)} of {self._steps} steps trained", hint="finish the round first")
         return TrainedSegment(
             trained=self.segment.state(),
             optimizer=self.segment.optimizer_state(),
-            transcript=Transcript(self.recorder.steps, self._interval),
-            interval_states=tuple(self._interval_states),
+            transcript=Transcript(steps, self._interval),
+            interval_states=self._spool.states,
             losses=self.losses,
             metrics=self._metrics(),
         )
@@ -190,8 +222,9 @@ class SeatWorker:
         self.recorder.note(what, tensor)
 
     def keep_state(self, weights: State, optimizer: State) -> None:
-        """Keeps the state at an interval's end, in memory."""
-        self._interval_states.append((weights, optimizer))
+        """Keeps the state at an interval's end in the spool."""
+        index, size_bytes = self.step // self._interval, sum(array.nbytes for array in weights.values())
+        self.recorder.run(lambda: self._spool.add_state(index, weights, optimizer), size_bytes)
 
     def _metrics(self) -> dict[str, float]:
         metrics = {"weight_norm": weight_norm(self.segment.state())}

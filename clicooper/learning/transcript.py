@@ -3,19 +3,15 @@
 A row is 160 bytes: input, output, gradient received, gradient sent, state; 32 zero bytes where nothing crossed and
 where no state is taken. ``Transcript.from_bytes(t.to_bytes(), t.interval) == t``.
 
-Signing a boundary and judging a difference are not its job.
+Taking the digests is the job of ``recorder``. Signing a boundary and judging a difference are not its job.
 """
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from functools import cached_property
-from typing import Any, Literal, Self, TypeAlias
+from typing import Literal, Self, TypeAlias
 
-from numpy.typing import NDArray
-
-from clicooper.commitments.canonical import tensor_digest
 from clicooper.commitments.manifest import BoundaryDigests
 from clicooper.commitments.merkle import merkle_root, transcript_leaf
 from clicooper.errors import SpecError
@@ -24,12 +20,15 @@ from clicooper.types import ZERO_DIGEST, Digest
 __all__ = [
     "ROW_BYTES",
     "Crossing",
-    "Recorder",
+    "RunningBoundary",
     "StepDigests",
     "Transcript",
+    "boundary_digests",
     "ends_interval",
     "interval_bounds",
     "interval_count",
+    "row_bytes",
+    "rows_from_bytes",
     "running_digest",
 ]
 
@@ -48,6 +47,23 @@ class StepDigests:
     grad_received: Digest
     grad_sent: Digest
     state: Digest
+
+
+def row_bytes(digests: StepDigests) -> bytes:
+    """One step as ``ROW_BYTES`` bytes."""
+    return digests.input + digests.output + digests.grad_received + digests.grad_sent + digests.state
+
+
+def rows_from_bytes(data: bytes) -> tuple[StepDigests, ...]:
+    """The steps behind joined ``row_bytes``.
+
+    Raises:
+        SpecError: no whole rows.
+    """
+    if len(data) % ROW_BYTES:
+        raise SpecError(f"transcript of {len(data)} bytes has no whole rows", hint="the file is damaged")
+    digests = [Digest(data[at : at + 32]) for at in range(0, len(data), 32)]
+    return tuple(map(StepDigests, digests[0::5], digests[1::5], digests[2::5], digests[3::5], digests[4::5]))
 
 
 def interval_count(steps: int, interval: int) -> int:
@@ -110,7 +126,7 @@ class Transcript:
 
     def boundary(self) -> BoundaryDigests:
         """Running digests of each direction over the whole round."""
-        return _boundary(self.steps)
+        return boundary_digests(self.steps)
 
     def state_after(self, index: int) -> Digest:
         """Digest of weights and optimizer state at the end of interval ``index``, see ``checkpoint.state_digest``."""
@@ -118,7 +134,7 @@ class Transcript:
 
     def to_bytes(self) -> bytes:
         """One row of ``ROW_BYTES`` per step."""
-        return b"".join(part for digests in self.steps for part in astuple(digests))
+        return b"".join(map(row_bytes, self.steps))
 
     @classmethod
     def from_bytes(cls, data: bytes, interval: int) -> Self:
@@ -127,44 +143,32 @@ class Transcript:
         Raises:
             SpecError: no whole rows, or states at other steps than ``interval`` says.
         """
-        if len(data) % ROW_BYTES:
-            raise SpecError(f"transcript of {len(data)} bytes has no whole rows", hint="the file is damaged")
-        digests = [Digest(data[at : at + 32]) for at in range(0, len(data), 32)]
-        rows = map(StepDigests, digests[0::5], digests[1::5], digests[2::5], digests[3::5], digests[4::5])
-        return cls(tuple(rows), interval)
+        return cls(rows_from_bytes(data), interval)
 
 
-class Recorder:
-    """Takes digests as tensors cross one seat's boundaries, each at once, before anything can change it."""
+class RunningBoundary:
+    """Running digests that grow step by step: what ``boundary_digests`` gives for the steps added so far."""
 
     def __init__(self) -> None:
-        self._open: dict[Crossing, Digest] = {}
-        self._steps: list[StepDigests] = []
+        self._running = {name: hashlib.sha256() for name in BoundaryDigests.model_fields}
+        self._crossed: set[str] = set()
 
-    def note(self, what: Crossing, tensor: NDArray[Any] | None) -> None:
-        """Records one crossing of the current step; None is recorded as nothing."""
-        self._open[what] = ZERO_DIGEST if tensor is None else tensor_digest(tensor)
+    def add(self, row: StepDigests) -> None:
+        """The next step."""
+        for name, running in self._running.items():
+            digest: Digest = getattr(row, name)
+            running.update(digest)
+            if digest != ZERO_DIGEST:
+                self._crossed.add(name)
 
-    def close_step(self, state: Digest = ZERO_DIGEST) -> None:
-        """Ends the current step; what was not noted did not cross."""
-        crossed = defaultdict(lambda: ZERO_DIGEST, self._open)
-        self._steps.append(
-            StepDigests(crossed["input"], crossed["output"], crossed["grad_received"], crossed["grad_sent"], state)
-        )
-        self._open.clear()
-
-    @property
-    def steps(self) -> tuple[StepDigests, ...]:
-        """The steps closed so far."""
-        return tuple(self._steps)
-
-    def boundary(self) -> BoundaryDigests:
-        """Running digests over the steps closed so far: what neighbours sign every interval."""
-        return _boundary(self._steps)
+    def digests(self) -> BoundaryDigests:
+        """As they are now."""
+        running = self._running.items()
+        return BoundaryDigests(**{n: r.digest() if n in self._crossed else ZERO_DIGEST for n, r in running})
 
 
-def _boundary(steps: Iterable[StepDigests]) -> BoundaryDigests:
-    rows = tuple(steps)
+def boundary_digests(rows: Sequence[StepDigests]) -> BoundaryDigests:
+    """Running digests of each direction over these steps."""
     return BoundaryDigests(
         input=running_digest(d.input for d in rows),
         output=running_digest(d.output for d in rows),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from eth_account.signers.local import LocalAccount
 
-from clicooper.audit.grants import IDENTITY_NAME, write_grants
+from clicooper.audit.grants import IDENTITY_NAME
 from clicooper.chain.client import Contract
 from clicooper.chain.deploy import deploy
 from clicooper.chain.keys import account_from_seed, random_account
@@ -22,6 +22,8 @@ from clicooper.config import JobConfig
 from clicooper.errors import UsageError
 from clicooper.privacy.randomness import MasterSecret
 from clicooper.protocol.owner import Owner
+from clicooper.protocol.owner_folder import JOB_NAME, job_place, keep_owner_secrets
+from clicooper.protocol.policy import Policy
 from clicooper.protocol.prepare import PreparedJob, prepare_job
 from clicooper.protocol.round import Progress, SettledRound, run_round
 from clicooper.protocol.sealing import TrainerSecrets
@@ -144,13 +146,16 @@ def open_job(
     for account in parties.accounts:
         node.fund(Address(account.address), FUNDS_WEI)
     contract, _ = deploy(node, parties.owner)
-    view, floor = Contract(node, contract, parties.owner), _progress_floor(prepared)
-    owner = Owner(view, store, prepared, config.samples, floor, retention)
+    # In one process there is nobody to wait for.
+    policy = Policy(samples=config.samples, publish_deadline_s=0)
+    owner = Owner(Contract(node, contract, parties.owner), store, prepared, policy, retention, folder.owner)
     job, genesis = owner.create_job()
+    folder.write(JOB_NAME, job_place(node.chain_id, contract, job))
     trainers = []
     for seat, account in enumerate(parties.trainers):
         secrets = parties.trainer_secrets[seat]
-        trainer = make_trainer(seat, account, Contract(node, contract, account), store, secrets, {config.model})
+        spool = folder.trainer(seat) / "spool"
+        trainer = make_trainer(seat, account, Contract(node, contract, account), store, secrets, {config.model}, spool)
         trainer.join(job, genesis, prepared.params, f"in-process/{seat}")
         trainers.append(trainer)
     owner.collect_grants()
@@ -161,13 +166,12 @@ def open_job(
 
 
 def run_rounds(opened: OpenJob, progress: Progress) -> tuple[SettledRound, ...]:
-    """Runs every round of the job; what its owner can grant by then lies in the run folder after each."""
+    """Runs every round of the job."""
     rounds: list[SettledRound] = []
     for round_ in range(opened.owner.params.rounds):
         last = rounds[-1] if rounds else None
         head = last.head if last else opened.genesis
         rounds.append(run_round(opened.owner, opened.trainers, round_, head, last, progress))
-        write_grants(opened.folder.owner, opened.owner.keys(), opened.owner.prepared.spec.owner_key)
     return tuple(rounds)
 
 
@@ -180,21 +184,9 @@ def finish_job(opened: OpenJob, parties: JobParties) -> JobRecord:
     return Contract(opened.node, opened.contract, parties.owner).record(opened.job)
 
 
-def _progress_floor(prepared: PreparedJob) -> float:
-    """The share of the most frequent class among the owner's held-out records: what naming it always would give."""
-    labels = prepared.dataset.labels[prepared.splits.holdout]
-    return max(float((labels == label).mean()) for label in set(labels.tolist()))
-
-
 def _keep_secrets(folder: RunFolder, parties: JobParties, prepared: PreparedJob) -> None:
     """Writes each role's secrets to its own folder, readable by the user alone."""
-    secrets = prepared.secrets
-    write_secret(folder.owner / "account.key", parties.owner.key.hex().encode() + b"\n")
-    write_secret(folder.owner / IDENTITY_NAME, secrets.identity.encode() + b"\n")
-    write_secret(folder.owner / "master.key", parties.master.material.hex().encode() + b"\n")
-    write_secret(folder.owner / "label-secret.key", secrets.label_secret.hex().encode() + b"\n")
-    write_secret(folder.owner / "label-keys.txt", "\n".join(key.hex() for key in secrets.label_keys).encode() + b"\n")
-    write_secret(folder.owner / "label-map.bin", secrets.label_map.pseudo_of_record.astype("<i8").tobytes())
+    keep_owner_secrets(folder.owner, prepared, parties.owner)
     for seat, account in enumerate(parties.trainers):
         write_secret(folder.trainer(seat) / "account.key", account.key.hex().encode() + b"\n")
         own = parties.trainer_secrets[seat]

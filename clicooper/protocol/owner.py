@@ -1,8 +1,8 @@
 """What a data owner does: open the job, let people in, release label keys, verify each round, and pay.
 
 Before it pays, the owner rebuilds the job's history from the chain, draws intervals that neither it nor the
-trainers could choose, fetches what they need and replays them. Only then does one transaction accept the
-round, earn every seat its pay and reveal the next label key.
+trainers could choose, fetches what they need and replays them. Its policy makes a decision of what that shows; only
+then does one transaction accept the round, earn every seat its pay and reveal the next label key.
 """
 
 from __future__ import annotations
@@ -11,25 +11,42 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from multiformats import CID
 
 from clicooper.audit.auditor import check_commitments, check_round
 from clicooper.audit.checks import guarded
 from clicooper.audit.evidence import Evidence
-from clicooper.audit.grants import AuditKeys, ProgressKey, seal_grant
+from clicooper.audit.grants import (
+    GRANTS_NAME,
+    IDENTITY_NAME,
+    AuditKeys,
+    ProgressKey,
+    read_grants,
+    seal_grant,
+    write_grants,
+)
 from clicooper.audit.sampling import sample_intervals
 from clicooper.audit.state import follow_record
-from clicooper.audit.verdict import Check, CheckResult, Replayed, combine
+from clicooper.audit.unpublished import unpublished_states
+from clicooper.audit.verdict import Check, CheckResult, Replayed
 from clicooper.chain.client import Contract, Receipt
+from clicooper.chain.record import JobRecord
+from clicooper.commitments.boundary import BoundaryReceipt, Crossing
 from clicooper.commitments.head import audit_seed
-from clicooper.errors import GrantRefused, VerificationFailed
+from clicooper.commitments.manifest import KeyRecord
+from clicooper.errors import GrantRefused, UsageError, VerificationFailed
+from clicooper.protocol.boundary import culprits
+from clicooper.protocol.decision import Accept, Decision, decide
 from clicooper.protocol.grants import grant_of_seat, holders_of, open_seat_grant, recipient_of_seat
+from clicooper.protocol.policy import Policy
 from clicooper.protocol.prepare import PreparedJob
+from clicooper.protocol.publication import Timer, await_publication, states_to_publish
 from clicooper.protocol.trainer import CommittedSegment
 from clicooper.storage.base import Store
 from clicooper.storage.retention import JobRetention
-from clicooper.types import Address, Digest, Head, JobId, JobParams, Verdict
+from clicooper.types import ZERO_DIGEST, Address, Digest, Head, JobId, JobParams, Verdict
 
 __all__ = ["Owner", "RoundRefused", "VerifiedRound"]
 
@@ -45,10 +62,21 @@ PROGRESS_DRAWS = 64
 
 @dataclass(frozen=True)
 class VerifiedRound:
-    """What the owner checked before it pays for a round."""
+    """What the owner checked before it pays for a round, and what its policy makes of that.
 
+    Attributes:
+        head: in which the round ended.
+        intervals: how many the round has.
+        drawn: those that were replayed, drawn for any seat.
+    """
+
+    round: int
+    head: Head
+    intervals: int
+    drawn: tuple[int, ...]
     results: tuple[CheckResult, ...]
     replayed: Replayed
+    decision: Decision
 
 
 class Owner:
@@ -56,9 +84,10 @@ class Owner:
 
     Args:
         prepared: the job's public records and the owner's secrets.
-        samples: intervals that it replays a seat and round.
-        progress_floor: accuracy on its own held-out records below which it does not pay.
+        policy: its rule.
         retention: the pin set in which it keeps the job's artifacts.
+        folder: where it keeps what it is granted, readable by itself alone.
+        timer: how it waits for what has to be published.
     """
 
     def __init__(
@@ -66,18 +95,21 @@ class Owner:
         contract: Contract,
         store: Store,
         prepared: PreparedJob,
-        samples: int,
-        progress_floor: float,
+        policy: Policy,
         retention: JobRetention,
+        folder: Path,
+        timer: Timer = Timer(),  # noqa: B008 - frozen
     ) -> None:
         self.prepared = prepared
+        self.policy = policy
         self.retention = retention
         self._contract = contract
         self._store = store
-        self._samples = samples
-        self._progress_floor = progress_floor
+        self._folder = folder
+        self.timer = timer
         self._progress_keys: dict[tuple[int, int], ProgressKey] = {}
         self._sealing: dict[Address, bytes] = {}
+        self._receipts: dict[int, list[BoundaryReceipt]] = {}
         self._grants: dict[CID, None] = {}
 
     @property
@@ -87,13 +119,31 @@ class Owner:
 
     def create_job(self) -> tuple[JobId, Head]:
         """Publishes the job on chain and locks all pay and the bond."""
-        self.job, _ = self._contract.create_job(self.params)
-        self._genesis = self._contract.genesis_of(self.job)
+        job, _ = self._contract.create_job(self.params)
+        return job, self._take_up(job)
+
+    def resume_job(self, job: JobId) -> Head:
+        """Goes on with a job that was created before, with what its folder holds of grants; returns its first head.
+
+        Raises:
+            GrantRefused, SealError: what was granted cannot be used.
+        """
+        genesis = self._take_up(job)
+        if (self._folder / GRANTS_NAME).exists():
+            granted = read_grants(self._folder / IDENTITY_NAME).for_job(genesis)
+            self._progress_keys.update(granted.progress)
+        self.collect_grants()
+        return genesis
+
+    def _take_up(self, job: JobId) -> Head:
+        self.job = job
+        self._genesis = self._contract.genesis_of(job)
         # A trainer has another sealing secret in every job.
         self._sealing.clear()
         self._progress_keys.clear()
+        self._receipts.clear()
         self._grants.clear()
-        return self.job, self._genesis
+        return self._genesis
 
     def label_key(self, round_: int) -> Digest:
         """Key ``round_`` of the label key chain; secret until it is on chain."""
@@ -167,40 +217,92 @@ class Owner:
         secrets = self.prepared.secrets
         return AuditKeys(secrets.label_secret, dict(self._progress_keys), dict(self._sealing), self._genesis)
 
-    def evidence(self) -> Evidence:
-        """The job's history as the chain has it now, and its artifacts."""
-        return Evidence(
-            follow_record(self._contract.record(self.job)), self._store, self.keys(), {self.prepared.config.model}
-        )
+    def evidence(self, record: JobRecord | None = None) -> Evidence:
+        """The job's history as the chain has it now, or as ``record`` has it, and its artifacts."""
+        history = follow_record(record or self._contract.record(self.job))
+        return Evidence(history, self._store, self.keys(), {self.prepared.config.model})
 
-    def verify_round(self, round_: int, committed: Sequence[CommittedSegment]) -> VerifiedRound:
-        """Checks a committed round against chain and store, replaying a sample that nobody could choose.
-
-        Raises:
-            VerificationFailed: a check failed or could not be made; its rows are in ``results``.
-        """
+    def receive_keys(self, committed: Sequence[CommittedSegment]) -> None:
+        """Keeps the progress keys that the trainers granted with their commitments, through a restart too."""
         for segment in committed:
-            self._progress_keys[round_, segment.seat] = segment.progress_key
+            self._progress_keys[segment.round, segment.seat] = segment.progress_key
+            self._receipts.setdefault(segment.round, []).extend(segment.receipts)
         with suppress(GrantRefused):
             # Files of a replacement whose grant is of no use do not open, and what cannot be checked is not paid.
             self.collect_grants()
+        write_grants(self._folder, self.keys(), self.prepared.spec.owner_key)
+
+    def draw(self, round_: int, evidence: Evidence | None = None) -> tuple[int, ...]:
+        """The intervals that are replayed: drawn for every seat from the next label key and a later block.
+
+        Raises:
+            ChainError: that block does not come.
+        """
+        evidence = evidence or self.evidence()
+        last = evidence.history.rounds[round_].commitments[-1]
+        block = last.logged.block_number + CONFIRMATIONS
+        self._contract.node.wait_for_block(block, timeout_s=600)
+        seed = audit_seed(self.label_key(round_ + 1), self._contract.node.block_hash(block), last.head)
+        seats, draws = range(self.params.seats), self.policy.draws
+        return tuple(sorted({i for seat in seats for i in sample_intervals(seed, seat, evidence.intervals, draws)}))
+
+    def request_states(self, round_: int) -> tuple[int, ...]:
+        """At the start of which intervals every seat has to publish its state; none where all are published anyway.
+
+        Trainers cannot draw for themselves: the key that the draw needs is the owner's until it accepts. Asking for
+        more than was drawn would gain it nothing, and the key shows later what was.
+        """
+        if self.prepared.spec.replay.publication == "all":
+            return ()
         evidence = self.evidence()
-        results = [*check_commitments(evidence, round_)]
-        rows, replayed = check_round(evidence, round_, self._draw(round_, committed, evidence.intervals))
+        return states_to_publish(evidence, self.draw(round_, evidence))
+
+    def examine_round(self, round_: int, record: JobRecord | None = None) -> VerifiedRound:
+        """Checks a committed round against chain and store, replaying a sample that nobody could choose.
+
+        Args:
+            record: of the chain, where the caller has read it already.
+
+        Raises:
+            UsageError: not every seat has committed.
+            StorageError, ChainError: nobody is answerable for that.
+        """
+        evidence = self.evidence(record)
+        commitments = evidence.history.rounds[round_].commitments if round_ < len(evidence.history.rounds) else ()
+        if len(commitments) < self.params.seats:
+            what = f"{len(commitments)} of {self.params.seats} seats have committed in round {round_}"
+            raise UsageError(what, hint="verify once the last seat has; `job show` says for whom the job waits")
+        drawn = self.draw(round_, evidence)
+        results = [*await_publication(evidence, round_, drawn, self.policy.publish_deadline_s, self.timer)]
+        results += check_commitments(evidence, round_)
+        results += guarded(Check.BOUNDARY, "receipts", partial(self._check_receipts, round_, evidence), round_)
+        rows, replayed = check_round(evidence, round_, drawn)
         held_out = partial(self._check_progress, round_, evidence)
         results += [*rows, *guarded(Check.PROGRESS, HELD_OUT, held_out, round_)]
-        if combine(results) is not Verdict.PASS:
-            raise RoundRefused(round_, tuple(results))
-        return VerifiedRound(tuple(results), replayed)
+        decision = decide(results, self.policy)
+        head, intervals = commitments[-1].head, evidence.intervals
+        return VerifiedRound(round_, head, intervals, drawn, tuple(results), replayed, decision)
 
-    def keep_round(self, round_: int, committed: Sequence[CommittedSegment]) -> None:
+    def verify_round(self, round_: int, committed: Sequence[CommittedSegment]) -> VerifiedRound:
+        """``examine_round`` with the keys that came with the commitments, for a round that is to be paid.
+
+        Raises:
+            VerificationFailed: the policy does not let it be paid; the rows that say why are in ``results``.
+        """
+        self.receive_keys(committed)
+        verified = self.examine_round(round_)
+        if not isinstance(verified.decision, Accept):
+            raise RoundRefused(verified)
+        return verified
+
+    def keep_round(self, round_: int, manifests: Sequence[CID]) -> None:
         """Fetches and pins a verified round and every grant, so that whoever replaces a trainer can start from it.
 
         Raises:
             ArtifactMissing, ArtifactCorrupt: something of it is not there; the round must not be accepted.
         """
         self.retention.keep(self.grants)
-        self.retention.pin_round(round_, [segment.manifest.cid for segment in committed])
+        self.retention.pin_round(round_, manifests, unpublished_states(self.evidence().history, self._store))
 
     def accept(self, round_: int, head: Head) -> Receipt:
         """Accepts the round that ended in ``head``, pays it and reveals the next label key."""
@@ -210,19 +312,25 @@ class Owner:
         """Takes back the bond and whatever was not spent."""
         return self._contract.withdraw(self.job)
 
-    def _draw(self, round_: int, committed: Sequence[CommittedSegment], intervals: int) -> tuple[int, ...]:
-        """The intervals to replay: drawn for every seat from the next label key and a later block."""
-        block = committed[-1].receipt.block_number + CONFIRMATIONS
-        self._contract.node.wait_for_block(block, timeout_s=600)
-        seed = audit_seed(self.label_key(round_ + 1), self._contract.node.block_hash(block), committed[-1].head)
-        drawn = {i for seat in range(self.params.seats) for i in sample_intervals(seed, seat, intervals, self._samples)}
-        return tuple(sorted(drawn))
+    def _check_receipts(self, round_: int, evidence: Evidence) -> Iterator[CheckResult]:
+        """Whom a mismatch between neighbours convicts, in a round whose seats vouched for what they sent."""
+        receipts = self._receipts.get(round_)
+        if not receipts:
+            return
+        commitments = evidence.history.rounds[round_].commitments
+        start = Crossing(self.job, round_, commitments[0].head_before, 0, "forward", evidence.spec_steps(), ZERO_DIGEST)
+        crossed = {one.seat: evidence.manifest(round_, one.seat).boundary for one in commitments}
+        held = {seat.seat: KeyRecord.from_block(seat.key_record).transport for seat in evidence.history.seats}
+        for crossing, seat, why in culprits(crossed, receipts, held, start):
+            subject = f"seats {crossing.boundary} and {crossing.boundary + 1}, {crossing.direction}"
+            yield CheckResult(Check.BOUNDARY, Verdict.FAIL, subject, f"seat {seat} {why}", round_, seat)
 
     def _check_progress(self, round_: int, evidence: Evidence) -> Iterator[CheckResult]:
         """Accuracy of the committed segments on records that only the owner has."""
         outs = [evidence.state_file(evidence.manifest(round_, seat).out) for seat in range(self.params.seats)]
         accuracy = self.prepared.read_out(outs, self.prepared.splits.holdout, PROGRESS_DRAWS).accuracy
-        passed = accuracy > self._progress_floor
+        floor = self.prepared.guessing if self.policy.progress_floor is None else self.policy.progress_floor
+        passed = accuracy > floor
         yield CheckResult(
             Check.PROGRESS,
             Verdict.PASS if passed else Verdict.FAIL,
@@ -230,7 +338,7 @@ class Owner:
             "contrastive readout of the committed segments",
             round_,
             None,
-            f"> {self._progress_floor:.3f}",
+            f"> {floor:.3f}",
             f"{accuracy:.3f}",
         )
 
@@ -238,12 +346,13 @@ class Owner:
 class RoundRefused(VerificationFailed):
     """A round that its owner does not pay, with the rows that say why."""
 
-    def __init__(self, round_: int, results: tuple[CheckResult, ...]) -> None:
-        bad = next(row for row in results if row.verdict is not Verdict.PASS)
+    def __init__(self, verified: VerifiedRound) -> None:
+        bad = next(row for row in verified.results if row.verdict is not Verdict.PASS)
         where = f"seat {bad.seat}" if bad.seat is not None else bad.subject
         super().__init__(
-            f"round {round_}: check {bad.check.value} of {where}: {bad.verdict.value}: {bad.detail}",
+            f"round {verified.round}: check {bad.check.value} of {where}: {bad.verdict.value}: {bad.detail}",
             hint="the round was not accepted and nothing was paid",
         )
-        self.round = round_
-        self.results = results
+        self.round = verified.round
+        self.results = verified.results
+        self.decision = verified.decision

@@ -6,7 +6,6 @@ Publishing the job on chain and running it are the jobs of ``owner`` and ``job``
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -28,20 +27,21 @@ from clicooper.commitments.manifest import (
     TrainingSpec,
 )
 from clicooper.config import JobConfig
-from clicooper.errors import DataError, MarkCapacityError
+from clicooper.errors import MarkCapacityError, UsageError
 from clicooper.learning.checkpoint import State, state_bytes, state_digest
-from clicooper.learning.data import Dataset, Splits, dataset_digest, load_dataset, split_dataset
-from clicooper.learning.head import Head, train_head
+from clicooper.learning.data import Dataset, Splits
+from clicooper.learning.head import Head
 from clicooper.learning.models import build_segments, suggest_cuts
 from clicooper.learning.readout import Readout
 from clicooper.learning.runtime import runtime_class, use_threads
 from clicooper.learning.segments import initial_state
 from clicooper.privacy.hiding import MapHiding, measure_hiding
-from clicooper.privacy.labels import LabelMap, deal_shards, expand_labels
+from clicooper.privacy.labels import LabelMap
 from clicooper.privacy.ledger import Ledger, ReleaseRequest
 from clicooper.privacy.randomness import MasterSecret
-from clicooper.privacy.release import Release, ReleaseParams, clip_rows, make_release, release_content, release_context
-from clicooper.protocol.defaults import head_spec, model_shape, model_widths
+from clicooper.privacy.release import Release, clip_rows, release_content, release_context
+from clicooper.protocol.defaults import model_shape, model_widths
+from clicooper.protocol.material import Material, material_of, release_of
 from clicooper.storage.base import Store, put_bytes
 from clicooper.storage.identity import recipient_of
 from clicooper.storage.run_folder import RunFolder
@@ -49,7 +49,7 @@ from clicooper.storage.seal import encrypt, label_key
 from clicooper.types import Address, Digest, JobParams
 from clicooper.watermark.carriers import MarkParams, check_capacity, required_weights
 
-__all__ = ["Accuracy", "OwnerSecrets", "PreparedJob", "prepare_job"]
+__all__ = ["Accuracy", "OwnerSecrets", "PreparedJob", "prepare_job", "restore_job"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +110,12 @@ class PreparedJob:
         """Size and strength of the marks."""
         return MarkParams(self.spec.marks.bits, self.spec.marks.strength)
 
+    @property
+    def guessing(self) -> float:
+        """The share of the most frequent class among the held-out records: what naming it always would give."""
+        labels = self.dataset.labels[self.splits.holdout]
+        return max(float((labels == label).mean()) for label in set(labels.tolist()))
+
     def map_hiding(self) -> MapHiding:
         """How well this release hides its label map; for the owner's eyes."""
         rows = self.secrets.label_map.m // self.config.group
@@ -156,73 +162,69 @@ def prepare_job(
         DataError, SpecError, PrivacyClaimError, MarkCapacityError: a configuration that cannot work, before
             anything is published.
     """
-    dataset = load_dataset(config.data)
-    splits = _split(config, dataset)
-    head = _head(config, dataset, splits)
-    features = _features(config, dataset, head)
-    params = ReleaseParams(config.epsilon, config.delta, config.clip, config.group)
-    released = Dataset(dataset.name, dataset.inputs[splits.release], dataset.labels[splits.release], dataset.classes)
-    data = dataset_digest(released)
-    label_map = expand_labels(released.labels, dataset.classes, secret=master, context=data, gamma=config.gamma)
-    model = _model(config, label_map)
+    material = material_of(config, master)
+    content = release_content(material.digest, state_digest(material.head.state()), material.label_map, material.params)
+    model = _model(config, material.label_map)
     _check_model(config, model)
-    content = release_content(data, state_digest(head.state()), label_map, params)
-    context = _reserve(config, data, content, label_map, params, folder)
-    release = make_release(features[splits.release], label_map, params, master, context)
-    shards = deal_shards(release.pseudo_labels, config.rounds, secret=master, context=context)
-    release = _in_shard_order(release, shards)
-    secrets = _secrets(config, master, identity, label_map, context)
+    context = _reserve(config, material, content, folder)
+    release, shards = release_of(config, master, material, context)
+    secrets = _secrets(config, master, identity, material.label_map, context)
     spec = _publish(config, store, model, release, shards, secrets, arbiter_keys)
     _mark_published(config, folder, release)
+    return _prepared(config, material, spec, _params(config, spec, secrets, arbiter), secrets, release)
+
+
+def restore_job(
+    config: JobConfig, master: MasterSecret, identity: str, spec: JobSpec, params: JobParams, folder: RunFolder
+) -> PreparedJob:
+    """The prepared job again, from what its owner keeps and what was published; nothing is drawn, spent or put.
+
+    Args:
+        spec, params: as they were published.
+        folder: with the ledger of the release.
+
+    Raises:
+        UsageError: these are the secrets of another job.
+        DataError, RunFolderError: the data or the ledger are not what they were.
+    """
+    material = material_of(config, master)
+    hint = "name the folder that the job was created from, with its data in their place"
+    entries = Ledger.open(folder.owner / "ledger.json", config.epsilon, config.delta).entries()
+    if not entries:
+        raise UsageError(f"the ledger in {folder.owner} knows no release", hint=hint)
+    context = release_context(entries[-1].content, entries[-1].number)
+    secrets = _secrets(config, master, identity, material.label_map, context)
+    if label_anchor(secrets.label_keys[0]) != params.label_anchor or recipient_of(identity) != spec.owner_key:
+        raise UsageError(f"the secrets in {folder.owner} are of another job than {spec.cid}", hint=hint)
+    release, _ = release_of(config, master, material, context)
+    return _prepared(config, material, spec, params, secrets, release)
+
+
+def _prepared(
+    config: JobConfig, material: Material, spec: JobSpec, params: JobParams, secrets: OwnerSecrets, release: Release
+) -> PreparedJob:
     return PreparedJob(
         config=config,
         spec=spec,
-        params=_params(config, spec, secrets, arbiter),
+        params=params,
         secrets=secrets,
         release=release,
-        dataset=dataset,
-        splits=splits,
-        head=head,
-        features=clip_rows(features, config.clip),
+        dataset=material.dataset,
+        splits=material.splits,
+        head=material.head,
+        features=clip_rows(material.features, config.clip),
     )
 
 
-def _split(config: JobConfig, dataset: Dataset) -> Splits:
-    """Disjoint parts: records that train the head, hold-out, test, and the rest, which is released."""
-    kept = {"head": config.head_records, "holdout": config.holdout_records, "test": config.test_records}
-    n = len(dataset)
-    if sum(kept.values()) >= n:
-        raise DataError(
-            f"{dataset.name} has {n} records, but {sum(kept.values())} are kept from the release",
-            hint="lower head_records, holdout_records or test_records",
-        )
-    shares = {name: count / n for name, count in kept.items()}
-    return split_dataset(
-        dataset, config.split_seed, head=shares["head"], holdout=shares["holdout"], test=shares["test"]
-    )
-
-
-def _head(config: JobConfig, dataset: Dataset, splits: Splits) -> Head:
-    """A head trained on records that are disjoint from the released ones."""
-    spec = head_spec(math.prod(model_shape(config)), config.spec_seed)
-    return train_head(dataset.inputs[splits.head], dataset.labels[splits.head], dataset.classes, spec)
-
-
-def _features(config: JobConfig, dataset: Dataset, head: Head) -> NDArray[np.float64]:
-    return head.features(dataset.inputs).reshape(len(dataset), *model_shape(config))
-
-
-def _reserve(
-    config: JobConfig, data: Digest, content: Digest, label_map: LabelMap, params: ReleaseParams, folder: RunFolder
-) -> Digest:
+def _reserve(config: JobConfig, material: Material, content: Digest, folder: RunFolder) -> Digest:
     """Reserves the release in the data set's ledger before any noise is drawn; a crash repeats the same bytes."""
     ledger = Ledger.open(folder.owner / "ledger.json", config.epsilon, config.delta)
-    mechanism = params.mechanism
+    mechanism = material.params.mechanism
     entry = ledger.reserve(
         ReleaseRequest(
-            dataset=data,
+            dataset=material.digest,
             content=content,
-            label_map=label_map.digest,
+            label_map=material.label_map.digest,
             sigma=mechanism.sigma,
             sensitivity=mechanism.sensitivity,
             epsilon=config.epsilon,
@@ -236,19 +238,6 @@ def _mark_published(config: JobConfig, folder: RunFolder, release: Release) -> N
     """Records in the ledger which bytes went out under the reservation that was made for them."""
     ledger = Ledger.open(folder.owner / "ledger.json", config.epsilon, config.delta)
     ledger.publish(ledger.entries()[-1].number, sha256(release.activations.tobytes()))
-
-
-def _in_shard_order(release: Release, shards: tuple[NDArray[np.int64], ...]) -> Release:
-    """The same release with the rows of shard 0 first, then those of shard 1, and so on."""
-    order = np.concatenate(shards)
-    return Release(
-        activations=release.activations[order],
-        pseudo_labels=release.pseudo_labels[order],
-        record_of_row=release.record_of_row[order],
-        sigma=release.sigma,
-        grid=release.grid,
-        statement=release.statement,
-    )
 
 
 def _secrets(
@@ -280,12 +269,15 @@ def _publish(
         shape=tuple(release.activations.shape), dtype="float32", activations=activations, release=claim
     )
     spec = JobSpec(
+        version=1 if config.publication == "all" else 2,
         model=model,
         training=_training(config, release.sigma),
         seeds=_seeds(config),
         release=claim,
         marks=MarkSpec(bits=config.mark_bits, strength=config.mark_strength),
-        replay=ReplaySpec(interval=min(config.interval, config.steps), tolerance=config.tolerance),
+        replay=ReplaySpec(
+            interval=min(config.interval, config.steps), tolerance=config.tolerance, publication=config.publication
+        ),
         runtime_class=runtime_class(),
         owner_key=recipient_of(secrets.identity),
         arbiter_keys=tuple(arbiter_keys),

@@ -1,7 +1,8 @@
 """One round, top to bottom.
 
     labels released -> train all segments -> per seat in order: embed, manifest, put, commit
-    -> draw the audit sample -> verify -> pin -> accept: payment and the next labels in one transaction
+    -> draw the audit sample -> publish what was drawn -> verify -> pin
+    -> accept: payment and the next labels in one transaction
 
 Each step takes the frozen record that the step before returned. The ends that touch the world
 (store, chain clients, randomness) came in with the roles.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,8 @@ from numpy.typing import NDArray
 from clicooper.audit.verdict import CheckResult
 from clicooper.chain.client import Receipt
 from clicooper.commitments.manifest import SegmentManifest
-from clicooper.learning.training import TrainedSegment, train_round
+from clicooper.learning.training import SeatWorker, TrainedSegment, train_round
+from clicooper.protocol.boundary import exchange_receipts
 from clicooper.protocol.owner import Owner
 from clicooper.protocol.trainer import CommittedSegment, Trainer
 from clicooper.types import Head
@@ -74,12 +77,17 @@ def run_round(
         RevertError: the contract refused a call.
     """
     previous = last.manifests if last else (None,) * len(trainers)
-    trained = train_segments(trainers, round_, previous, progress)
+    trained = train_segments(trainers, round_, previous, progress, head)
     committed = commit_in_order(trainers, round_, head, trained, previous)
+    wanted = owner.request_states(round_)
+    for trainer in trainers:
+        trainer.publish_states(round_, wanted)
     progress(f"round {round_}: verifying", 0, 1)
     verified = owner.verify_round(round_, committed)
-    owner.keep_round(round_, committed)
+    owner.keep_round(round_, [segment.manifest.cid for segment in committed])
     receipt = owner.accept(round_, committed[-1].head)
+    for trainer in trainers:
+        trainer.settle_round(round_)
     return SettledRound(
         round=round_,
         commitments=committed,
@@ -96,14 +104,45 @@ def train_segments(
     round_: int,
     previous: Sequence[SegmentManifest | None],
     progress: Progress,
+    head: Head | None = None,
 ) -> tuple[TrainedSegment, ...]:
-    """Trains all segments together: the last seat opens the labels, activations flow up, gradients back."""
+    """Trains all segments together: the last seat opens the labels, activations flow up, gradients back.
+
+    A round that was interrupted goes on behind the last interval that every seat has whole.
+
+    Args:
+        head: in which the round began. With it, neighbours exchange signed receipts after every interval; without it
+            they take each other's word.
+
+    Raises:
+        BoundaryRefused: a seat does not vouch for what it sent.
+    """
     workers = [trainer.start_round(before) for trainer, before in zip(trainers, previous, strict=True)]
     labels = trainers[-1].open_labels(round_)
     schedule = trainers[-1].schedule(round_)
     workers[-1].receive_labels(labels[schedule])
-    train_round(workers, _reported(trainers[0].batches(round_), round_, len(schedule), progress))
+    whole = min(worker.whole_intervals for worker in workers)
+    first = max(worker.resume(whole) for worker in workers)
+    batches = _reported(islice(trainers[0].batches(round_), first, None), round_, len(schedule), progress)
+    if head is not None:
+        batches = _vouched(batches, trainers, workers, round_, head)
+    train_round(workers, batches)
     return tuple(worker.finish() for worker in workers)
+
+
+def _vouched(
+    batches: Iterator[tuple[int, NDArray[np.float32]]],
+    trainers: Sequence[Trainer],
+    workers: Sequence[SeatWorker],
+    round_: int,
+    head: Head,
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """The batches, with receipts exchanged whenever an interval is whole: when the step after it is asked for."""
+    for step, batch in batches:
+        yield step, batch
+        if workers[0].ends_interval(step):
+            crossed = [worker.recorder.boundary() for worker in workers]
+            exchange_receipts(trainers, crossed, trainers[0].job, round_, head, step + 1)
 
 
 def _reported(

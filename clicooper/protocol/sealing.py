@@ -19,7 +19,7 @@ from clicooper.learning.checkpoint import MAX_STATE_BYTES, State, decode_state, 
 from clicooper.storage.base import Store
 from clicooper.storage.identity import recipient_of
 from clicooper.storage.seal import sealing_secret, secret_digest
-from clicooper.storage.sealed_files import open_bytes, seal_bytes
+from clicooper.storage.sealed_files import name_sealed, open_bytes, seal_bytes
 from clicooper.types import Address, Digest, Head, JobId
 from clicooper.watermark.keys import MarkKeys, keys_from_secret
 
@@ -111,6 +111,10 @@ class Vault:
     def put_state(self, state: State) -> SealedFile:
         """Seals a state as a safetensors file."""
         return self.put(state_bytes(state))
+
+    def name_state(self, state: State) -> SealedFile:
+        """What ``put_state`` would return, without publishing anything."""
+        return name_sealed(self._secret, bytes.fromhex(self._author[2:]), state_bytes(state))
 
     def load_state(self, sealed: SealedFile) -> State:
         """Opens a state that this trainer sealed, or whose author's secret it was granted.

@@ -1,13 +1,16 @@
 """What a trainer does: join, train its segment, mark it, commit it, and get paid.
 
 A trainer keeps no state between rounds but its account and its secrets: everything else it reads back from the
-chain and the store, so that a restart, or a replacement in its seat, starts from the same bytes.
+chain and the store, so that a restart, or a replacement in its seat, starts from the same bytes. Within a round its
+spool lets it go on from the last whole interval.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+import shutil
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from eth_account.signers.local import LocalAccount
@@ -18,7 +21,8 @@ from numpy.typing import NDArray
 from clicooper.audit.grants import ProgressKey
 from clicooper.chain.client import Contract, Receipt
 from clicooper.chain.events import Committed, LabelsReleased, LoggedEvent, RoundAccepted
-from clicooper.commitments.canonical import cid_of_digest
+from clicooper.commitments.boundary import BoundaryReceipt, Crossing, Direction
+from clicooper.commitments.canonical import cid_of_digest, encode, sha256
 from clicooper.commitments.head import mark_commitment, next_head
 from clicooper.commitments.manifest import (
     ActivationRelease,
@@ -30,16 +34,19 @@ from clicooper.commitments.manifest import (
     StateLinks,
     TranscriptLinks,
 )
-from clicooper.errors import VerificationFailed
+from clicooper.errors import SpecError, VerificationFailed
 from clicooper.learning.checkpoint import MAX_STATE_BYTES, State, decode_state
 from clicooper.learning.models import require_trusted
+from clicooper.learning.runtime import runtime_class
 from clicooper.learning.schedule import batch_rows, round_batches
 from clicooper.learning.segments import initial_state
+from clicooper.learning.spool import DiskSpool
 from clicooper.learning.training import SeatWorker, TrainedSegment
-from clicooper.protocol.grants import registered_digests
+from clicooper.protocol.boundary import check_receipt, sign_crossing
+from clicooper.protocol.grants import holders_of, registered_digests
 from clicooper.protocol.sealing import TrainerSecrets, Vault
 from clicooper.storage.base import Store, get_bytes
-from clicooper.storage.seal import label_key, open_labels
+from clicooper.storage.seal import label_key, open_labels, write_secret
 from clicooper.types import Address, Digest, Head, JobId, JobParams
 from clicooper.watermark.carriers import MarkParams, check_capacity
 from clicooper.watermark.detect import ACCEPT_LOG2_P, MarkReading, read_mark
@@ -56,6 +63,7 @@ class CommittedSegment:
     Attributes:
         progress_key: granted to the owner and to auditors; the ownership key stays with the trainer.
         progress, ownership: both marks as read back from the weights that were committed.
+        receipts: what the seat's neighbours signed about what it received, up to the last step.
     """
 
     round: int
@@ -68,6 +76,7 @@ class CommittedSegment:
     progress_key: ProgressKey
     progress: MarkReading
     ownership: MarkReading
+    receipts: tuple[BoundaryReceipt, ...] = ()
 
 
 class Trainer:
@@ -80,6 +89,8 @@ class Trainer:
         store: where the artifacts are.
         secrets: kept secret and durable by the caller.
         trusted_models: custom models whose code this trainer agrees to run.
+        spool: a folder of its own in which its rounds lie until they are settled; without one they lie in memory, and
+            end with the process.
     """
 
     def __init__(
@@ -90,6 +101,7 @@ class Trainer:
         store: Store,
         secrets: TrainerSecrets,
         trusted_models: Collection[str] = frozenset(),
+        spool: Path | None = None,
     ) -> None:
         self.seat = seat
         self.address = Address(account.address)
@@ -98,6 +110,15 @@ class Trainer:
         self._store = store
         self._secrets = secrets
         self._trusted_models = trusted_models
+        self._spool = spool
+        self._receipts: dict[int, dict[tuple[int, Direction], BoundaryReceipt]] = {}
+        self._transports: dict[int, bytes] = {}
+        self._kept: dict[int, Sequence[tuple[State, State]]] = {}
+
+    @property
+    def job(self) -> JobId:
+        """The job that it joined."""
+        return self._job
 
     def join(self, job: JobId, genesis: Head, params: JobParams, endpoint: str) -> Receipt:
         """Reads the spec, grants the sealing secret to owner and arbiter, takes the seat and registers its keys.
@@ -161,10 +182,27 @@ class Trainer:
 
     def start_round(self, previous: SegmentManifest | None) -> SeatWorker:
         """The working segment, in the state that the seat's last accepted round left behind."""
+        self._transports = {}
         links = self.state_in(previous)
         optimizer = None if links.optimizer is None else self._load(links.optimizer)
-        spec = self._spec
-        return SeatWorker(spec.model, spec.training, spec.replay, self.seat, self._load(links.weights), optimizer)
+        spec, weights = self._spec, self._load(links.weights)
+        spool = self._spool_of(0 if previous is None else previous.round + 1, links)
+        return SeatWorker(spec.model, spec.training, spec.replay, self.seat, weights, optimizer, spool)
+
+    def _spool_of(self, round_: int, start: StateLinks) -> DiskSpool | None:
+        """Where a round lies until it is settled, under a name that binds everything that its bits follow from."""
+        if self._spool is None:
+            return None
+        work = {"spec": self._spec.cid, "job": self._job, "round": round_, "seat": self.seat}
+        work |= {"start": start.model_dump(), "trainer": self.address, "runtime": runtime_class()}
+        return DiskSpool(self._spool / f"round-{round_}", sha256(encode(work)))
+
+    def settle_round(self, round_: int) -> None:
+        """Lets go of what was kept of a round, once it is accepted: nobody can ask for it any more."""
+        self._kept.pop(round_, None)
+        self._receipts.pop(round_, None)
+        if self._spool is not None:
+            shutil.rmtree(self._spool / f"round-{round_}", ignore_errors=True)
 
     def state_in(self, previous: SegmentManifest | None) -> StateLinks:
         """Where the round starts: the spec's initial weights, or what the last accepted manifest hands over."""
@@ -217,7 +255,54 @@ class Trainer:
             progress_key=ProgressKey(keys.of(MarkPurpose.PROGRESS), ownership_hash),
             progress=readings[MarkPurpose.PROGRESS],
             ownership=readings[MarkPurpose.OWNERSHIP],
+            receipts=self.receipts(round_),
         )
+
+    def sign_sent(self, crossing: Crossing) -> BoundaryReceipt:
+        """Vouches for what this seat sent across a boundary."""
+        return sign_crossing(self._account, crossing)
+
+    def keep_receipt(self, receipt: BoundaryReceipt, expected: Crossing) -> None:
+        """Keeps what a neighbour signed about what this seat received; the newest covers all before it.
+
+        Raises:
+            BoundaryRefused: it is not signed by that neighbour, or about something else: this seat goes no further.
+        """
+        check_receipt(receipt, self._transport_of(expected.sender), expected)
+        kept = self._receipts.setdefault(expected.round, {})
+        kept[expected.boundary, expected.direction] = receipt
+        if self._spool is not None:
+            path = self._spool / f"round-{expected.round}" / f"receipt-{expected.boundary}-{expected.direction}"
+            write_secret(path, receipt.to_block())
+
+    def receipts(self, round_: int) -> tuple[BoundaryReceipt, ...]:
+        """What this seat can show of a round until it is settled: its neighbours' newest signatures."""
+        return tuple(self._receipts.get(round_, {}).values())
+
+    def _transport_of(self, seat: int) -> bytes:
+        """The key that the holder of a seat registered; looked up once a round, in which nobody is replaced."""
+        if seat not in self._transports:
+            holders = holders_of(self._contract.events(self._job))
+            self._transports = {one.seat: KeyRecord.from_block(one.key_record).transport for one in holders}
+        return self._transports[seat]
+
+    def publish_states(self, round_: int, intervals: Iterable[int]) -> tuple[StateLinks, ...]:
+        """Publishes the states at the start of drawn intervals, where the spec lets them be kept back until then.
+
+        Returns:
+            what was published; it has the names that the manifest has committed.
+
+        Raises:
+            SpecError: this trainer holds no such state.
+        """
+        if self._spec.replay.publication == "all":
+            return ()
+        kept = self._kept.get(round_, ())
+        asked = sorted({interval - 1 for interval in intervals if interval})
+        if asked and asked[-1] >= len(kept):
+            hint = "its states are kept from its commitment until it is accepted"
+            raise SpecError(f"seat {self.seat} keeps {len(kept)} states of round {round_}", hint=hint)
+        return tuple(self._links(kept[number], self._put) for number in asked)
 
     def withdraw(self) -> Receipt:
         """Takes everything that the job owes this trainer."""
@@ -231,11 +316,10 @@ class Trainer:
         previous: SegmentManifest | None,
         commitment: Digest,
     ) -> SegmentManifest:
-        """Seals every file of the round into the store and links them in a manifest."""
-        states = tuple(
-            StateLinks(weights=self._put(weights), optimizer=self._put(optimizer))
-            for weights, optimizer in trained.interval_states
-        )
+        """Seals the round's files and links them in a manifest; interval states only as far as the spec demands it."""
+        seal = self._put if self._spec.replay.publication == "all" else self._vault.name_state
+        states = tuple(self._links(state, seal) for state in trained.interval_states)
+        self._kept[round_] = trained.interval_states
         transcript = trained.transcript
         return SegmentManifest(
             spec=self._spec.cid,
@@ -261,6 +345,11 @@ class Trainer:
             runtime_class=self._spec.runtime_class,
             training_transcript_merkle_root=transcript.root,
         )
+
+    @staticmethod
+    def _links(state: tuple[State, State], seal: Callable[[State], SealedFile]) -> StateLinks:
+        weights, optimizer = state
+        return StateLinks(weights=seal(weights), optimizer=seal(optimizer))
 
     def _predecessor(self) -> CID | None:
         """The manifest that the seat below committed in this round, by the chain's word."""

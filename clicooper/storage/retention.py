@@ -8,7 +8,7 @@ can always go on from there, nor do weights, transcripts, labels and the release
 Removing blocks is the job of ``clean_up``.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +17,7 @@ from multiformats import CID
 from clicooper.commitments.canonical import decode
 from clicooper.errors import ArtifactMissing, RetentionRefused, StorageError
 from clicooper.storage.base import Store
+from clicooper.storage.cid import cid_text
 from clicooper.storage.graph import record_links, walk
 from clicooper.storage.node_pins import pin_on_node, unpin_on_node
 from clicooper.storage.pin_sets import PinSet, PinSets, RoundPins, texts
@@ -59,8 +60,11 @@ class JobRetention:
         self._tell()
         return after
 
-    def pin_round(self, round_: int, manifests: Sequence[CID]) -> RoundPins:
+    def pin_round(self, round_: int, manifests: Sequence[CID], absent: Collection[CID] = ()) -> RoundPins:
         """Pins a round once each block of it has been fetched and hashed; repeating it replaces what it pinned.
+
+        Args:
+            absent: files that nobody has published, and nobody has to: they are left out.
 
         Raises:
             ArtifactMissing, ArtifactCorrupt: the store does not hold the round whole; the set is as before.
@@ -68,6 +72,8 @@ class JobRetention:
         records = [decode(self._store.get_block(cid)) for cid in manifests]
         states = [link for record in records for link in superseded_links(record)]
         files = [link for record in records for link in file_links(record) if link not in states]
+        left_out = set(texts(absent))
+        states = [link for link in states if cid_text(link) not in left_out]
         self._fetch([*files, *states])
         pins = RoundPins(round=round_, blocks=texts(manifests), files=texts(files), states=texts(states))
 

@@ -1,10 +1,11 @@
 """The run folder: where a finished job keeps its record, artifacts, secrets and report.
 
     record.json      every event of the job
+    job.json         where the job is on chain
     store/           the content-addressed artifacts
     pins/            what the owner keeps of the artifacts, and why
     owner/           the owner's secrets, mode 0700; no audit of public claims needs them
-    trainers/        each trainer's account, secret and identity, mode 0700
+    trainers/        each trainer's account, secret, identity and unsettled round, mode 0700
     auditor/         a throw-away identity with its grants, mode 0700
     report.json      the figures, and report.html for people
     INCOMPLETE       there until the run has finished

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from clicooper.commitments.manifest import SealedFile
 from clicooper.errors import ArtifactCorrupt, SealBroken, SealError, StorageError
 from clicooper.storage.base import MAX_BYTES_IN_MEMORY, Store, write_chunks
-from clicooper.storage.cid import cid_text
-from clicooper.storage.seal import content_key, stream_cipher
+from clicooper.storage.cid import cid_text, file_cid
+from clicooper.storage.seal import content_key, encrypt, stream_cipher
 from clicooper.types import Digest
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-__all__ = ["open_bytes", "open_file", "seal_bytes", "seal_file"]
+__all__ = ["name_sealed", "open_bytes", "open_file", "seal_bytes", "seal_file"]
 
 PIECE_BYTES = 1 << 18
 
@@ -61,6 +61,14 @@ def seal_file(store: Store, secret: bytes, author: bytes, source: Path | BinaryI
 def seal_bytes(store: Store, secret: bytes, author: bytes, data: bytes) -> SealedFile:
     """``seal_file`` of ``data``."""
     return seal_file(store, secret, author, io.BytesIO(data))
+
+
+def name_sealed(secret: bytes, author: bytes, data: bytes) -> SealedFile:
+    """What ``seal_bytes`` would return, without keeping anything: a name can be committed before its file is out."""
+    digest = Digest(hashlib.sha256(data).digest())
+    return SealedFile(
+        author=author, ciphertext=file_cid(encrypt(content_key(secret, digest), data)), plaintext_digest=digest
+    )
 
 
 def open_file(store: Store, sealed: SealedFile, secret: bytes, target: BinaryIO, max_bytes: int | None = None) -> None:

@@ -135,7 +135,8 @@ def test_progress_goes_to_stderr_stage_by_stage(finished: Finished) -> None:
 
 def test_run_folder_is_complete(finished: Finished) -> None:
     names = {path.name for path in finished.root.iterdir()}
-    assert names == {"record.json", "report.json", "report.html", "store", "pins", "owner", "trainers", "auditor"}
+    files = {"record.json", "job.json", "report.json", "report.html"}
+    assert names == {*files, "store", "pins", "owner", "trainers", "auditor"}
     assert main(["audit", str(finished.root), "--quiet"]) == 0
 
 
@@ -175,7 +176,9 @@ def bech32_data(identity: str) -> list[int]:
 
 def test_no_secret_is_in_anything_public(finished: Finished) -> None:
     public = {str(path): path.read_bytes() for path in files(finished.root / "store")}
-    public |= {name: (finished.root / name).read_bytes() for name in ("record.json", "report.json", "report.html")}
+    public |= {
+        name: (finished.root / name).read_bytes() for name in ("record.json", "job.json", "report.json", "report.html")
+    }
     public |= {"stdout": finished.stdout.encode(), "stderr": finished.stderr.encode()}
     public["file names"] = "\n".join(str(path) for path in finished.root.rglob("*")).encode()
     assert len(public) > 20

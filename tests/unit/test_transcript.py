@@ -8,9 +8,9 @@ import pytest
 from clicooper.commitments.canonical import sha256, tensor_digest
 from clicooper.commitments.merkle import merkle_proof, merkle_verify, transcript_leaf
 from clicooper.errors import SpecError
+from clicooper.learning.recorder import Recorder
 from clicooper.learning.transcript import (
     ROW_BYTES,
-    Recorder,
     StepDigests,
     Transcript,
     ends_interval,

@@ -1,0 +1,102 @@
+"""What a job is made of: the owner's data, its head and label map, and the release that noise makes of them.
+
+A function of settings, data and master secret, so that the owner makes the same of them after a restart. Reserving a
+release in the ledger and publishing it are the business of ``prepare``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clicooper.config import JobConfig
+from clicooper.errors import DataError
+from clicooper.learning.data import Dataset, Splits, dataset_digest, load_dataset, split_dataset
+from clicooper.learning.head import Head, train_head
+from clicooper.privacy.labels import LabelMap, deal_shards, expand_labels
+from clicooper.privacy.randomness import MasterSecret
+from clicooper.privacy.release import Release, ReleaseParams, make_release
+from clicooper.protocol.defaults import head_spec, model_shape
+from clicooper.types import Digest
+
+__all__ = ["Material", "material_of", "release_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What a job is made of before any noise: the owner's data, its head, and the label map."""
+
+    dataset: Dataset
+    splits: Splits
+    digest: Digest
+    head: Head
+    features: NDArray[np.float64]
+    label_map: LabelMap
+    params: ReleaseParams
+
+
+def material_of(config: JobConfig, master: MasterSecret) -> Material:
+    """Everything of it is a function of settings, data and master secret.
+
+    Raises:
+        DataError: the data cannot be read, or are too few.
+    """
+    dataset = load_dataset(config.data)
+    splits = _split(config, dataset)
+    head = _head(config, dataset, splits)
+    released = Dataset(dataset.name, dataset.inputs[splits.release], dataset.labels[splits.release], dataset.classes)
+    data = dataset_digest(released)
+    label_map = expand_labels(released.labels, dataset.classes, secret=master, context=data, gamma=config.gamma)
+    params = ReleaseParams(config.epsilon, config.delta, config.clip, config.group)
+    return Material(dataset, splits, data, head, _features(config, dataset, head), label_map, params)
+
+
+def release_of(
+    config: JobConfig, master: MasterSecret, material: Material, context: Digest
+) -> tuple[Release, tuple[NDArray[np.int64], ...]]:
+    """The release in shard order, and which rows each round gets; the same for the same context."""
+    features = material.features[material.splits.release]
+    release = make_release(features, material.label_map, material.params, master, context)
+    shards = deal_shards(release.pseudo_labels, config.rounds, secret=master, context=context)
+    return _in_shard_order(release, shards), shards
+
+
+def _split(config: JobConfig, dataset: Dataset) -> Splits:
+    """Disjoint parts: records that train the head, hold-out, test, and the rest, which is released."""
+    kept = {"head": config.head_records, "holdout": config.holdout_records, "test": config.test_records}
+    n = len(dataset)
+    if sum(kept.values()) >= n:
+        raise DataError(
+            f"{dataset.name} has {n} records, but {sum(kept.values())} are kept from the release",
+            hint="lower head_records, holdout_records or test_records",
+        )
+    shares = {name: count / n for name, count in kept.items()}
+    return split_dataset(
+        dataset, config.split_seed, head=shares["head"], holdout=shares["holdout"], test=shares["test"]
+    )
+
+
+def _head(config: JobConfig, dataset: Dataset, splits: Splits) -> Head:
+    """A head trained on records that are disjoint from the released ones."""
+    spec = head_spec(math.prod(model_shape(config)), config.spec_seed)
+    return train_head(dataset.inputs[splits.head], dataset.labels[splits.head], dataset.classes, spec)
+
+
+def _features(config: JobConfig, dataset: Dataset, head: Head) -> NDArray[np.float64]:
+    return head.features(dataset.inputs).reshape(len(dataset), *model_shape(config))
+
+
+def _in_shard_order(release: Release, shards: tuple[NDArray[np.int64], ...]) -> Release:
+    """The same release with the rows of shard 0 first, then those of shard 1, and so on."""
+    order = np.concatenate(shards)
+    return Release(
+        activations=release.activations[order],
+        pseudo_labels=release.pseudo_labels[order],
+        record_of_row=release.record_of_row[order],
+        sigma=release.sigma,
+        grid=release.grid,
+        statement=release.statement,
+    )

@@ -1,0 +1,154 @@
+"""The owner's folder: what it keeps of a job, and the owner made again from it by a later process.
+
+    account.key      the key of the account, where the job made one
+    identity.txt     the age identity to which every seat grants
+    master.key       from which all secret randomness follows
+    label-secret.key, label-keys.txt, label-map.bin    what follows from it, to be looked at
+    config.json      the settings that the job was prepared with
+    grants.age       what the owner was granted, wrapped to itself
+    ledger.json      releases and their budget
+
+Everything is readable by the owner alone. Which job it is stands beside it in job.json, which is no secret.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eth_account.signers.local import LocalAccount
+
+from clicooper.audit.grants import IDENTITY_NAME, read_identity
+from clicooper.chain.client import Contract
+from clicooper.chain.record import JobRecord
+from clicooper.commitments.canonical import cid_of_digest
+from clicooper.commitments.manifest import JobSpec
+from clicooper.config import JobConfig
+from clicooper.errors import UsageError
+from clicooper.learning.models import require_trusted
+from clicooper.privacy.randomness import MasterSecret
+from clicooper.protocol.owner import Owner
+from clicooper.protocol.policy import Policy
+from clicooper.protocol.prepare import PreparedJob, restore_job
+from clicooper.storage.base import Store
+from clicooper.storage.pin_sets import PinSets
+from clicooper.storage.retention import JOB_PINS, JobRetention
+from clicooper.storage.run_folder import RunFolder
+from clicooper.storage.seal import write_secret
+from clicooper.types import Address, JobId, JobParams
+
+__all__ = ["JOB_NAME", "JobPlace", "job_place", "keep_owner_secrets", "read_place", "read_settings", "reopen_owner"]
+
+JOB_NAME = "job.json"
+CONFIG_NAME = "config.json"
+FORMAT = "CliCooper/1/job"
+
+
+@dataclass(frozen=True)
+class JobPlace:
+    """Where a job is on chain."""
+
+    chain_id: int
+    contract: Address
+    job: JobId
+
+
+def job_place(chain_id: int, contract: Address, job: JobId) -> bytes:
+    """The content of job.json."""
+    place = {"format": FORMAT, "chain_id": chain_id, "contract": contract, "job": job}
+    return json.dumps(place, indent=2).encode() + b"\n"
+
+
+def read_place(folder: RunFolder) -> JobPlace:
+    """Where the job of a run folder is.
+
+    Raises:
+        UsageError: the folder does not say, or not in this program's words.
+    """
+    hint = "name the job with --contract ADDRESS --job N"
+    try:
+        value: dict[str, Any] = json.loads((folder.root / JOB_NAME).read_bytes())
+        if value["format"] != FORMAT:
+            raise ValueError(f"format {value['format']!r}")
+        return JobPlace(int(value["chain_id"]), Address(str(value["contract"])), JobId(int(value["job"])))
+    except OSError as e:
+        raise UsageError(f"{folder.root} does not say where its job is: {e.strerror}", hint=hint) from e
+    except (KeyError, TypeError, ValueError) as e:
+        raise UsageError(f"{folder.root / JOB_NAME} is damaged", hint=hint) from e
+
+
+def keep_owner_secrets(folder: Path, prepared: PreparedJob, account: LocalAccount) -> None:
+    """Writes what a later process of the owner needs, readable by the user alone."""
+    secrets = prepared.secrets
+    write_secret(folder / "account.key", account.key.hex().encode() + b"\n")
+    write_secret(folder / IDENTITY_NAME, secrets.identity.encode() + b"\n")
+    write_secret(folder / "master.key", secrets.master.material.hex().encode() + b"\n")
+    write_secret(folder / "label-secret.key", secrets.label_secret.hex().encode() + b"\n")
+    write_secret(folder / "label-keys.txt", "\n".join(key.hex() for key in secrets.label_keys).encode() + b"\n")
+    write_secret(folder / "label-map.bin", secrets.label_map.pseudo_of_record.astype("<i8").tobytes())
+    write_secret(folder / CONFIG_NAME, prepared.config.model_dump_json(indent=2).encode() + b"\n")
+
+
+def reopen_owner(
+    folder: RunFolder,
+    contract: Contract,
+    record: JobRecord,
+    params: JobParams,
+    store: Store,
+    policy: Policy,
+    trusted_models: Collection[str],
+) -> Owner:
+    """The owner of a job under way, from its folder and the chain; it can do whatever the one that created it could.
+
+    Args:
+        record: of the job, as the chain has it.
+        params: the job's, as the record has them.
+
+    Raises:
+        UsageError: the folder does not hold an owner's secrets, or those of another job.
+        ArtifactMissing, ArtifactCorrupt, SpecError: the job's specification cannot be had.
+        UntrustedModel: its model is code that nobody here has agreed to run.
+        GrantRefused: a seat's files will not open.
+    """
+    config = read_settings(folder)
+    spec = JobSpec.from_block(store.get_block(cid_of_digest(params.spec_digest)))
+    require_trusted(spec.model, {config.model, *trusted_models})
+    master = MasterSecret(_read_master(folder.owner / "master.key"), secure=config.seed is None)
+    identity = read_identity(folder.owner / IDENTITY_NAME)
+    prepared = restore_job(config, master, identity, spec, params, folder)
+    retention = JobRetention(PinSets(folder.pins), JOB_PINS, store)
+    owner = Owner(contract, store, prepared, policy, retention, folder.owner)
+    owner.resume_job(record.job)
+    return owner
+
+
+def read_settings(folder: RunFolder) -> JobConfig:
+    """The settings that the job was prepared with.
+
+    Raises:
+        UsageError: the folder does not hold an owner's secrets.
+    """
+    path = folder.owner / CONFIG_NAME
+    try:
+        return JobConfig(**json.loads(_read(path)))
+    except (TypeError, ValueError) as e:
+        raise UsageError(f"{path} is damaged", hint="restore it from a copy of the owner's folder") from e
+
+
+def _read_master(path: Path) -> bytes:
+    try:
+        return bytes.fromhex(_read(path).decode().strip())
+    except ValueError as e:
+        # The text itself is a secret, and stays out of the message.
+        raise UsageError(f"{path} is damaged", hint="restore it from a copy of the owner's folder") from e
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as e:
+        hint = "only the job's owner can verify for payment; anybody can `audit`"
+        raise UsageError(f"cannot read the owner's {path}: {e.strerror}", hint=hint) from e
