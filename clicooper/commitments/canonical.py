@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import dag_cbor
@@ -143,6 +144,12 @@ def digest_of_cid(cid: CID) -> Digest:
     return Digest(bytes(cid.raw_digest))
 
 
+@lru_cache(maxsize=1024)
+def _tensor_header(dtype: str, shape: tuple[int, ...]) -> bytes:
+    """Encoded once: the tensors of a round have few shapes, and a small one is hashed faster than this is encoded."""
+    return encode({"dtype": dtype, "shape": list(shape)})
+
+
 def encode_tensor(array: NDArray[Any]) -> bytes:
     """Bytes of a tensor: a DAG-CBOR header ``{dtype, shape}``, then its elements.
 
@@ -154,7 +161,7 @@ def encode_tensor(array: NDArray[Any]) -> bytes:
     if array.dtype.name not in _TENSOR_DTYPES:
         raise SpecError(f"tensor of dtype {array.dtype} has no canonical form", hint="use a numeric dtype")
     little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    return encode({"dtype": little.dtype.name, "shape": list(array.shape)}) + little.tobytes()
+    return _tensor_header(little.dtype.name, array.shape) + little.tobytes()
 
 
 def tensor_digest(array: NDArray[Any]) -> Digest:
@@ -162,6 +169,6 @@ def tensor_digest(array: NDArray[Any]) -> Digest:
     if array.dtype.name not in _TENSOR_DTYPES:
         raise SpecError(f"tensor of dtype {array.dtype} has no canonical form", hint="use a numeric dtype")
     little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    digest = hashlib.sha256(encode({"dtype": little.dtype.name, "shape": list(array.shape)}))
+    digest = hashlib.sha256(_tensor_header(little.dtype.name, array.shape))
     digest.update(little.data.cast("B") if little.size else b"")
     return Digest(digest.digest())

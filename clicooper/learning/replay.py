@@ -21,7 +21,34 @@ from clicooper.learning.training import SeatWorker, train_round
 from clicooper.learning.transcript import StepDigests, Transcript, interval_bounds
 from clicooper.types import Digest
 
-__all__ = ["Difference", "IntervalReplay", "compare_states", "first_difference", "replay_interval", "summed_residual"]
+__all__ = [
+    "Difference",
+    "IntervalInputs",
+    "IntervalReplay",
+    "compare_states",
+    "difference_in_rows",
+    "first_difference",
+    "interval_inputs",
+    "relative_residual",
+    "replay_interval",
+    "replay_steps",
+    "summed_residual",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class IntervalInputs:
+    """What enters an interval from outside the segments.
+
+    Attributes:
+        first_step: its first step in the round.
+        batches: float32 (batch, ...) for each of its steps, the input of seat 0.
+        labels: int64 (steps, batch), the last seat's pseudo-labels.
+    """
+
+    first_step: int
+    batches: tuple[NDArray[np.float32], ...]
+    labels: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +91,59 @@ class Difference:
     actual: Digest
 
 
+def interval_inputs(
+    spec: JobSpec,
+    round_: int,
+    index: int,
+    activations: NDArray[Any],
+    pseudo_labels: NDArray[np.int64],
+    rows: NDArray[np.int64] | None = None,
+) -> IntervalInputs:
+    """What an interval trains on: the batches and labels of its steps.
+
+    Args:
+        activations: float (records, ...), the release.
+        pseudo_labels: int64 (n,), labels of the release's rows 0 to n - 1, all that the round may use.
+        rows: ``batch_rows`` of the whole round, from whoever replays many of its intervals; worked out where absent.
+
+    Raises:
+        SpecError: no such interval.
+    """
+    first, last = interval_bounds(index, spec.training.steps, spec.replay.interval)
+    if rows is None:
+        rows = batch_rows(spec.seeds, round_, pseudo_labels.size, spec.training)
+    batches = round_batches(activations, rows, spec.seeds, round_, spec.training, first=first, last=last)
+    return IntervalInputs(first, tuple(batch for _, batch in batches), pseudo_labels[rows[first:last]])
+
+
+def replay_steps(
+    spec: JobSpec,
+    inputs: IntervalInputs,
+    start_states: Sequence[tuple[State, State | None]],
+    *,
+    dtype: type[np.floating[Any]] | None = None,
+    threads: int = 1,
+) -> IntervalReplay:
+    """Trains an interval again from its inputs and the states at its start; arguments as ``replay_interval``."""
+    seats = len(spec.model.cuts) + 1
+    if len(start_states) != seats:
+        raise SpecError(f"{len(start_states)} states for {seats} seats", hint="one for every seat")
+    # A round of its own steps, so that its cost and memory are those of the interval, however long the round is.
+    count = len(inputs.batches)
+    training = spec.training.model_copy(update={"steps": count})
+    replay = spec.replay.model_copy(update={"interval": count})
+    workers = [
+        SeatWorker(spec.model, training, replay, seat, *_cast(states, dtype))
+        for seat, states in enumerate(start_states)
+    ]
+    workers[-1].receive_labels(inputs.labels)
+    train_round(workers, enumerate(inputs.batches), threads=threads)
+    ends = tuple((worker.segment.state(), worker.segment.optimizer_state()) for worker in workers)
+    return IntervalReplay(
+        inputs.first_step, tuple(worker.recorder.steps for worker in workers), ends, workers[-1].losses
+    )
+
+
 def replay_interval(
     spec: JobSpec,
     round_: int,
@@ -86,49 +166,47 @@ def replay_interval(
     Raises:
         SpecError: no such interval, or states that do not fit the model.
     """
-    first, last = interval_bounds(index, spec.training.steps, spec.replay.interval)
-    seats = len(spec.model.cuts) + 1
-    if len(start_states) != seats:
-        raise SpecError(f"{len(start_states)} states for {seats} seats", hint="one for every seat")
-    rows = batch_rows(spec.seeds, round_, pseudo_labels.size, spec.training)
-    workers = [_worker(spec, seat, states, dtype) for seat, states in enumerate(start_states)]
-    workers[-1].receive_labels(pseudo_labels[rows])
-    batches = round_batches(activations, rows, spec.seeds, round_, spec.training, first=first, last=last)
-    train_round(workers, batches, threads=threads)
-    ends = tuple((worker.segment.state(), worker.segment.optimizer_state()) for worker in workers)
-    return IntervalReplay(first, tuple(worker.recorder.steps for worker in workers), ends, workers[-1].losses)
+    inputs = interval_inputs(spec, round_, index, activations, pseudo_labels)
+    return replay_steps(spec, inputs, start_states, dtype=dtype, threads=threads)
 
 
-def _worker(
-    spec: JobSpec, seat: int, states: tuple[State, State | None], dtype: type[np.floating[Any]] | None
-) -> SeatWorker:
+def _cast(states: tuple[State, State | None], dtype: type[np.floating[Any]] | None) -> tuple[State, State | None]:
     weights, optimizer = states
-    if dtype is None:
-        return SeatWorker(spec.model, spec.training, spec.replay, seat, weights, optimizer)
-    cast = cast_state(weights, dtype), cast_state(optimizer or {}, dtype)
-    return SeatWorker(spec.model, spec.training, spec.replay, seat, *cast)
+    return states if dtype is None else (cast_state(weights, dtype), cast_state(optimizer or {}, dtype))
 
 
 def first_difference(claimed: Sequence[Transcript], replayed: IntervalReplay) -> Difference | None:
+    """``difference_in_rows`` for the transcripts of a whole round.
+
+    Raises:
+        SpecError: transcripts that do not cover the interval, or not every seat.
+    """
+    first, last = replayed.first_step, replayed.first_step + replayed.steps_count
+    return difference_in_rows([transcript.steps[first:last] for transcript in claimed], replayed)
+
+
+def difference_in_rows(claimed: Sequence[Sequence[StepDigests]], replayed: IntervalReplay) -> Difference | None:
     """The first difference in causal order, whose seat is its author, or None.
 
     In each step: input and output from seat 0 to the last, gradients received and sent back to seat 0, then states.
     Everything before it agrees, so the named seat had what the replay had.
 
+    Args:
+        claimed: by seat, the rows of the interval's steps.
+
     Raises:
-        SpecError: transcripts that do not cover the interval, or not every seat.
+        SpecError: rows that do not cover the interval, or not every seat.
     """
     if len(claimed) != len(replayed.steps):
         raise SpecError(f"{len(claimed)} transcripts for {len(replayed.steps)} seats", hint="one for every seat")
-    length = replayed.steps_count
-    if any(len(transcript.steps) < replayed.first_step + length for transcript in claimed):
+    if any(len(rows) != replayed.steps_count for rows in claimed):
         raise SpecError("a transcript ends before the interval does", hint="compare its step count with the spec's")
-    for offset in range(length):
-        step = replayed.first_step + offset
+    for offset in range(replayed.steps_count):
         for seat, field in _causal_order(len(claimed)):
             expected = getattr(replayed.steps[seat][offset], field)
-            actual = getattr(claimed[seat].steps[step], field)
+            actual = getattr(claimed[seat][offset], field)
             if expected != actual:
+                step = replayed.first_step + offset
                 return Difference(_check_of(seat, field), step, seat, field, expected, actual)
     return None
 
@@ -156,6 +234,18 @@ def compare_states(actual: State, expected: State) -> float:
     """
     residual, norm = _residual(actual, expected)
     return _ratio(float(np.linalg.norm(residual)), norm)
+
+
+def relative_residual(actual: State, expected: State) -> NDArray[np.float64]:
+    """``(actual - expected) / ||expected||`` over all floating arrays as one vector, to be added up over intervals.
+
+    Its norm is ``compare_states``: where ``expected`` is all zero, infinite numbers stand for what differs.
+
+    Raises:
+        SpecError: states with other names or shapes.
+    """
+    residual, norm = _residual(actual, expected)
+    return residual / norm if norm else np.where(residual == 0, 0.0, np.inf)
 
 
 def summed_residual(pairs: Sequence[tuple[State, State]]) -> float:
