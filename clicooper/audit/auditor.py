@@ -112,7 +112,9 @@ def audit_record(
         (*rows, *found),
         work.replayed(),
         clock() - started,
-        sampled=None if draws is None or plan.sample is None else _sampled(evidence, plan.sample, draws),
+        sampled=None
+        if draws is None or plan.sample is None
+        else _sampled(evidence, plan.sample, draws, work.confirmed),
         story=tell_story(record, _heads(record, history), work.losses),
         resumed=work.resumed,
     )
@@ -125,8 +127,15 @@ def _draw_all(evidence: Evidence, sample: Sample) -> dict[int, Draw]:
     return {round_: sample.draw(evidence.history, round_, intervals) for round_ in rounds}
 
 
-def _sampled(evidence: Evidence, sample: Sample, draws: Mapping[int, Draw]) -> Sampled:
-    return Sampled(sample.per_seat, sample.secret, tuple(sorted(draws.items())), evidence.intervals_or(0))
+def _sampled(
+    evidence: Evidence, sample: Sample | None, draws: Mapping[int, Draw] | None, confirmed: Mapping[int, int]
+) -> Sampled | None:
+    """What was drawn of the rounds in which every seat has committed."""
+    if sample is None or draws is None:
+        return None
+    seats, rounds = evidence.history.params.seats, evidence.history.rounds
+    complete = {round_: draw for round_, draw in draws.items() if len(rounds[round_].commitments) == seats}
+    return Sampled(sample.per_seat, sample.secret, tuple(complete.items()), evidence.intervals_or(0), confirmed)
 
 
 def _heads(record: JobRecord, history: History) -> dict[int, str]:
@@ -235,8 +244,9 @@ class _Work:
         self._evidence, self._draws, self._workforce = evidence, draws, workforce
         self.journal, self._progress = journal, progress
         self.losses: dict[int, tuple[tuple[int, float], ...]] = {}
+        self.confirmed: dict[int, int] = {}
         self.resumed = 0 if journal is None else journal.count
-        self._intervals = self._steps = self._committed_steps = self._told = 0
+        self._intervals = self._steps = self._committed_steps = 0
 
     def audit(self) -> list[CheckResult]:
         """All rows after the record's own, in the order of the history."""
@@ -268,7 +278,7 @@ class _Work:
             self._committed_steps += self._evidence.spec_steps()
         if replay is not None:
             self._intervals, self._steps = self._intervals + replay.intervals, self._steps + replay.steps
-            self._told += len(replay.losses)
+            self.confirmed[round_] = len(replay.losses)
             self.losses[round_] = tuple(_numbered(self._evidence, replay))
         return rows
 

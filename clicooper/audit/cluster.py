@@ -108,10 +108,7 @@ class Cluster:
         Raises:
             WorkersLost: no workers, or some that would compute something else.
         """
-        try:
-            source = Source.of(evidence, round_)
-        except WorkersLost:
-            source = None
+        source = Source.of(evidence, round_)
         self._client.wait_for_workers(1, timeout=WAIT_FOR_WORKERS_S)
         answers: Mapping[str, tuple[str, str, bool]] = self._client.run(_introduce, source)
         here = (__version__, runtime_class())

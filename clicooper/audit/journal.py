@@ -72,8 +72,9 @@ class Journal:
         try:
             self.path.unlink(missing_ok=True)
             self.path.parent.rmdir()
+            self.path.parent.parent.rmdir()
         except OSError:
-            # Other audits' journals keep the folder.
+            # Other audits' journals keep the folder, and whatever else is there the auditor's home.
             return
 
     def _append(self, lines: Iterable[str]) -> None:

@@ -109,12 +109,13 @@ class Sample:
     def _chain_seed(self, history: History, round_: int) -> tuple[Digest | None, str]:
         number, key = sample_block(history, round_), _next_key(history, round_)
         if number is None:
-            return None, "seats have not committed"
+            return None, "nothing was drawn: seats have not committed"
         if key is None:
-            return None, "the owner has not revealed the label key that the draw takes"
+            return None, "nothing was drawn: the owner has not revealed the label key that the draw takes"
         block = self.blocks.get(number, _recorded(history, round_).get(number))
         if block is None:
-            return None, f"the record does not hold the hash of block {number}"
+            hint = "name the chain's node with --network, or draw from a secret with --secret-draw"
+            return None, f"nothing was drawn: the hash of block {number} is not known here; {hint}"
         return audit_seed(key, block, history.rounds[round_].commitments[-1].head), ""
 
 

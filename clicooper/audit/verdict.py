@@ -5,7 +5,7 @@ A fail outweighs everything; anything that could not be checked keeps the whole 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import Any
@@ -207,19 +207,21 @@ class Sampled:
     Attributes:
         per_seat: intervals drawn per seat, round and draw.
         secret: of the auditor's own draw, with which the audit can be repeated; None without one.
-        draws: by round.
+        draws: by round, of all rounds in which every seat has committed.
         intervals: of a round.
+        confirmed: by round, drawn intervals that replay confirmed for every seat.
     """
 
     per_seat: int
     secret: Digest | None
     draws: tuple[tuple[int, Draw], ...]
     intervals: int
+    confirmed: Mapping[int, int]
 
     @property
     def least(self) -> int:
-        """Intervals replayed in the round with the fewest."""
-        return min((len(draw.intervals) for _, draw in self.draws), default=0)
+        """Intervals that replay confirmed in the round with the fewest."""
+        return min((self.confirmed.get(round_, 0) for round_, _ in self.draws), default=0)
 
     def escapes(self) -> tuple[tuple[float, float], ...]:
         """Shares of a round's intervals, and the chance that a seat which cheated in so many was not found there."""
@@ -235,6 +237,7 @@ class Sampled:
                 {
                     "round": round_,
                     "intervals": list(draw.intervals),
+                    "confirmed": self.confirmed.get(round_, 0),
                     "of": self.intervals,
                     "seeds": {name: _text(seed) for name, seed in draw.seeds.items()},
                     "missing": draw.missing,

@@ -98,19 +98,14 @@ class Source:
     packed: bytes
 
     @classmethod
-    def of(cls, evidence: Evidence, round_: int) -> Source:
-        """The part of the evidence that a round's replay needs.
-
-        Raises:
-            WorkersLost: a store that lives in this process alone.
-        """
+    def of(cls, evidence: Evidence, round_: int) -> Source | None:
+        """The part of the evidence that a round's replay needs; None for a store that only this process has."""
         keys = replace(evidence.keys, progress=dict(evidence.keys.progress), sealing=dict(evidence.keys.sealing))
         parts = (_part_of(evidence.history, round_), evidence.store, keys, evidence.trusted, evidence.runtime)
         try:
             packed = pickle.dumps(parts)
-        except (TypeError, AttributeError, pickle.PicklingError) as e:
-            hint = "replay it in this process: --jobs 1"
-            raise WorkersLost(f"a {type(evidence.store).__name__} cannot be opened elsewhere", hint=hint) from e
+        except (TypeError, AttributeError, pickle.PicklingError):
+            return None
         return cls(hashlib.sha256(packed).hexdigest(), packed)
 
     def open(self) -> Evidence:
@@ -127,7 +122,15 @@ class Source:
 def _part_of(history: History, round_: int) -> History:
     """All label keys up to a round and its own commitments: the size of a long history must not go to every worker."""
     before = tuple(replace(one, commitments=(), abandoned=()) for one in history.rounds[:round_])
-    return replace(history, rounds=(*before, history.rounds[round_]), challenges=(), mark_openings=(), withdrawals=())
+    settled = history.settlement
+    return replace(
+        history,
+        rounds=(*before, history.rounds[round_]),
+        settlement=replace(settled, seats=dict(settled.seats), credits=dict(settled.credits)),
+        challenges=(),
+        mark_openings=(),
+        withdrawals=(),
+    )
 
 
 @lru_cache(maxsize=1)
@@ -171,8 +174,12 @@ class Processes:
         while done < len(runs) and not self._is_worth_it(runs, done, self._clock() - started):
             yield list(replay_run(evidence, round_, runs[done]))
             done += 1
-        if done < len(runs):
-            yield from self._spread(Source.of(evidence, round_), round_, runs[done:])
+        rest = runs[done:]
+        source = Source.of(evidence, round_) if rest else None
+        if source is None:
+            yield from (list(replay_run(evidence, round_, run)) for run in rest)
+        else:
+            yield from self._spread(source, round_, rest)
 
     def _is_worth_it(self, runs: Sequence[Run], done: int, elapsed_s: float) -> bool:
         left = len(runs) - done
