@@ -45,12 +45,14 @@ class Deed:
     """One event in words.
 
     Attributes:
+        kind: ``owner``, ``seats``, ``disputes`` or ``money``: whose business it is.
         round: the round that it belongs to; None before the first and after the last.
         time_s: its block's timestamp, seconds since the epoch.
         digests: what a reader may want to copy, by name.
     """
 
     what: str
+    kind: str
     round: int | None
     block: int
     time_s: int
@@ -61,13 +63,11 @@ class Deed:
 
 @dataclass(frozen=True)
 class Story:
-    """A job's deeds in order, and by round the loss (nats) of every step that replay confirmed.
+    """A job's deeds in order, and by round the loss (nats) of every step that replay confirmed."""
 
-    Attributes:
-        job: chain, contract and number in words.
-    """
-
-    job: str
+    chain_id: int
+    contract: str
+    job: int
     deeds: tuple[Deed, ...]
     losses: Losses = field(default_factory=lambda: MappingProxyType({}))
 
@@ -88,7 +88,7 @@ def tell_story(record: JobRecord, heads: Mapping[int, str], losses: Losses) -> S
             # An owner's acceptance releases the next labels too.
             last = event.round + 1 == _rounds(record)
             round_ = None if last else event.round + 1
-    return Story(f"job {record.job} of contract {record.contract} on chain {record.chain_id}", tuple(deeds), losses)
+    return Story(record.chain_id, record.contract, record.job, tuple(deeds), losses)
 
 
 def _rounds(record: JobRecord) -> int:
@@ -101,7 +101,7 @@ def _deed(logged: LoggedEvent, round_: int | None, head: str | None) -> Deed:
     digests = [*_digests(event), *([("head", head)] if head else [])]
     digests += [("transaction", _hex(logged.tx_hash)), ("block hash", _hex(logged.block_hash))]
     place = logged.block_number, logged.block_timestamp, logged.tx_from, logged.gas_used
-    return Deed(_words(event), round_, *place, tuple(digests))
+    return Deed(_words(event), _KINDS[type(event)], round_, *place, tuple(digests))
 
 
 def _hex(digest: bytes) -> str:
@@ -156,4 +156,11 @@ _SENTENCES: Mapping[type[Any], Callable[[Any], str]] = {
     JobCancelled: lambda _: "the owner cancelled the job",
     JobAborted: lambda e: f"the job was aborted: {_named(e.reason)}",
     Withdrawn: lambda e: f"{e.amount_wei:,} wei were withdrawn",
+}
+
+_KINDS: Mapping[type[Any], str] = {
+    **dict.fromkeys((JobCreated, LabelsReleased, RoundAccepted, RoundAcceptedByTimeout, ReplacementNamed), "owner"),
+    **dict.fromkeys((SeatJoined, Committed, MarkOpened), "seats"),
+    **dict.fromkeys((Challenged, Ruled, ChallengeLapsed, EquivocationProven, SeatVacated), "disputes"),
+    **dict.fromkeys((Withdrawn, JobCancelled, JobAborted), "money"),
 }
