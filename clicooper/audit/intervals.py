@@ -24,6 +24,7 @@ from clicooper.learning.replay import (
     Difference,
     IntervalInputs,
     IntervalReplay,
+    StateMisfit,
     difference_in_rows,
     relative_residual,
     replay_steps,
@@ -49,6 +50,7 @@ class Finding:
         difference: within a runtime class, the first difference from what was committed.
         residuals: between classes, by seat, the relative residual of the state at its end.
         unknown: why it could not be replayed.
+        misfit: the seat whose committed state at its start no segment can be in.
         continued: seats whose start state was not there, so that the replayed end state before was taken.
     """
 
@@ -58,10 +60,11 @@ class Finding:
     difference: Difference | None = None
     residuals: tuple[NDArray[np.float64], ...] = ()
     unknown: str = ""
+    misfit: int | None = None
     continued: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The finding without residuals; ``Finding.from_json`` reads it."""
+        """A finding of an interval that was replayed within its class; ``Finding.from_json`` reads it."""
         found = self.difference
         return {
             "interval": self.interval,
@@ -70,7 +73,6 @@ class Finding:
             "difference": None
             if found is None
             else [found.check, found.step, found.seat, found.field, found.expected.hex(), found.actual.hex()],
-            "unknown": self.unknown,
             "continued": list(self.continued),
         }
 
@@ -88,9 +90,7 @@ class Finding:
             int(value["steps"]),
             tuple(map(float, value["losses"])),
             difference,
-            (),
-            str(value["unknown"]),
-            tuple(map(int, value["continued"])),
+            continued=tuple(map(int, value["continued"])),
         )
 
 
@@ -147,7 +147,7 @@ def replay_run(evidence: Evidence, round_: int, run: Sequence[int]) -> Iterator[
             finding, replay = compute(work)
         except CliCooperError as e:
             before = None
-            yield Finding(interval, unknown=e.message)
+            yield Finding(interval, unknown=e.message, misfit=e.seat if isinstance(e, StateMisfit) else None)
             continue
         # Across classes a replayed state is only close to the committed one, and what is close adds up.
         before = replay.end_states if finding.difference is None and not work.ends else None

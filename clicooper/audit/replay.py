@@ -66,12 +66,15 @@ class RoundReplay:
         verdict = Verdict.INCONCLUSIVE if seat in self.unknown else Verdict.PASS
         return CheckResult(Check.REPLAY, verdict, f"seat {seat}", self.unknown.get(seat, passed), self.round, seat)
 
-    def blame(self, seat: int, row: CheckResult, others: Sequence[int], why: str) -> None:
-        """Convicts one seat; the others of the same interval cannot be judged."""
-        self.failed.setdefault(seat, row)
-        for other in others:
-            if other != seat:
-                self.unknown.setdefault(other, why)
+    def blame(self, culprits: Sequence[int], row: CheckResult, seats: Sequence[int], why: str) -> None:
+        """Convicts one seat, or a pair without saying which of them; the other seats cannot be judged."""
+        if len(culprits) == 1:
+            self.failed.setdefault(culprits[0], row)
+        else:
+            self.unattributed.append(row)
+        for seat in seats:
+            if [*culprits] != [seat]:
+                self.unknown.setdefault(seat, why)
 
 
 def judge(evidence: Evidence, result: RoundReplay) -> tuple[CheckResult, ...]:
@@ -106,6 +109,9 @@ def replay_intervals(
 
 def _take(result: RoundReplay, finding: Finding, seats: Sequence[int], tolerance: float) -> None:
     """Adds one finding; the order is that of the intervals."""
+    if finding.misfit is not None:
+        _convict_misfit(result, finding, finding.misfit, seats)
+        return
     if finding.unknown:
         for seat in seats:
             result.unknown.setdefault(seat, f"interval {finding.interval}: {finding.unknown}")
@@ -121,23 +127,34 @@ def _take(result: RoundReplay, finding: Finding, seats: Sequence[int], tolerance
     result.continued += bool(finding.continued)
 
 
+def _convict_misfit(result: RoundReplay, finding: Finding, seat: int, seats: Sequence[int]) -> None:
+    """Convicts a seat by a state that it committed and nobody can train on; interval 0's is of an earlier round."""
+    why = f"interval {finding.interval}: {finding.unknown}"
+    row = CheckResult(Check.REPLAY, Verdict.FAIL, f"interval {finding.interval}", finding.unknown, result.round, seat)
+    if finding.interval:
+        result.blame((seat,), row, seats, why)
+    else:
+        result.unknown.update({other: why for other in seats if other not in result.unknown})
+
+
 def _agrees_bitwise(result: RoundReplay, finding: Finding, seats: Sequence[int]) -> bool:
     difference = finding.difference
     if difference is None:
         return True
+    who = " and ".join(map(str, difference.seats))
+    alone = len(difference.seats) == 1
     row = CheckResult(
         Check.REPLAY,
         Verdict.FAIL,
-        f"step {difference.step}",
+        f"step {difference.step}" if alone else f"seats {who}",
         f"the {difference.field} committed for step {difference.step} is not what state, data and labels give",
         result.round,
-        difference.seat,
+        difference.seat if alone else None,
         "0x" + difference.expected.hex(),
         "0x" + difference.actual.hex(),
     )
-    past = f"step {difference.step}, where seat {difference.seat} differs"
-    why = f"interval {finding.interval} cannot be judged past {past}"
-    result.blame(difference.seat, row, seats, why)
+    why = f"interval {finding.interval} cannot be judged past step {difference.step}, where seat {who} differs"
+    result.blame(difference.seats, row, seats, why)
     return False
 
 

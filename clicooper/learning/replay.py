@@ -25,6 +25,7 @@ __all__ = [
     "Difference",
     "IntervalInputs",
     "IntervalReplay",
+    "StateMisfit",
     "compare_states",
     "difference_in_rows",
     "first_difference",
@@ -34,6 +35,14 @@ __all__ = [
     "replay_steps",
     "summed_residual",
 ]
+
+
+class StateMisfit(SpecError):
+    """A start state that no segment of its ``seat`` can be in: other tensors, shapes or an optimizer not agreed."""
+
+    def __init__(self, seat: int, error: SpecError) -> None:
+        super().__init__(error.message, hint=error.hint)
+        self.seat = seat
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +99,13 @@ class Difference:
     expected: Digest
     actual: Digest
 
+    @property
+    def seats(self) -> tuple[int, ...]:
+        """Who may have lied: the seat alone, or at a boundary both neighbours, since either may have altered it."""
+        if self.check != "boundary":
+            return (self.seat,)
+        return (self.seat - 1, self.seat) if self.field == "input" else (self.seat, self.seat + 1)
+
 
 def interval_inputs(
     spec: JobSpec,
@@ -128,14 +144,8 @@ def replay_steps(
     seats = len(spec.model.cuts) + 1
     if len(start_states) != seats:
         raise SpecError(f"{len(start_states)} states for {seats} seats", hint="one for every seat")
-    # A round of its own steps, so that its cost and memory are those of the interval, however long the round is.
     count = len(inputs.batches)
-    training = spec.training.model_copy(update={"steps": count})
-    replay = spec.replay.model_copy(update={"interval": count})
-    workers = [
-        SeatWorker(spec.model, training, replay, seat, *_cast(states, dtype))
-        for seat, states in enumerate(start_states)
-    ]
+    workers = [_worker(spec, count, seat, states, dtype) for seat, states in enumerate(start_states)]
     workers[-1].receive_labels(inputs.labels)
     train_round(workers, enumerate(inputs.batches), threads=threads)
     ends = tuple((worker.segment.state(), worker.segment.optimizer_state()) for worker in workers)
@@ -164,15 +174,26 @@ def replay_interval(
         dtype: float64 for a dispute across runtime classes; by default the states' own.
 
     Raises:
-        SpecError: no such interval, or states that do not fit the model.
+        StateMisfit: a state that does not fit its segment.
+        SpecError: no such interval.
     """
     inputs = interval_inputs(spec, round_, index, activations, pseudo_labels)
     return replay_steps(spec, inputs, start_states, dtype=dtype, threads=threads)
 
 
-def _cast(states: tuple[State, State | None], dtype: type[np.floating[Any]] | None) -> tuple[State, State | None]:
+def _worker(
+    spec: JobSpec, steps: int, seat: int, states: tuple[State, State | None], dtype: type[np.floating[Any]] | None
+) -> SeatWorker:
+    """A seat for a round of ``steps``, so that cost and memory are an interval's, however long its round is."""
     weights, optimizer = states
-    return states if dtype is None else (cast_state(weights, dtype), cast_state(optimizer or {}, dtype))
+    if dtype is not None:
+        weights, optimizer = cast_state(weights, dtype), cast_state(optimizer or {}, dtype)
+    training = spec.training.model_copy(update={"steps": steps})
+    replay = spec.replay.model_copy(update={"interval": steps})
+    try:
+        return SeatWorker(spec.model, training, replay, seat, weights, optimizer)
+    except SpecError as e:
+        raise StateMisfit(seat, e) from e
 
 
 def first_difference(claimed: Sequence[Transcript], replayed: IntervalReplay) -> Difference | None:
