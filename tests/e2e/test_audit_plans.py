@@ -32,6 +32,7 @@ from clicooper.commitments.canonical import cid_of_digest
 from clicooper.commitments.manifest import SegmentManifest
 from clicooper.learning.training import SeatWorker
 from clicooper.protocol.trainer import Trainer
+from clicooper.storage.base import get_bytes
 from clicooper.storage.cid import cid_text
 from clicooper.storage.local import LocalStore
 from clicooper.types import Digest, Verdict
@@ -396,6 +397,44 @@ def test_home_that_cannot_be_written_costs_the_resumption_only(long_run: Finishe
     (tmp_path / "file").write_text("no folder")
     report = audit(long_run, Plan(journals=tmp_path / "file" / "audits"))
     assert report.verdict is Verdict.PASS
+
+
+# --- memory ---
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from clicooper.audit.evidence import Evidence
+from clicooper.audit.grants import read_grants
+from clicooper.audit.replay import replay_intervals
+from clicooper.audit.state import follow_record
+from clicooper.chain.record import read_record
+from clicooper.storage.local import LocalStore
+
+root = Path(sys.argv[1])
+history = follow_record(read_record(root / "record.json"))
+evidence = Evidence(history, LocalStore(root / "store"), read_grants(root / "auditor" / "identity.txt"))
+replay_intervals(evidence, 0, range(2))
+with open("/proc/self/statm") as statm:
+    used = int(statm.read().split()[0]) * resource.getpagesize()
+limit = used + int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+result = replay_intervals(evidence, 0, range(evidence.intervals))
+print(result.intervals, len(result.failed), len(result.unknown))
+"""
+
+
+def test_replay_of_a_round_needs_far_less_memory_than_its_states(tmp_path: Path) -> None:
+    """All states of the round together are larger than what the process may still take, several times."""
+    config = tiny_config(rounds=1, steps=30, interval=1, widths=(512,) * 4)
+    run, allowed = finished_run(tmp_path / "run", config), 48 << 20
+    states = [state for seat in (0, 1) for state in states_of(run, seat)]
+    files = [file for state in states for file in (state.weights, state.optimizer)]
+    together = sum(len(get_bytes(run.rehearsal.store, file.ciphertext)) for file in files)
+    assert together > 3 * allowed
+    command = [sys.executable, "-c", LIMITED, str(run.root), str(allowed)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert (done.returncode, done.stdout.split()) == (0, ["30", "0", "0"]), done.stderr
 
 
 # --- the tree ---
