@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 
 from clicooper import __version__
 from clicooper.audit.evidence import Evidence
-from clicooper.audit.intervals import Finding, IntervalWork, compute, prepare, replay_run
+from clicooper.audit.intervals import Finding, Stretch, compute, prepare, replay_run
 from clicooper.audit.journal import Journal
 from clicooper.audit.workforce import Source, in_order, opened
 from clicooper.commitments.canonical import cid_of_digest
@@ -80,8 +80,8 @@ class Cluster:
             tasks = ((_fetched, (source, round_, run, runtime_class())) for run in runs)
         for run, found in zip(runs, self._ordered(tasks), strict=True):
             # A worker that came later, or whose store lacks something, decides nothing: it is looked at here.
-            doubtful = found is None or any(one.unknown for one in found)
-            yield list(replay_run(evidence, round_, run)) if doubtful else found
+            believed = [] if found is None or any(one.unknown for one in found) else found
+            yield [*believed, *replay_run(evidence, round_, run[len(believed) :])]
 
     def _ordered(self, tasks: Iterator[tuple[Callable[..., T], tuple[Any, ...]]]) -> Iterator[T]:
         from joblib import Parallel, delayed, parallel_config  # noqa: PLC0415 - slow to import
@@ -144,19 +144,18 @@ def _fetched(source: Source, round_: int, run: tuple[int, ...], kind: str) -> li
             return None
 
 
-def _shipped(evidence: Evidence, round_: int, run: tuple[int, ...]) -> IntervalWork | list[Finding]:
-    """One interval's bytes; what cannot be prepared, or goes on from interval to interval, is done here at once."""
+def _shipped(evidence: Evidence, round_: int, run: tuple[int, ...]) -> Stretch | None:
+    """The bytes of one piece of work; None where it cannot be prepared, which shows when it is replayed here."""
     try:
-        if len(run) == 1:
-            return prepare(evidence, round_, run[0])
-    except CliCooperError as e:
-        return [Finding(run[0], unknown=e.message)]
-    return list(replay_run(evidence, round_, run))
+        return prepare(evidence, round_, run)
+    except CliCooperError:
+        return None
 
 
-def _computed(work: IntervalWork | list[Finding], kind: str) -> list[Finding] | None:
-    """In a worker: replays what it was sent; None where it is not of the auditor's class."""
-    if isinstance(work, list):
-        return work
+def _computed(work: Stretch | None, kind: str) -> list[Finding] | None:
+    """In a worker: replays what it was sent, up to the first interval that differs; None where it cannot."""
     with _ONE_AT_A_TIME:
-        return [compute(work)[0]] if runtime_class() == kind else None
+        try:
+            return None if work is None or runtime_class() != kind else compute(work)
+        except CliCooperError:
+            return None

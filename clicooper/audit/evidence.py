@@ -256,7 +256,7 @@ class Evidence:
         labels = self.pseudo_labels_until(round_)
         return labels, batch_rows(self.spec.seeds, round_, labels.size, self.spec.training)
 
-    def inputs(self, round_: int, interval: int) -> IntervalInputs:
-        """What an interval trains on, by release, opened labels and schedule."""
+    def inputs(self, round_: int, interval: int, count: int = 1) -> IntervalInputs:
+        """What ``count`` intervals in a row train on, by release, opened labels and schedule."""
         labels, rows = self.schedule(round_)
-        return interval_inputs(self.spec, round_, interval, self.activations, labels, rows)
+        return interval_inputs(self.spec, round_, interval, self.activations, labels, rows, count)

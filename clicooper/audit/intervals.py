@@ -1,16 +1,17 @@
-"""One interval's replay as a piece of work: prepared from evidence, computed anywhere, returned as a small finding.
+"""Intervals of a round as pieces of work: prepared from evidence, computed anywhere, returned as small findings.
 
-Job: what one interval shows. Non-jobs: which intervals are replayed (``sampling``), where (``workforce``), and what the
+Job: what intervals show. Non-jobs: which intervals are replayed (``sampling``), where (``workforce``), and what the
 findings of a round add up to (``replay``).
 
-Intervals that start from a state which nobody published follow, in one piece of work, the interval before them: its
-replayed end state is then known to be the committed one, since its digest is the transcript's.
+A piece of work is a stretch of intervals in a row. As long as replay confirms the digest of the state at an interval's
+end, that state *is* the committed one, and the next interval goes on from it: nothing is opened, and nothing need have
+been published. Where an interval differs, the next one starts from what its seats published.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,11 @@ from numpy.typing import NDArray
 
 from clicooper.audit.evidence import Evidence
 from clicooper.commitments.manifest import JobSpec, StateLinks
-from clicooper.errors import ArtifactMissing, CliCooperError, SpecError
+from clicooper.errors import CliCooperError, SpecError
 from clicooper.learning.checkpoint import State
 from clicooper.learning.replay import (
     Difference,
     IntervalInputs,
-    IntervalReplay,
     StateMisfit,
     difference_in_rows,
     relative_residual,
@@ -32,10 +32,16 @@ from clicooper.learning.replay import (
 from clicooper.learning.transcript import StepDigests, interval_bounds
 from clicooper.types import Digest
 
-__all__ = ["Finding", "IntervalWork", "compute", "plan_runs", "prepare", "replay_run"]
+__all__ = ["Finding", "Stretch", "compute", "plan_runs", "prepare", "replay_run"]
 
 MAX_CROSS_CLASS_STEPS = 20
 """Rounding differences between runtime classes stay below the tolerance for at most this many steps."""
+
+PIECES = 16
+"""Into at least so many pieces the intervals of a round are divided, if there are as many, to keep workers busy."""
+
+MOST_STEPS = 200
+"""A piece of work has no more steps, but for an interval that has: what is lost with it must be soon done again."""
 
 States = tuple[State, State | None]
 
@@ -51,7 +57,7 @@ class Finding:
         residuals: between classes, by seat, the relative residual of the state at its end.
         unknown: why it could not be replayed.
         misfit: the seat whose committed state at its start no segment can be in.
-        continued: seats whose start state was not there, so that the replayed end state before was taken.
+        continued: its start state is not in the store; it went on from the confirmed end of the interval before.
     """
 
     interval: int
@@ -61,7 +67,7 @@ class Finding:
     residuals: tuple[NDArray[np.float64], ...] = ()
     unknown: str = ""
     misfit: int | None = None
-    continued: tuple[int, ...] = ()
+    continued: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """A finding of an interval that was replayed within its class; ``Finding.from_json`` reads it."""
@@ -73,7 +79,7 @@ class Finding:
             "difference": None
             if found is None
             else [found.check, found.step, found.seat, found.field, found.expected.hex(), found.actual.hex()],
-            "continued": list(self.continued),
+            "continued": self.continued,
         }
 
     @classmethod
@@ -90,38 +96,43 @@ class Finding:
             int(value["steps"]),
             tuple(map(float, value["losses"])),
             difference,
-            continued=tuple(map(int, value["continued"])),
+            continued=bool(value["continued"]),
         )
 
 
 @dataclass(frozen=True, eq=False)
-class IntervalWork:
-    """Everything that one interval's replay needs, so that it can be computed where no artifact can be had.
+class Stretch:
+    """Everything that the replay of intervals in a row needs, so that it can be computed where no artifact is.
 
     Attributes:
-        starts: by seat, the state at its start.
-        claimed: by seat, the transcript's rows of its steps.
-        ends: between runtime classes, by seat, the committed weights at its end; empty within one.
+        bounds: of each interval, its first step and the step after its last.
+        starts: by seat, the state at the start of the first.
+        claimed: by seat, the transcript's rows of all steps.
+        ends: between runtime classes, by seat, the committed weights at the end; empty within one.
+        lacking: intervals whose start state is not in the store.
     """
 
     spec: JobSpec
-    interval: int
+    intervals: tuple[int, ...]
+    bounds: tuple[tuple[int, int], ...]
     inputs: IntervalInputs
     starts: tuple[States, ...]
     claimed: tuple[tuple[StepDigests, ...], ...]
     ends: tuple[State, ...] = ()
-    continued: tuple[int, ...] = field(default=())
+    lacking: frozenset[int] = frozenset()
 
 
 def plan_runs(evidence: Evidence, round_: int, intervals: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Groups ascending intervals into pieces of work: one each, but where a start state is not in the store.
+    """Groups ascending intervals into pieces of work: some in a row, and always one that has no start with its former.
 
-    Such an interval goes with the one before it. What a store says it has is only a hint here: ``replay_run`` asks
-    for every published state before it goes on from a replayed one.
+    How many depends on the round alone, so that it makes no difference who replays. What a store says it has is only a
+    hint here: states are asked for when they are needed.
     """
+    most = min(evidence.intervals // PIECES, MOST_STEPS // evidence.spec.replay.interval)
     run: list[int] = []
     for interval in intervals:
-        if run and not (run[-1] == interval - 1 and _lacks_start(evidence, round_, interval)):
+        in_row = bool(run) and run[-1] == interval - 1 and evidence.same_class
+        if run and not (in_row and (len(run) < most or _lacks_start(evidence, round_, interval))):
             yield tuple(run)
             run = []
         run.append(interval)
@@ -139,26 +150,23 @@ def _lacks_start(evidence: Evidence, round_: int, interval: int) -> bool:
 
 
 def replay_run(evidence: Evidence, round_: int, run: Sequence[int]) -> Iterator[Finding]:
-    """Replays the intervals of one piece of work, each from its committed start or from the end of the one before."""
-    before: tuple[States, ...] | None = None
-    for interval in run:
+    """Replays the intervals of one piece of work; those that cannot be replayed say why."""
+    rest, at_once = tuple(run), len(run)
+    while rest:
         try:
-            work = prepare(evidence, round_, interval, before)
-            finding, replay = compute(work)
+            findings = compute(prepare(evidence, round_, rest[:at_once]))
         except CliCooperError as e:
-            before = None
-            yield Finding(interval, unknown=e.message, misfit=e.seat if isinstance(e, StateMisfit) else None)
-            continue
-        # Across classes a replayed state is only close to the committed one, and what is close adds up.
-        before = replay.end_states if finding.difference is None and not work.ends else None
-        yield finding
+            if at_once > 1:
+                # Which of them it was shows when they are replayed one by one.
+                at_once = 1
+                continue
+            findings = [Finding(rest[0], unknown=e.message, misfit=e.seat if isinstance(e, StateMisfit) else None)]
+        yield from findings
+        rest, at_once = rest[len(findings) :], len(run)
 
 
-def prepare(evidence: Evidence, round_: int, interval: int, before: tuple[States, ...] | None = None) -> IntervalWork:
-    """Fetches what an interval's replay needs.
-
-    Args:
-        before: replayed states at the interval's start, confirmed by the transcripts, for seats that published none.
+def prepare(evidence: Evidence, round_: int, intervals: Sequence[int]) -> Stretch:
+    """Fetches what the replay of intervals in a row needs.
 
     Raises:
         CliCooperError: an artifact is absent, damaged or sealed, or classes of so long intervals cannot be compared.
@@ -169,40 +177,39 @@ def prepare(evidence: Evidence, round_: int, interval: int, before: tuple[States
             f"intervals of {spec.replay.interval} steps cannot be compared between runtime classes",
             hint=f"audit on {spec.runtime_class}",
         )
-    first, last = interval_bounds(interval, spec.training.steps, spec.replay.interval)
-    starts, continued = [], []
-    for seat in seats:
-        try:
-            starts.append(evidence.state(evidence.start_state(round_, seat, interval)))
-        except ArtifactMissing:
-            if before is None:
-                raise
-            starts.append(before[seat])
-            continued.append(seat)
-    ends = () if evidence.same_class else tuple(_committed_end(evidence, round_, seat, interval) for seat in seats)
-    return IntervalWork(
+    bounds = tuple(interval_bounds(interval, spec.training.steps, spec.replay.interval) for interval in intervals)
+    first, last = bounds[0][0], bounds[-1][1]
+    starts = tuple(evidence.state(evidence.start_state(round_, seat, intervals[0])) for seat in seats)
+    ends = () if evidence.same_class else tuple(_committed_end(evidence, round_, seat, intervals[-1]) for seat in seats)
+    return Stretch(
         spec,
-        interval,
-        evidence.inputs(round_, interval),
-        tuple(starts),
+        tuple(intervals),
+        bounds,
+        evidence.inputs(round_, intervals[0], len(intervals)),
+        starts,
         tuple(evidence.transcript(round_, seat).steps[first:last] for seat in seats),
         ends,
-        tuple(continued),
+        frozenset(interval for interval in intervals[1:] if _lacks_start(evidence, round_, interval)),
     )
 
 
-def compute(work: IntervalWork) -> tuple[Finding, IntervalReplay]:
-    """Trains the interval again and compares; a pure function of the work."""
+def compute(work: Stretch) -> list[Finding]:
+    """Trains the intervals again and compares, up to the first that differs; a pure function of the work."""
     replay = replay_steps(work.spec, work.inputs, work.starts)
-    difference: Difference | None = None
-    residuals: tuple[NDArray[np.float64], ...] = ()
     if work.ends:
         pairs = zip(replay.end_states, work.ends, strict=True)
         residuals = tuple(relative_residual(weights, committed) for (weights, _), committed in pairs)
-    else:
-        difference = difference_in_rows(work.claimed, replay)
-    finding = Finding(work.interval, replay.steps_count, replay.losses, difference, residuals, continued=work.continued)
-    return finding, replay
+        return [Finding(work.intervals[0], replay.steps_count, replay.losses, residuals=residuals)]
+    findings: list[Finding] = []
+    for interval, (first, last) in zip(work.intervals, work.bounds, strict=True):
+        part = replay.part(first, last)
+        taken = slice(first - work.inputs.first_step, last - work.inputs.first_step)
+        difference = difference_in_rows([rows[taken] for rows in work.claimed], part)
+        finding = Finding(interval, last - first, part.losses, difference, continued=interval in work.lacking)
+        findings.append(finding)
+        if difference is not None:
+            break
+    return findings
 
 
 def _committed_end(evidence: Evidence, round_: int, seat: int, interval: int) -> State:

@@ -5,6 +5,8 @@ compared, by ``compare_states`` and ``summed_residual`` (protocol, section 4). C
 the job of ``clicooper.audit``.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -81,6 +83,11 @@ class IntervalReplay:
         """Number of steps replayed."""
         return len(self.steps[0])
 
+    def part(self, first: int, last: int) -> IntervalReplay:
+        """The steps in ``range(first, last)`` of the round, one of several intervals; end states stay the last's."""
+        taken = slice(first - self.first_step, last - self.first_step)
+        return IntervalReplay(first, tuple(rows[taken] for rows in self.steps), self.end_states, self.losses[taken])
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -107,6 +114,13 @@ class Difference:
         return (self.seat - 1, self.seat) if self.field == "input" else (self.seat, self.seat + 1)
 
 
+class _Replaying(SeatWorker):
+    """A seat that trains again: it takes the digests of states, and has no use for the states."""
+
+    def keep_state(self, weights: State, optimizer: State) -> None:
+        """Nothing: memory must not grow with the steps."""
+
+
 def interval_inputs(
     spec: JobSpec,
     round_: int,
@@ -114,8 +128,9 @@ def interval_inputs(
     activations: NDArray[Any],
     pseudo_labels: NDArray[np.int64],
     rows: NDArray[np.int64] | None = None,
+    count: int = 1,
 ) -> IntervalInputs:
-    """What an interval trains on: the batches and labels of its steps.
+    """What ``count`` intervals from ``index`` on train on: the batches and labels of their steps.
 
     Args:
         activations: float (records, ...), the release.
@@ -125,7 +140,8 @@ def interval_inputs(
     Raises:
         SpecError: no such interval.
     """
-    first, last = interval_bounds(index, spec.training.steps, spec.replay.interval)
+    first = interval_bounds(index, spec.training.steps, spec.replay.interval)[0]
+    last = interval_bounds(index + count - 1, spec.training.steps, spec.replay.interval)[1]
     if rows is None:
         rows = batch_rows(spec.seeds, round_, pseudo_labels.size, spec.training)
     batches = round_batches(activations, rows, spec.seeds, round_, spec.training, first=first, last=last)
@@ -140,7 +156,10 @@ def replay_steps(
     dtype: type[np.floating[Any]] | None = None,
     threads: int = 1,
 ) -> IntervalReplay:
-    """Trains an interval again from its inputs and the states at its start; arguments as ``replay_interval``."""
+    """Trains an interval, or several in a row, again from its inputs and the states at its start.
+
+    Arguments and errors are those of ``replay_interval``.
+    """
     seats = len(spec.model.cuts) + 1
     if len(start_states) != seats:
         raise SpecError(f"{len(start_states)} states for {seats} seats", hint="one for every seat")
@@ -184,14 +203,13 @@ def replay_interval(
 def _worker(
     spec: JobSpec, steps: int, seat: int, states: tuple[State, State | None], dtype: type[np.floating[Any]] | None
 ) -> SeatWorker:
-    """A seat for a round of ``steps``, so that cost and memory are an interval's, however long its round is."""
+    """A seat for a round of ``steps``, so that cost and memory are theirs, however long the whole round is."""
     weights, optimizer = states
     if dtype is not None:
         weights, optimizer = cast_state(weights, dtype), cast_state(optimizer or {}, dtype)
     training = spec.training.model_copy(update={"steps": steps})
-    replay = spec.replay.model_copy(update={"interval": steps})
     try:
-        return SeatWorker(spec.model, training, replay, seat, weights, optimizer)
+        return _Replaying(spec.model, training, spec.replay, seat, weights, optimizer)
     except SpecError as e:
         raise StateMisfit(seat, e) from e
 

@@ -21,6 +21,7 @@ from clicooper.audit.auditor import Plan, audit_record
 from clicooper.audit.cluster import Cluster
 from clicooper.audit.evidence import Evidence
 from clicooper.audit.grants import AuditKeys
+from clicooper.audit.intervals import PIECES, plan_runs, replay_run
 from clicooper.audit.journal import Journal
 from clicooper.audit.rounds import check_round
 from clicooper.audit.sampling import Sample, sample_block
@@ -244,6 +245,21 @@ def test_cheat_outside_the_sample_escapes_and_inside_is_caught(
         rows, _ = check_round(evidence, 0, [interval])
         verdicts = {row.verdict for row in rows if row.check is Check.REPLAY and row.seat == 1}
         assert verdicts == {Verdict.FAIL if interval == 2 else Verdict.PASS}
+
+
+def test_intervals_in_a_row_are_judged_as_each_of_them_alone(tmp_path: Path) -> None:
+    """Long rounds are replayed in stretches; a difference in the middle of one condemns no other interval."""
+    config = tiny_config(rounds=1, steps=3 * PIECES, interval=1)
+    with rehearsal(tmp_path / "run", config, seating({1: SkipsThirdStep})) as job:
+        committed = job.train_and_commit()
+        evidence = Evidence(follow_record(job.record()), job.store, keys_of(job, committed))
+    runs = list(plan_runs(evidence, 0, range(8)))
+    assert runs == [(0, 1, 2), (3, 4, 5), (6, 7)]
+    for run in [*runs, (1, 2, 3, 4)]:
+        together = list(replay_run(evidence, 0, run))
+        alone = [finding for interval in run for finding in replay_run(evidence, 0, [interval])]
+        assert [one.to_json() for one in together] == [one.to_json() for one in alone]
+        assert [one.interval for one in together if one.difference] == [2] * (2 in run)
 
 
 # --- states that nobody published ---
