@@ -112,9 +112,7 @@ def audit_record(
         (*rows, *found),
         work.replayed(),
         clock() - started,
-        sampled=None
-        if draws is None or plan.sample is None
-        else _sampled(evidence, plan.sample, draws, work.confirmed),
+        sampled=_sampled(evidence, plan.sample, draws, work.confirmed),
         story=tell_story(record, _heads(record, history), work.losses),
         resumed=work.resumed,
     )
