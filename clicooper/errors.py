@@ -28,6 +28,7 @@ __all__ = [
     "UntrustedModel",
     "UsageError",
     "VerificationFailed",
+    "WorkersLost",
 ]
 
 EXIT_FAILED = 1
@@ -174,6 +175,12 @@ class EndpointsDisagree(ChainError):
     """Nodes that say different things about one chain: which of them is right, none of them can prove."""
 
     exit_code = EXIT_INCONCLUSIVE
+
+
+class WorkersLost(CliCooperError):
+    """Processes or a cluster that were to replay training and cannot be reached, or differ from this program."""
+
+    exit_code = EXIT_NETWORK
 
 
 class RevertError(CliCooperError):

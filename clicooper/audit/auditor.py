@@ -1,41 +1,69 @@
 """An audit: follow the record, then judge every claim that its artifacts make.
 
 ``audit_record`` is what anyone runs over a whole history, ``audit_files`` the same over files that anybody may have
-damaged; ``check_commitments`` and ``check_round`` are the parts that an owner runs before it pays for a round.
+damaged; ``check_commitments`` and ``check_round`` (from ``rounds``) are what an owner runs before it pays for a round.
+A ``Plan`` says how much is replayed, and by whom; the verdict on what is replayed does not depend on the latter.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from multiformats import CID
 
+from clicooper import __version__
 from clicooper.audit import checks
 from clicooper.audit.evidence import Evidence
 from clicooper.audit.grants import AuditKeys
+from clicooper.audit.journal import Journal
 from clicooper.audit.payment import check_payment
-from clicooper.audit.progress import check_progress
-from clicooper.audit.replay import judge, replay_intervals
+from clicooper.audit.replay import RoundReplay
 from clicooper.audit.roots import job_roots
+from clicooper.audit.rounds import check_commitments, check_round, examine_round
+from clicooper.audit.sampling import Draw, Sample
 from clicooper.audit.state import History, follow_record
+from clicooper.audit.story import tell_story
 from clicooper.audit.unpublished import unpublished_states, without_unpublished
-from clicooper.audit.verdict import AuditReport, Check, CheckResult, Replayed
+from clicooper.audit.verdict import AuditReport, Check, CheckResult, Replayed, Sampled, combine
+from clicooper.audit.workforce import HERE, Workforce
 from clicooper.chain.record import JobRecord, record_from_json
 from clicooper.errors import RecordError, StorageError
 from clicooper.storage.base import Store
 from clicooper.storage.local import LocalStore
 from clicooper.types import ACCUSED_OWNER, Verdict
 
-__all__ = ["Progress", "audit_files", "audit_record", "check_commitments", "check_round", "silent"]
+__all__ = ["FULL", "Plan", "Progress", "audit_files", "audit_record", "check_commitments", "check_round", "silent"]
 
 STORE_MARKER = "clicooper-store"
 """The file by which a folder says that it is a store."""
 
 Progress = Callable[[str, int, int], None]
 """Called with (what, done, total) as the audit goes on."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How an audit goes about it.
+
+    Attributes:
+        sample: what is drawn; None to replay everything.
+        workforce: who replays.
+        journals: folder in which what was replayed is kept, so that an interrupted audit goes on; None keeps nothing.
+        fresh: forget what an interrupted audit left.
+    """
+
+    sample: Sample | None = None
+    workforce: Workforce = HERE
+    journals: Path | None = None
+    fresh: bool = False
+
+
+FULL = Plan()
+"""Everything, in this process, from the beginning."""
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -48,30 +76,89 @@ def audit_record(
     keys: AuditKeys,
     *,
     trusted_models: Collection[str] = frozenset(),
+    plan: Plan = FULL,
     progress: Progress = silent,
     clock: Callable[[], float] = time.perf_counter,
 ) -> AuditReport:
-    """Judges every claim of a job's history, replaying all of its training.
+    """Judges every claim of a job's history, replaying all of its training or a sample.
 
     Args:
-        store: where the artifacts are; every block that the job links is read and hashed.
+        store: where the artifacts are; every block that the job links is read and hashed, in a sampled audit without
+            the states outside of the sample.
         keys: what the auditor was granted; claims under other keys come out inconclusive.
         trusted_models: custom models whose code may run here; the claims of any other come out inconclusive.
+        plan: how much is replayed, and by whom.
+
+    Raises:
+        WorkersLost: those who were to replay are gone; a journal keeps what they had done.
     """
     started = clock()
-    replayed = Replayed(0, 0, 0.0)
-    commitments = 0
     try:
         history = follow_record(record)
     except RecordError as e:
-        rows = [*_store_rows(store), CheckResult.of_error(Check.RECORD, "record", e)]
-    else:
-        commitments = len(history.commitments)
-        in_store = _store_rows(store, job_roots(history).required)
-        rows = [*without_unpublished(in_store, unpublished_states(history, store))]
-        found, replayed = _audit_history(history, Evidence(history, store, keys, trusted_models), progress)
-        rows += found
-    return AuditReport(record.source, record.blocks, commitments, tuple(rows), replayed, clock() - started)
+        rows = (*_store_rows(store), CheckResult.of_error(Check.RECORD, "record", e))
+        return AuditReport(record.source, record.blocks, 0, rows, Replayed(0, 0, 0.0), clock() - started)
+    evidence = Evidence(history, store, keys, trusted_models)
+    draws = None if plan.sample is None else _draw_all(evidence, plan.sample)
+    progress("reading the artifacts", 0, 0)
+    in_store = _store_rows(store, job_roots(history).required, checks.outside_sample(evidence, draws))
+    rows = tuple(without_unpublished(in_store, unpublished_states(history, store)))
+    work = _Work(evidence, draws, plan.workforce, _journal(evidence, plan), progress)
+    found = work.audit()
+    if work.journal is not None and combine(found) is not Verdict.INCONCLUSIVE:
+        work.journal.finish()
+    return AuditReport(
+        record.source,
+        record.blocks,
+        len(history.commitments),
+        (*rows, *found),
+        work.replayed(),
+        clock() - started,
+        sampled=_sampled(evidence, plan.sample, draws, work.confirmed),
+        story=tell_story(record, _heads(record, history), work.losses),
+        resumed=work.resumed,
+    )
+
+
+def _draw_all(evidence: Evidence, sample: Sample) -> dict[int, Draw]:
+    """The draw of every round; where the spec cannot be read, which every check will say, there is nothing to draw."""
+    rounds = range(len(evidence.history.rounds))
+    intervals = evidence.intervals_or(1)
+    return {round_: sample.draw(evidence.history, round_, intervals) for round_ in rounds}
+
+
+def _sampled(
+    evidence: Evidence, sample: Sample | None, draws: Mapping[int, Draw] | None, confirmed: Mapping[int, int]
+) -> Sampled | None:
+    """What was drawn of the rounds in which every seat has committed."""
+    if sample is None or draws is None:
+        return None
+    seats, rounds = evidence.history.params.seats, evidence.history.rounds
+    complete = {round_: draw for round_, draw in draws.items() if len(rounds[round_].commitments) == seats}
+    return Sampled(sample.per_seat, sample.secret, tuple(complete.items()), evidence.intervals_or(0), confirmed)
+
+
+def _heads(record: JobRecord, history: History) -> dict[int, str]:
+    """The heads that commitments made, by the place of their event."""
+    every = [one for round_ in history.rounds for one in (*round_.abandoned, *round_.commitments)]
+    made = {(one.logged.block_number, one.logged.log_index): "0x" + one.head.hex() for one in every}
+    places = ((logged.block_number, logged.log_index) for logged in record.events)
+    return {index: made[place] for index, place in enumerate(places) if place in made}
+
+
+def _journal(evidence: Evidence, plan: Plan) -> Journal | None:
+    """Of this very audit: nothing that was replayed under other circumstances counts."""
+    if plan.journals is None:
+        return None
+    history = evidence.history
+    key = {
+        "genesis": history.genesis.hex(),
+        "head": history.head.hex(),
+        "spec": history.params.spec_digest.hex(),
+        "runtime": evidence.runtime,
+        "version": __version__,
+    }
+    return Journal(plan.journals, key, fresh=plan.fresh)
 
 
 def audit_files(
@@ -80,6 +167,7 @@ def audit_files(
     keys: AuditKeys,
     *,
     trusted_models: Collection[str] = frozenset(),
+    plan: Plan = FULL,
     progress: Progress = silent,
     clock: Callable[[], float] = time.perf_counter,
 ) -> AuditReport:
@@ -99,7 +187,9 @@ def audit_files(
         rows = (CheckResult.of_error(Check.RECORD, record_path.name, e), *_store_rows(store))
         return AuditReport(record_path.name, (0, 0), 0, rows, Replayed(0, 0, 0.0), clock() - started)
     if not isinstance(store, CheckResult):
-        return audit_record(record, store, keys, trusted_models=trusted_models, progress=progress, clock=clock)
+        return audit_record(
+            record, store, keys, trusted_models=trusted_models, plan=plan, progress=progress, clock=clock
+        )
     rows, commitments = _judge_events(record)
     return AuditReport(
         record.source, record.blocks, commitments, (store, *rows), Replayed(0, 0, 0.0), clock() - started
@@ -123,10 +213,12 @@ def _open_store(path: Path) -> LocalStore | CheckResult:
         return CheckResult(Check.ARTIFACTS, verdict, STORE_MARKER, e.message)
 
 
-def _store_rows(store: Store | CheckResult, roots: Collection[CID] = ()) -> tuple[CheckResult, ...]:
+def _store_rows(
+    store: Store | CheckResult, roots: Collection[CID] = (), unread: frozenset[bytes] = frozenset()
+) -> tuple[CheckResult, ...]:
     if isinstance(store, CheckResult):
         return (store,)
-    return checks.guarded(Check.ARTIFACTS, "store", partial(checks.check_store, store, roots))
+    return checks.guarded(Check.ARTIFACTS, "store", partial(checks.check_store, store, roots, unread))
 
 
 def _judge_events(record: JobRecord) -> tuple[tuple[CheckResult, ...], int]:
@@ -138,25 +230,78 @@ def _judge_events(record: JobRecord) -> tuple[tuple[CheckResult, ...], int]:
     return (_followed(history), *check_payment(history)), len(history.commitments)
 
 
-def _audit_history(history: History, evidence: Evidence, progress: Progress) -> tuple[list[CheckResult], Replayed]:
-    """All rows after the record's own, in the order of the history."""
-    rows = [_followed(history)]
-    for seat in history.holders:
-        rows += checks.guarded(Check.RECORD, seat.trainer, partial(checks.check_seat, seat), seat=seat.seat)
-        rows += checks.guarded(
-            Check.ARTIFACTS, seat.trainer, partial(checks.check_grant, evidence, seat), seat=seat.seat
+class _Work:
+    """The audit of a history under way: what is replayed of each round, and how far it has come."""
+
+    def __init__(
+        self,
+        evidence: Evidence,
+        draws: Mapping[int, Draw] | None,
+        workforce: Workforce,
+        journal: Journal | None,
+        progress: Progress,
+    ) -> None:
+        self._evidence, self._draws, self._workforce = evidence, draws, workforce
+        self.journal, self._progress = journal, progress
+        self.losses: dict[int, tuple[tuple[int, float], ...]] = {}
+        self.confirmed: dict[int, int] = {}
+        self.resumed = 0 if journal is None else journal.count
+        self._intervals = self._steps = self._committed_steps = 0
+
+    def audit(self) -> list[CheckResult]:
+        """All rows after the record's own, in the order of the history."""
+        evidence, history = self._evidence, self._evidence.history
+        rows = [_followed(history)]
+        for seat in history.holders:
+            rows += checks.guarded(Check.RECORD, seat.trainer, partial(checks.check_seat, seat), seat=seat.seat)
+            rows += checks.guarded(
+                Check.ARTIFACTS, seat.trainer, partial(checks.check_grant, evidence, seat), seat=seat.seat
+            )
+        rows += checks.guarded(Check.RELEASE, "activation release", partial(checks.check_release, evidence))
+        for round_ in range(len(history.rounds)):
+            rows += self._audit_round(round_)
+        rows += check_payment(history)
+        return rows
+
+    def _audit_round(self, round_: int) -> list[CheckResult]:
+        draw = None if self._draws is None else self._draws.get(round_)
+        intervals = None if draw is None else draw.intervals
+        self._tell(round_, 0)
+        rows = [*check_commitments(self._evidence, round_, intervals)]
+        found, replay = examine_round(
+            self._evidence, round_, intervals, self._workforce, self.journal, partial(self._tell, round_)
         )
-    rows += checks.guarded(Check.RELEASE, "activation release", partial(checks.check_release, evidence))
-    intervals = steps = total_steps = 0
-    for round_ in range(len(history.rounds)):
-        progress(f"round {round_}", round_, len(history.rounds))
-        rows += check_commitments(evidence, round_)
-        found, replayed = check_round(evidence, round_)
         rows += found
-        intervals, steps = intervals + replayed.intervals, steps + replayed.steps
-        total_steps += _committed_steps(evidence, round_)
-    rows += check_payment(history)
-    return rows, Replayed(intervals, steps, steps / total_steps if total_steps else 0.0)
+        if draw is not None and not draw.intervals and self._evidence.history.rounds[round_].commitments:
+            rows.append(CheckResult(Check.REPLAY, Verdict.INCONCLUSIVE, f"round {round_}", draw.missing, round_))
+        if self._evidence.history.rounds[round_].commitments:
+            self._committed_steps += self._evidence.spec_steps()
+        if replay is not None:
+            self._intervals, self._steps = self._intervals + replay.intervals, self._steps + replay.steps
+            self.confirmed[round_] = len(replay.losses)
+            self.losses[round_] = tuple(_numbered(self._evidence, replay))
+        return rows
+
+    def _tell(self, round_: int, done: int) -> None:
+        """Progress in intervals over the whole job, so that the time that is left can be told."""
+        history = self._evidence.history
+        per_round = 1 if self._draws is not None else self._evidence.intervals_or(1)
+        drawn = [len(draw.intervals) for draw in (self._draws or {}).values()]
+        total = sum(drawn) if drawn else per_round * len(history.rounds)
+        before = sum(drawn[:round_]) if drawn else per_round * round_
+        self._progress(f"round {round_}", before + done, total)
+
+    def replayed(self) -> Replayed:
+        """How much work was done again."""
+        share = self._steps / self._committed_steps if self._committed_steps else 0.0
+        return Replayed(self._intervals, self._steps, share)
+
+
+def _numbered(evidence: Evidence, replay: RoundReplay) -> Iterator[tuple[int, float]]:
+    """The losses that replay confirmed, with their steps."""
+    for interval, losses in sorted(replay.losses.items()):
+        first = interval * evidence.spec.replay.interval
+        yield from ((first + offset, loss) for offset, loss in enumerate(losses))
 
 
 def _followed(history: History) -> CheckResult:
@@ -174,57 +319,3 @@ def _disputed(history: History) -> Iterator[str]:
     for challenge in history.challenges:
         accused = "owner" if challenge.accused == ACCUSED_OWNER else f"seat {challenge.accused}"
         yield f"challenge of {accused} in round {challenge.round}: {challenge.outcome.value}"
-
-
-def _committed_steps(evidence: Evidence, round_: int) -> int:
-    return evidence.spec_steps() if evidence.history.rounds[round_].commitments else 0
-
-
-def check_commitments(evidence: Evidence, round_: int) -> Iterator[CheckResult]:
-    """Everything about a round's commitments that needs no replay, seat by seat."""
-    for commitment in evidence.history.rounds[round_].commitments:
-        seat = commitment.seat
-        subject = f"0x{commitment.manifest_digest.hex()}"
-        for check, run in (
-            (Check.MANIFEST, checks.check_manifest),
-            (Check.LINKS, checks.check_links),
-            (Check.ARTIFACTS, checks.check_artifacts),
-            (Check.BOUNDARY, checks.check_boundary),
-            (Check.MARK, checks.check_mark),
-            (Check.EMBED, checks.check_embed),
-        ):
-            yield from checks.guarded(check, subject, partial(run, evidence, commitment), round_, seat)
-
-
-def check_round(
-    evidence: Evidence, round_: int, intervals: Sequence[int] | None = None
-) -> tuple[tuple[CheckResult, ...], Replayed]:
-    """Coverage, labels, replay and progress of a round.
-
-    Args:
-        intervals: which to replay; None replays all.
-    """
-    rows = checks.guarded(
-        Check.LABELS, f"labels of round {round_}", partial(checks.check_labels, evidence, round_), round_
-    )
-    committed = len(evidence.history.rounds[round_].commitments)
-    if committed < evidence.history.params.seats:
-        # Where nobody committed anything, nothing is claimed that a replay could confirm.
-        why = f"{committed} of {evidence.history.params.seats} seats have committed: the work cannot be done again"
-        unfinished = CheckResult(Check.REPLAY, Verdict.INCONCLUSIVE, f"round {round_}", why, round_)
-        return (*rows, *([unfinished] if committed else [])), Replayed(0, 0, 0.0)
-    rows += checks.guarded(Check.COVERAGE, "batches", partial(checks.check_coverage, evidence, round_), round_, 0)
-    result = None
-
-    def replay() -> Iterator[CheckResult]:
-        nonlocal result
-        chosen = range(evidence.intervals) if intervals is None else intervals
-        result = replay_intervals(evidence, round_, chosen)
-        yield from judge(evidence, result)
-
-    rows += checks.guarded(Check.REPLAY, f"round {round_}", replay, round_)
-    if result is None:
-        return rows, Replayed(0, 0, 0.0)
-    rows += checks.guarded(Check.PROGRESS, "metrics", partial(check_progress, evidence, result), round_)
-    total = evidence.spec_steps()
-    return rows, Replayed(result.intervals, result.steps, result.steps / total if total else 0.0)

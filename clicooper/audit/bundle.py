@@ -16,7 +16,7 @@ from pathlib import Path
 from multiformats import CID
 
 from clicooper.audit import checks
-from clicooper.audit.auditor import Progress, audit_record, silent
+from clicooper.audit.auditor import FULL, Plan, Progress, audit_record, silent
 from clicooper.audit.grants import AuditKeys
 from clicooper.audit.roots import job_roots
 from clicooper.audit.state import follow_record
@@ -110,6 +110,7 @@ def audit_car(
     keys: AuditKeys,
     *,
     trusted_models: Collection[str] = frozenset(),
+    plan: Plan = FULL,
     progress: Progress = silent,
     clock: Callable[[], float] = time.perf_counter,
 ) -> AuditReport:
@@ -126,7 +127,9 @@ def audit_car(
             rows, record = _record_rows(store, path.name)
             if record is None:
                 return AuditReport(path.name, (0, 0), 0, rows, Replayed(0, 0, 0.0), clock() - started)
-            report = audit_record(record, store, keys, trusted_models=trusted_models, progress=progress, clock=clock)
+            report = audit_record(
+                record, store, keys, trusted_models=trusted_models, plan=plan, progress=progress, clock=clock
+            )
     except CarError as e:
         row = CheckResult.of_error(Check.ARTIFACTS, path.name, e)
         return AuditReport(path.name, (0, 0), 0, (row,), Replayed(0, 0, 0.0), clock() - started)

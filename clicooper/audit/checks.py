@@ -6,13 +6,14 @@ turns it into the right row. What is compared is named in the row, with both sid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from multiformats import CID
 
 from clicooper.audit.evidence import Evidence
 from clicooper.audit.grants import Grant
+from clicooper.audit.sampling import Draw
 from clicooper.audit.sealed import author_of, check_ciphertexts, own_start, sealed_by_seat, sealed_text
 from clicooper.audit.state import Commitment, Seat
 from clicooper.audit.unpublished import kept_back
@@ -20,13 +21,13 @@ from clicooper.audit.verdict import Check, CheckResult
 from clicooper.commitments.canonical import cid_of_digest, sha256, tensor_digest
 from clicooper.commitments.head import mark_commitment
 from clicooper.commitments.manifest import KeyRecord, SegmentManifest, StateLinks
-from clicooper.errors import CliCooperError, GraphTooLarge, SealError, StorageError
+from clicooper.errors import ArtifactCorrupt, ArtifactMissing, CliCooperError, GraphTooLarge, SealError, StorageError
 from clicooper.learning.checkpoint import state_bytes, state_digest
 from clicooper.learning.schedule import batch_input, batch_rows
 from clicooper.learning.segments import initial_state
-from clicooper.learning.transcript import Transcript
+from clicooper.learning.transcript import Transcript, interval_bounds
 from clicooper.privacy.accounting import gaussian_sigma, sensitivity
-from clicooper.storage.base import ListableStore, Store
+from clicooper.storage.base import ListableStore, Store, missing
 from clicooper.storage.cid import cid_bytes, cid_text
 from clicooper.storage.graph import walk
 from clicooper.types import Digest, Verdict
@@ -49,6 +50,7 @@ __all__ = [
     "check_seat",
     "check_store",
     "guarded",
+    "outside_sample",
 ]
 
 
@@ -160,46 +162,63 @@ def _handover_claims(previous: SegmentManifest, manifest: SegmentManifest) -> li
     ]
 
 
-def check_artifacts(evidence: Evidence, commitment: Commitment) -> Iterator[CheckResult]:
+def check_artifacts(
+    evidence: Evidence, commitment: Commitment, intervals: Sequence[int] | None = None
+) -> Iterator[CheckResult]:
     """Every file of the manifest is there, intact, opens, and is of the digests that the transcript commits to.
 
     Without its author's sealing secret, only that every ciphertext is there and intact. Interval states that the spec
     lets a trainer keep back need not be there.
+
+    Args:
+        intervals: of the states between intervals, only those at which these start; None takes all.
     """
     round_, seat = commitment.round, commitment.seat
     manifest = evidence.manifest(round_, seat)
     try:
         evidence.secret_of(author_of(commitment.trainer))
     except SealError as e:
-        yield check_ciphertexts(evidence, commitment)
+        yield check_ciphertexts(evidence, commitment, intervals)
         yield CheckResult.of_error(Check.ARTIFACTS, "sealed files", e, round_=round_, seat=seat)
         return
     transcript = evidence.transcript(round_, seat)
     ends = [*manifest.transcript.states, StateLinks(weights=manifest.trained, optimizer=manifest.optimizer)]
+    chosen = range(len(ends)) if intervals is None else sorted({i - 1 for i in intervals if i} | {len(ends) - 1})
     claims: list[tuple[str, object, object]] = []
     absent = kept_back(evidence.spec, manifest, evidence.store)
-    for number, links in enumerate(ends):
-        if links.weights.ciphertext in absent:
+    for number in chosen:
+        if ends[number].weights.ciphertext in absent:
             continue
         step = min((number + 1) * transcript.interval, len(transcript.steps)) - 1
-        weights, optimizer = evidence.state(links)
+        weights, optimizer = evidence.state(ends[number])
         claims.append((f"state after step {step}", transcript.steps[step].state, state_digest(weights, optimizer)))
     for sealed in (manifest.out, *(start.weights for start in own_start(manifest))):
         evidence.state_file(sealed)
     yield _first_difference(Check.ARTIFACTS, str(manifest.cid), claims, round_, seat)
 
 
-def check_coverage(evidence: Evidence, round_: int) -> Iterator[CheckResult]:
-    """Seat 0 trained on exactly the scheduled batches of the release, in order."""
+def check_coverage(evidence: Evidence, round_: int, intervals: Sequence[int] | None = None) -> Iterator[CheckResult]:
+    """Seat 0 trained on exactly the scheduled batches of the release, in order.
+
+    Args:
+        intervals: whose batches are compared; None compares all.
+    """
     spec, transcript = evidence.spec, evidence.transcript(round_, 0)
     rows = batch_rows(spec.seeds, round_, spec.rows_until(round_), spec.training)
+    steps = range(len(rows)) if intervals is None else _steps_of(evidence, intervals)
     claims: list[tuple[str, object, object]] = []
-    for step, chosen in enumerate(rows):
-        batch = batch_input(evidence.activations, chosen, spec.seeds, round_, step, spec.training)
+    for step in steps:
+        batch = batch_input(evidence.activations, rows[step], spec.seeds, round_, step, spec.training)
         claims.append((f"batch of step {step}", tensor_digest(batch), transcript.steps[step].input))
-    row = _first_difference(Check.COVERAGE, f"{len(rows)} batches", claims, round_, 0)
-    passed = f"{len(rows)} batches of {rows.shape[1]} as scheduled"
+    row = _first_difference(Check.COVERAGE, f"{len(claims)} batches", claims, round_, 0)
+    sampled = "" if intervals is None else f", of {len(rows)}"
+    passed = f"{len(claims)} batches of {rows.shape[1]}{sampled} as scheduled"
     yield row if row.verdict is Verdict.FAIL else CheckResult(row.check, row.verdict, row.subject, passed, round_, 0)
+
+
+def _steps_of(evidence: Evidence, intervals: Sequence[int]) -> list[int]:
+    training, replay = evidence.spec.training, evidence.spec.replay
+    return [step for i in intervals for step in range(*interval_bounds(i, training.steps, replay.interval))]
 
 
 def check_boundary(evidence: Evidence, commitment: Commitment) -> Iterator[CheckResult]:
@@ -330,20 +349,55 @@ def check_embed(evidence: Evidence, commitment: Commitment) -> Iterator[CheckRes
     yield CheckResult(Check.EMBED, verdict, cid_text(manifest.out.ciphertext), result.reason, round_, seat)
 
 
-def check_store(store: Store, roots: Iterable[CID] = ()) -> Iterator[CheckResult]:
+def outside_sample(evidence: Evidence, draws: Mapping[int, Draw] | None) -> frozenset[bytes]:
+    """Names of the states that a sampled audit does not read: those at which no drawn interval starts.
+
+    Those of manifests that cannot be read are not known, so that none of them is left out.
+    """
+    unread: set[bytes] = set()
+    for commitment in () if draws is None else evidence.history.commitments:
+        try:
+            states = evidence.manifest(commitment.round, commitment.seat).transcript.states
+        except CliCooperError:
+            continue
+        drawn = set(draws[commitment.round].intervals) if draws is not None else set()
+        for interval, state in enumerate(states, start=1):
+            if interval not in drawn:
+                unread |= {cid_bytes(one.ciphertext) for one in (state.weights, state.optimizer) if one is not None}
+    return frozenset(unread)
+
+
+def check_store(
+    store: Store, roots: Iterable[CID] = (), unread: frozenset[bytes] = frozenset()
+) -> Iterator[CheckResult]:
     """Every block below ``roots`` is there and intact; so is every other block, where the store can list them.
 
     One row for each block that is missing, has other bytes or is malformed, then one that counts the good ones.
+
+    Args:
+        unread: names of files that are left out; where there are any, blocks that no root links are left out, too.
     """
     rows: list[CheckResult] = []
     good: set[bytes] = set()
+    left_out: set[bytes] = set()
+
+    def get_block(cid: CID) -> bytes:
+        if cid_bytes(cid) in unread:
+            left_out.add(cid_bytes(cid))
+            raise missing(cid, "the sample")
+        return store.get_block(cid)
+
+    def note(cid: CID, error: ArtifactMissing | ArtifactCorrupt) -> None:
+        if cid_bytes(cid) not in left_out:
+            rows.append(_bad_block(cid, error))
+
     try:
-        for cid, _ in walk(store.get_block, roots, on_bad=lambda cid, e: rows.append(_bad_block(cid, e))):
+        for cid, _ in walk(get_block, roots, on_bad=note):
             good.add(cid_bytes(cid))
     except (StorageError, GraphTooLarge) as e:
         rows.append(CheckResult.of_error(Check.ARTIFACTS, "store", e))
     linked = len(good)
-    others = store.cids() if isinstance(store, ListableStore) else ()
+    others = store.cids() if isinstance(store, ListableStore) and not unread else ()
     judged = {row.subject for row in rows}
     for cid in others:
         if cid_bytes(cid) not in good and cid_text(cid) not in judged:
@@ -355,6 +409,8 @@ def check_store(store: Store, roots: Iterable[CID] = ()) -> Iterator[CheckResult
     yield from rows
     verdict = Verdict.PASS if good else Verdict.INCONCLUSIVE
     found = f"{linked} blocks that the job links and {len(good) - linked} others hash to their names"
+    if left_out:
+        found += f"; {len(left_out)} files of states outside the sample were not read"
     yield CheckResult(Check.ARTIFACTS, verdict, "store", found)
 
 

@@ -29,7 +29,9 @@ from clicooper.commitments.manifest import (
 from clicooper.errors import ArtifactMissing, CliCooperError, SealError, SpecError
 from clicooper.learning.checkpoint import MAX_STATE_BYTES, State, decode_state
 from clicooper.learning.models import require_trusted
+from clicooper.learning.replay import IntervalInputs, interval_inputs
 from clicooper.learning.runtime import runtime_class
+from clicooper.learning.schedule import batch_rows
 from clicooper.learning.transcript import Transcript, interval_count
 from clicooper.storage.base import Store, get_bytes
 from clicooper.storage.seal import label_key, open_labels, secret_digest
@@ -62,13 +64,14 @@ class Evidence:
         runtime: str = "",
     ) -> None:
         self.runtime = runtime or runtime_class()
-        self._trusted_models = trusted_models
+        self.trusted = frozenset(trusted_models)
         self.history = history
         self.store = store
         self.keys = keys.for_job(history.genesis)
         self.manifest = lru_cache(maxsize=None)(self._manifest)
         self.transcript = lru_cache(maxsize=64)(self._transcript)
         self.labels = lru_cache(maxsize=None)(self._labels)
+        self.schedule = lru_cache(maxsize=1)(self._schedule)
 
     @cached_property
     def spec(self) -> JobSpec:
@@ -80,7 +83,7 @@ class Evidence:
         """
         params = self.history.params
         spec = JobSpec.from_block(self.store.get_block(cid_of_digest(params.spec_digest)))
-        require_trusted(spec.model, self._trusted_models)
+        require_trusted(spec.model, self.trusted)
         planned = len(spec.model.cuts) + 1, len(spec.labels)
         if planned != (params.seats, params.rounds):
             raise SpecError(
@@ -229,6 +232,13 @@ class Evidence:
         key = label_key(self.keys.label_secret, self.history.rounds[round_].label_key)
         return LabelRelease.from_block(open_labels(ciphertext, key, Digest(sealed.plaintext_digest)))
 
+    def intervals_or(self, otherwise: int) -> int:
+        """Intervals of a round, ``otherwise`` where the spec cannot be read."""
+        try:
+            return self.intervals
+        except CliCooperError:
+            return otherwise
+
     def spec_steps(self) -> int:
         """Steps of a round, 0 where the spec cannot be read."""
         try:
@@ -240,3 +250,13 @@ class Evidence:
         """Pseudo-labels of all rows that a round may train on, in row order."""
         opened = [label for r in range(round_ + 1) for label in self.labels(r).pseudo_labels]
         return np.asarray(opened, dtype=np.int64)
+
+    def _schedule(self, round_: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Pseudo-labels of the rows of a round, and which rows each of its steps trains on, int64 (steps, batch)."""
+        labels = self.pseudo_labels_until(round_)
+        return labels, batch_rows(self.spec.seeds, round_, labels.size, self.spec.training)
+
+    def inputs(self, round_: int, interval: int, count: int = 1) -> IntervalInputs:
+        """What ``count`` intervals in a row train on, by release, opened labels and schedule."""
+        labels, rows = self.schedule(round_)
+        return interval_inputs(self.spec, round_, interval, self.activations, labels, rows, count)

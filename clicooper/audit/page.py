@@ -1,19 +1,24 @@
-"""The frame of an HTML report: one file that loads nothing, runs nothing, and trusts nothing it shows.
+"""The frame of an HTML report: one file that loads nothing, runs one script of its own, and trusts nothing it shows.
 
 Job: render a template into a page with its style inline, embed a plot as SVG in the page's colours, write the
 page whole. Non-jobs: what a report says (``report``, and the report of a run under ``cli/``).
 
 What a record says is hostile until proven otherwise. Templates escape everything, characters that would not
 show are written out (a right-to-left override could make one name look like another), and the page's own
-security policy forbids scripts and every request, should an escape ever be missed. Equal input gives equal bytes.
+security policy forbids every request and every script but the one whose hash it names, should an escape ever be
+missed. Equal input gives equal bytes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import unicodedata
+from base64 import b64encode
 from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,8 +79,15 @@ def render_page(template: str, **context: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"thousands": _thousands, "fixed": _fixed, "general": _general}
-    return environment.get_template(template).render(palette=PALETTE, version=__version__, **context)
+    environment.filters |= {"thousands": _thousands, "fixed": _fixed, "general": _general, "utc": _utc}
+    script = files("clicooper.audit").joinpath("templates", "copy.js").read_text("utf-8")
+    fixed = {
+        "palette": PALETTE,
+        "version": __version__,
+        "script": Markup(script),  # noqa: S704 - a file of this package
+        "script_hash": b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    }
+    return environment.get_template(template).render(**fixed, **context)
 
 
 def write_page(path: Path, html: str) -> None:
@@ -168,6 +180,14 @@ def _is_hidden(character: str) -> bool:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
+
+
+def _utc(seconds: int) -> str:
+    """A time of a block; a record may claim any."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds} s"
 
 
 def _thousands(value: int) -> str:

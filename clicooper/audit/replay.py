@@ -1,8 +1,10 @@
-"""Doing the work again: intervals of a round, jointly over all seats, from their committed states.
+"""What the replayed intervals of a round add up to: a row for every seat.
 
 Within a runtime class every tensor digest must be equal, and the first difference in causal order names the
 seat that deviated. In another class digests cannot be compared: the states at interval ends must then agree
 within the spec's tolerance, and so must the sum of their residuals, since rounding does not add up.
+
+Findings are taken in the order of their intervals, whoever computed them when: equal findings give equal rows.
 """
 
 from __future__ import annotations
@@ -11,25 +13,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from clicooper.audit.evidence import Evidence
+from clicooper.audit.intervals import MAX_CROSS_CLASS_STEPS, Finding
+from clicooper.audit.journal import Journal
 from clicooper.audit.verdict import Check, CheckResult
-from clicooper.commitments.manifest import StateLinks
-from clicooper.errors import CliCooperError, SpecError
-from clicooper.learning.checkpoint import State
-from clicooper.learning.replay import (
-    IntervalReplay,
-    StateMisfit,
-    compare_states,
-    first_difference,
-    replay_interval,
-    summed_residual,
-)
+from clicooper.audit.workforce import HERE, Tell, Workforce, unheard
 from clicooper.types import Verdict
 
-__all__ = ["RoundReplay", "judge", "replay_intervals"]
-
-MAX_CROSS_CLASS_STEPS = 20
-"""Rounding differences between runtime classes stay below the tolerance for at most this many steps."""
+__all__ = ["MAX_CROSS_CLASS_STEPS", "RoundReplay", "judge", "replay_intervals"]
 
 MIN_SUMMED_RESIDUALS = 17
 
@@ -43,7 +37,9 @@ class RoundReplay:
         unattributed: rows that convict somebody, where nothing tells the seats apart.
         unknown: by seat, why an interval of it could not be judged.
         losses: training loss of every step, by interval in which all seats agreed with the replay.
+        residuals: between classes, by seat, the sum of its relative residuals.
         intervals, steps: how much was replayed.
+        continued: intervals that went on from a replayed state, since the committed one is not published.
     """
 
     round: int
@@ -51,13 +47,17 @@ class RoundReplay:
     unattributed: list[CheckResult] = field(default_factory=list)
     unknown: dict[int, str] = field(default_factory=dict)
     losses: dict[int, tuple[float, ...]] = field(default_factory=dict)
-    pairs: dict[int, list[tuple[State, State]]] = field(default_factory=dict)
+    residuals: dict[int, NDArray[np.float64]] = field(default_factory=dict)
     intervals: int = 0
     steps: int = 0
+    continued: int = 0
 
     def rows(self, seats: int, total: int, how: str) -> tuple[CheckResult, ...]:
         """One row a seat, then what could not be pinned on one."""
         passed = f"{self.intervals} of {total} intervals replayed, {how}"
+        if self.continued:
+            passed += f"; {self.continued} of them from the replayed end of the interval before, which is the committed"
+            passed += " state that nobody published"
         return (*(self._row(seat, passed) for seat in range(seats)), *self.unattributed)
 
     def _row(self, seat: int, passed: str) -> CheckResult:
@@ -79,66 +79,67 @@ class RoundReplay:
 
 def judge(evidence: Evidence, result: RoundReplay) -> tuple[CheckResult, ...]:
     """The rows of a replayed round."""
-    how = "bitwise equal" if _same_class(evidence) else f"within relative L2 {evidence.spec.replay.tolerance:g}"
+    how = "bitwise equal" if evidence.same_class else f"within relative L2 {evidence.spec.replay.tolerance:g}"
     return result.rows(evidence.history.params.seats, evidence.intervals, how)
 
 
-def replay_intervals(evidence: Evidence, round_: int, intervals: Sequence[int]) -> RoundReplay:
-    """Replays intervals; an interval whose artifacts are absent or damaged leaves its seats unjudged."""
+def replay_intervals(
+    evidence: Evidence,
+    round_: int,
+    intervals: Sequence[int],
+    workforce: Workforce = HERE,
+    journal: Journal | None = None,
+    tell: Tell = unheard,
+) -> RoundReplay:
+    """Replays intervals; an interval whose artifacts are absent or damaged leaves its seats unjudged.
+
+    Args:
+        workforce: who computes.
+        journal: findings of an audit that was interrupted, and where new ones are kept.
+        tell: called with the number of findings so far.
+    """
     result = RoundReplay(round_)
-    for interval in intervals:
-        try:
-            _replay_one(evidence, interval, result)
-        except StateMisfit as e:
-            _convict_misfit(evidence, interval, e, result)
-        except CliCooperError as e:
-            for seat in range(evidence.history.params.seats):
-                result.unknown.setdefault(seat, f"interval {interval}: {e.message}")
-    _limit_sum(evidence, result)
+    seats, tolerance = range(evidence.history.params.seats), evidence.spec.replay.tolerance
+    for done, finding in enumerate(workforce.findings(evidence, round_, sorted(intervals), journal), start=1):
+        _take(result, finding, seats, tolerance)
+        tell(done)
+    _limit_sum(result, tolerance)
     return result
 
 
-def _convict_misfit(evidence: Evidence, interval: int, misfit: StateMisfit, result: RoundReplay) -> None:
-    """Convicts a seat by a state that it committed and nobody can train on; interval 0's is of an earlier round."""
-    why = f"interval {interval}: {misfit.message}"
-    seats = range(evidence.history.params.seats)
-    row = CheckResult(Check.REPLAY, Verdict.FAIL, f"interval {interval}", misfit.message, result.round, misfit.seat)
-    if interval:
-        result.blame((misfit.seat,), row, seats, why)
+def _take(result: RoundReplay, finding: Finding, seats: Sequence[int], tolerance: float) -> None:
+    """Adds one finding; the order is that of the intervals."""
+    if finding.misfit is not None:
+        _convict_misfit(result, finding, finding.misfit, seats)
+        return
+    if finding.unknown:
+        for seat in seats:
+            result.unknown.setdefault(seat, f"interval {finding.interval}: {finding.unknown}")
+        return
+    if finding.apart is None:
+        agrees = _agrees_bitwise(result, finding, seats)
     else:
-        result.unknown.update({seat: why for seat in seats if seat not in result.unknown})
-
-
-def _same_class(evidence: Evidence) -> bool:
-    return evidence.spec.runtime_class == evidence.runtime
-
-
-def _replay_one(evidence: Evidence, interval: int, result: RoundReplay) -> None:
-    spec, seats, round_ = evidence.spec, range(evidence.history.params.seats), result.round
-    if not _same_class(evidence) and spec.replay.interval > MAX_CROSS_CLASS_STEPS:
-        raise SpecError(
-            f"intervals of {spec.replay.interval} steps cannot be compared between runtime classes",
-            hint=f"audit on {spec.runtime_class}",
-        )
-    replay = replay_interval(
-        spec,
-        round_,
-        interval,
-        [evidence.state(evidence.start_state(round_, seat, interval)) for seat in seats],
-        evidence.activations,
-        evidence.pseudo_labels_until(round_),
-    )
-    compare = _compare_digests if _same_class(evidence) else _compare_end_states
-    if compare(evidence, interval, replay, result):
+        agrees = _agrees_closely(result, finding, finding.apart, seats, tolerance)
+    if agrees:
         # Where any seat differs, the others' honest losses differ from the replay's too.
-        result.losses[interval] = replay.losses
+        result.losses[finding.interval] = finding.losses
     result.intervals += 1
-    result.steps += replay.steps_count
+    result.steps += finding.steps
+    result.continued += bool(finding.continued)
 
 
-def _compare_digests(evidence: Evidence, interval: int, replay: IntervalReplay, result: RoundReplay) -> bool:
-    seats = range(evidence.history.params.seats)
-    difference = first_difference([evidence.transcript(result.round, seat) for seat in seats], replay)
+def _convict_misfit(result: RoundReplay, finding: Finding, seat: int, seats: Sequence[int]) -> None:
+    """Convicts a seat by a state that it committed and nobody can train on; interval 0's is of an earlier round."""
+    why = f"interval {finding.interval}: {finding.unknown}"
+    row = CheckResult(Check.REPLAY, Verdict.FAIL, f"interval {finding.interval}", finding.unknown, result.round, seat)
+    if finding.interval:
+        result.blame((seat,), row, seats, why)
+    else:
+        result.unknown.update({other: why for other in seats if other not in result.unknown})
+
+
+def _agrees_bitwise(result: RoundReplay, finding: Finding, seats: Sequence[int]) -> bool:
+    difference = finding.difference
     if difference is None:
         return True
     who = " and ".join(map(str, difference.seats))
@@ -153,45 +154,32 @@ def _compare_digests(evidence: Evidence, interval: int, replay: IntervalReplay, 
         "0x" + difference.expected.hex(),
         "0x" + difference.actual.hex(),
     )
-    why = f"interval {interval} cannot be judged past step {difference.step}, where seat {who} differs"
+    why = f"interval {finding.interval} cannot be judged past step {difference.step}, where seat {who} differs"
     result.blame(difference.seats, row, seats, why)
     return False
 
 
-def _compare_end_states(evidence: Evidence, interval: int, replay: IntervalReplay, result: RoundReplay) -> bool:
-    """Compares the states at an interval's end; a lie of one seat moves all of them, so no seat is named.
-
-    The optimizer's too: honest weights beside an invented momentum would be carried away by the next honest step.
-    """
-    distances: list[float] = []
-    for seat, (weights, moments) in enumerate(replay.end_states):
-        committed, committed_moments = evidence.state(_end_state(evidence, result.round, seat, interval))
-        distances += [_apart(weights, committed), _apart(moments, committed_moments or {})]
-        if math.isfinite(distances[-2]):
-            result.pairs.setdefault(seat, []).append((weights, committed))
-    tolerance = evidence.spec.replay.tolerance
-    if max(distances) <= tolerance:
+def _agrees_closely(
+    result: RoundReplay, finding: Finding, distance: float, seats: Sequence[int], tolerance: float
+) -> bool:
+    """Compares the states at an interval's end; a lie of one seat moves all of them, so no seat is named."""
+    for seat, residual in enumerate(finding.residuals):
+        result.residuals[seat] = residual + result.residuals[seat] if seat in result.residuals else residual
+    if distance <= tolerance:
         return True
-    _exceeds(result, len(replay.end_states), f"interval {interval}", tolerance, max(distances))
+    _exceeds(result, len(seats), f"interval {finding.interval}", tolerance, distance)
     return False
 
 
-def _apart(replayed: State, committed: State) -> float:
-    """Relative distance; infinite between states of other tensors, such as those of an optimizer that never stepped."""
-    try:
-        return compare_states(replayed, committed)
-    except SpecError:
-        return math.inf
-
-
-def _limit_sum(evidence: Evidence, result: RoundReplay) -> None:
+def _limit_sum(result: RoundReplay, tolerance: float) -> None:
     """Limits the sum of residuals: rounding grows as the square root of their number, steering as the number."""
-    for pairs in result.pairs.values():
-        if len(pairs) >= MIN_SUMMED_RESIDUALS:
-            limit = 4 * math.sqrt(len(pairs)) * evidence.spec.replay.tolerance
-            total = summed_residual(pairs)
-            if total > limit:
-                _exceeds(result, len(result.pairs), f"sum over {len(pairs)} intervals", limit, total)
+    if result.intervals < MIN_SUMMED_RESIDUALS:
+        return
+    limit = 4 * math.sqrt(result.intervals) * tolerance
+    for residual in result.residuals.values():
+        total = float(np.linalg.norm(residual))
+        if not total <= limit:
+            _exceeds(result, len(result.residuals), f"sum over {result.intervals} intervals", limit, total)
 
 
 def _exceeds(result: RoundReplay, seats: int, subject: str, limit: float, distance: float) -> None:
@@ -202,11 +190,3 @@ def _exceeds(result: RoundReplay, seats: int, subject: str, limit: float, distan
     result.unattributed.append(row)
     for seat in range(seats):
         result.unknown.setdefault(seat, f"{subject} differs, and another runtime class cannot tell whose fault it is")
-
-
-def _end_state(evidence: Evidence, round_: int, seat: int, interval: int) -> StateLinks:
-    manifest = evidence.manifest(round_, seat)
-    states = manifest.transcript.states
-    if interval < len(states):
-        return states[interval]
-    return StateLinks(weights=manifest.trained, optimizer=manifest.optimizer)

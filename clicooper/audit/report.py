@@ -1,18 +1,26 @@
 """An audit's findings as one HTML file for people.
 
-Job: order the rows, count them, explain the checks, render. Non-jobs: verdicts (``verdict``), and how a page is
-framed, escaped and written (``page``).
+Job: order the rows, count them, explain the checks, tell the job's story, render. Non-jobs: verdicts (``verdict``),
+and how a page is framed, escaped and written (``page``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clicooper.audit.page import render_page, write_page
+from clicooper.audit.report_plots import draw_gas, draw_loss, draw_timeline
+from clicooper.audit.story import Deed, Story
 from clicooper.audit.verdict import AuditReport, Check, CheckResult, combine
 from clicooper.types import Verdict
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 __all__ = ["render_report", "write_report"]
 
@@ -74,7 +82,53 @@ def render_report(report: AuditReport) -> str:
         checks=[_summarise(check, report.results) for check in Check],
         not_passed=[row for verdict in _ORDER for row in report.results if row.verdict is verdict],
         groups=_group(report.results),
+        matrix=_matrix(report.results),
+        seats=sorted({row.seat for row in report.results if row.round is not None and row.seat is not None}),
+        sampled=report.sampled,
+        story=report.story,
+        chapters=_chapters(report.story),
+        plots=_plots(report.story),
     )
+
+
+@dataclass(frozen=True)
+class _MatrixRow:
+    """A round's verdict, and by seat the verdict over the claims about it."""
+
+    round: int
+    verdict: str
+    seats: dict[int, str]
+
+
+def _matrix(results: tuple[CheckResult, ...]) -> list[_MatrixRow]:
+    rounds: dict[int, list[CheckResult]] = {}
+    for row in results:
+        if row.round is not None:
+            rounds.setdefault(row.round, []).append(row)
+    return [_matrix_row(round_, rounds[round_]) for round_ in sorted(rounds)]
+
+
+def _matrix_row(round_: int, rows: list[CheckResult]) -> _MatrixRow:
+    seats: dict[int, list[CheckResult]] = {}
+    for row in rows:
+        if row.seat is not None:
+            seats.setdefault(row.seat, []).append(row)
+    found = {seat: combine(some).value for seat, some in seats.items()}
+    return _MatrixRow(round_, combine(rows).value, found)
+
+
+def _chapters(story: Story | None) -> list[tuple[str, list[Deed]]]:
+    """The deeds in order, cut where another round begins."""
+    deeds = () if story is None else story.deeds
+    titles = ((deed, "Before and after the rounds" if deed.round is None else f"Round {deed.round}") for deed in deeds)
+    return [(title, [deed for deed, _ in some]) for title, some in groupby(titles, key=itemgetter(1))]
+
+
+def _plots(story: Story | None) -> dict[str, Markup | None]:
+    if story is None or not story.deeds:
+        return {}
+    loss = draw_loss(story) if any(story.losses.values()) else None
+    return {"timeline": draw_timeline(story), "loss": loss, "gas": draw_gas(story)}
 
 
 def _in_words(report: AuditReport) -> str:

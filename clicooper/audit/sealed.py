@@ -6,7 +6,7 @@ Opening them is the business of ``evidence``; what their contents must be is jud
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from clicooper.audit.evidence import Evidence
@@ -47,11 +47,22 @@ def sealed_text(sealed: SealedFile | None) -> str:
     return f"{cid_text(sealed.ciphertext)} of 0x{sealed.plaintext_digest.hex()} by 0x{sealed.author.hex()}"
 
 
-def check_ciphertexts(evidence: Evidence, commitment: Commitment) -> CheckResult:
-    """Availability: every ciphertext is there and hashes to its name, which nobody needs a secret to see."""
+def check_ciphertexts(
+    evidence: Evidence, commitment: Commitment, intervals: Sequence[int] | None = None
+) -> CheckResult:
+    """Availability: every ciphertext is there and hashes to its name, which nobody needs a secret to see.
+
+    Args:
+        intervals: of the states between intervals, only those at which these start; None takes all.
+    """
     manifest = evidence.manifest(commitment.round, commitment.seat)
+    states = manifest.transcript.states
+    unread = [] if intervals is None else [state for i, state in enumerate(states, start=1) if i not in intervals]
+    passed_over = {file for state in unread for file in (state.weights, state.optimizer)}
     absent = kept_back(evidence.spec, manifest, evidence.store)
-    files = tuple(sealed for sealed in sealed_by_seat(manifest) if sealed.ciphertext not in absent)
+    files = tuple(
+        file for file in sealed_by_seat(manifest) if file not in passed_over and file.ciphertext not in absent
+    )
     for sealed in files:
         evidence.store.get_file(sealed.ciphertext, cast(BinaryIO, _Discard()))
     detail = f"{len(files)} sealed files are there and intact"

@@ -5,11 +5,13 @@ A fail outweighs everything; anything that could not be checked keeps the whole 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import Any
 
+from clicooper.audit.sampling import Draw, escape_probability
+from clicooper.audit.story import Story
 from clicooper.chain.confirm import Confirmation
 from clicooper.errors import (
     EXIT_FAILED,
@@ -20,9 +22,22 @@ from clicooper.errors import (
     CliCooperError,
     SealBroken,
 )
-from clicooper.types import Verdict
+from clicooper.types import Digest, Verdict
 
-__all__ = ["AuditReport", "Check", "CheckResult", "Replayed", "combine", "exit_code"]
+__all__ = [
+    "AuditReport",
+    "Branch",
+    "Check",
+    "CheckResult",
+    "Replayed",
+    "Sampled",
+    "combine",
+    "exit_code",
+    "verdict_tree",
+]
+
+CHEATED_SHARES = (0.01, 0.05, 0.20)
+"""Shares of a round for which the chance of escaping a sample is told."""
 
 
 class Check(Enum):
@@ -114,6 +129,69 @@ def exit_code(verdict: Verdict) -> int:
 
 
 @dataclass(frozen=True)
+class Branch:
+    """A part of a job with the verdict over all rows below it: the job, a round, a seat of a round, one check of it.
+
+    Attributes:
+        level: ``job``, ``round``, ``seat`` or ``check``.
+        name: such as ``round 2``.
+        counts: rows by verdict.
+    """
+
+    level: str
+    name: str
+    verdict: Verdict
+    counts: tuple[int, int, int]
+    branches: tuple[Branch, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``audit --json`` prints it."""
+        counts = dict(zip((verdict.value for verdict in Verdict), self.counts, strict=True))
+        parts = [branch.to_json() for branch in self.branches]
+        return {"level": self.level, "name": self.name, "verdict": self.verdict.value, **counts, "branches": parts}
+
+
+def verdict_tree(results: Iterable[CheckResult]) -> Branch:
+    """All rows as a tree: the job's own, then by round; in each its own, then by seat; in each check by check."""
+    rows = tuple(results)
+    return _branch("job", "job", rows, _below(rows, "round", lambda row: row.round, _seats))
+
+
+def _seats(rows: tuple[CheckResult, ...]) -> tuple[Branch, ...]:
+    return _below(rows, "seat", lambda row: row.seat, _checks)
+
+
+def _checks(rows: tuple[CheckResult, ...]) -> tuple[Branch, ...]:
+    found = {check: tuple(row for row in rows if row.check is check) for check in Check}
+    return tuple(_branch("check", check.value, some) for check, some in found.items() if some)
+
+
+def _below(
+    rows: tuple[CheckResult, ...],
+    level: str,
+    place: Callable[[CheckResult], int | None],
+    deeper: Callable[[tuple[CheckResult, ...]], tuple[Branch, ...]],
+) -> tuple[Branch, ...]:
+    """The rows without a place of that level check by check, then every place in numeric order."""
+    places: dict[int, list[CheckResult]] = {}
+    own = []
+    for row in rows:
+        at = place(row)
+        if at is None:
+            own.append(row)
+        else:
+            places.setdefault(at, []).append(row)
+    parts = ((at, tuple(places[at])) for at in sorted(places))
+    return (*_checks(tuple(own)), *(_branch(level, f"{level} {at}", some, deeper(some)) for at, some in parts))
+
+
+def _branch(level: str, name: str, rows: tuple[CheckResult, ...], branches: tuple[Branch, ...] = ()) -> Branch:
+    found = [row.verdict for row in rows]
+    counts = tuple(found.count(verdict) for verdict in Verdict)
+    return Branch(level, name, combine(rows), (counts[0], counts[1], counts[2]), branches)
+
+
+@dataclass(frozen=True)
 class Replayed:
     """How much work was done again: intervals, steps, and the share of all committed steps."""
 
@@ -123,11 +201,61 @@ class Replayed:
 
 
 @dataclass(frozen=True)
+class Sampled:
+    """What a sampled audit drew.
+
+    Attributes:
+        per_seat: intervals drawn per seat, round and draw.
+        secret: of the auditor's own draw, with which the audit can be repeated; None without one.
+        draws: by round, of all rounds in which every seat has committed.
+        intervals: of a round.
+        confirmed: by round, drawn intervals that replay confirmed for every seat.
+    """
+
+    per_seat: int
+    secret: Digest | None
+    draws: tuple[tuple[int, Draw], ...]
+    intervals: int
+    confirmed: Mapping[int, int]
+
+    @property
+    def least(self) -> int:
+        """Intervals that replay confirmed in the round with the fewest."""
+        return min((self.confirmed.get(round_, 0) for round_, _ in self.draws), default=0)
+
+    def escapes(self) -> tuple[tuple[float, float], ...]:
+        """Shares of a round's intervals, and the chance that a seat which cheated in so many was not found there."""
+        return tuple((share, escape_probability(share, self.least)) for share in CHEATED_SHARES)
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``audit --json`` prints it."""
+        return {
+            "per_seat": self.per_seat,
+            "secret_draw": None if self.secret is None else _text(self.secret),
+            "escape": [{"share": share, "probability": chance} for share, chance in self.escapes()],
+            "rounds": [
+                {
+                    "round": round_,
+                    "intervals": list(draw.intervals),
+                    "confirmed": self.confirmed.get(round_, 0),
+                    "of": self.intervals,
+                    "seeds": {name: _text(seed) for name, seed in draw.seeds.items()},
+                    "missing": draw.missing,
+                }
+                for round_, draw in self.draws
+            ],
+        }
+
+
+@dataclass(frozen=True)
 class AuditReport:
     """Everything that an audit found.
 
     Attributes:
         verified: against which node the record was compared; None for a record that nothing but its file vouches for.
+        sampled: what was drawn; None for an audit that replays everything.
+        story: what the record tells, for people; None where it could not be followed.
+        resumed: intervals that an interrupted audit had replayed.
     """
 
     source: str
@@ -137,6 +265,9 @@ class AuditReport:
     replayed: Replayed
     seconds: float
     verified: Confirmation | None = None
+    sampled: Sampled | None = None
+    story: Story | None = None
+    resumed: int = 0
 
     @property
     def verdict(self) -> Verdict:
@@ -165,6 +296,9 @@ class AuditReport:
                 "verified": None if self.verified is None else self.verified.to_json(),
             },
             "checks": [result.to_json() for result in self.results],
+            "tree": verdict_tree(self.results).to_json(),
             "replayed": asdict(self.replayed),
+            "resumed": self.resumed,
+            "sample": None if self.sampled is None else self.sampled.to_json(),
             "seconds": round(self.seconds, 3),
         }

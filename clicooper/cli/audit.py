@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clicooper.cli.audit_view import print_result
 from clicooper.cli.audited import granted_keys, note_audit, packed
+from clicooper.cli.auditing import Wishes, planned
 from clicooper.cli.onchain import OnChain, Subject, audited
-from clicooper.cli.output import Output, table
+from clicooper.cli.output import Output
 from clicooper.cli.session import settings
 from clicooper.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from clicooper.audit.verdict import AuditReport
 
-__all__ = ["audit", "print_audit"]
+__all__ = ["audit"]
 
 OnContract = Annotated[
     str | None, typer.Option("--contract", help="Read the record from this contract on --network; needs --job.")
@@ -67,8 +67,27 @@ def audit(
     job: JobThere = None,
     endpoint: Endpoints = None,
     from_block: FromBlock = None,
+    sample: Annotated[
+        int | None,
+        typer.Option("--sample", help="Replay only so many intervals per seat and round, drawn from the chain.", min=1),
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Replay everything; the default.")] = False,
+    secret_draw: Annotated[
+        str | None,
+        typer.Option("--secret-draw", help="With --sample: draw as many again from a secret, `new` or a printed one."),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", "-j", help="Processes that replay.  [default: one a core, where it is worth it]", min=1),
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option("--cluster", help="Replay on this Dask scheduler's workers, such as tcp://host:8786.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="Go on with an interrupted audit of the same job.")
+    ] = True,
 ) -> int:
-    """Replays a job's whole history and gives a verdict for every claim: offline from a run folder or CAR file.
+    """Replays a job's history and gives a verdict for every claim: offline from a run folder or CAR file.
 
     With --network or --endpoint the record is compared with the chain; with --contract and --job it is read from there.
 
@@ -83,15 +102,16 @@ def audit(
     asks_node = contract is not None or endpoint or context.obj["settings"]["network"] is not None
     place = OnChain.chosen(config, endpoint or (), from_block) if asks_node else None
     keys = granted_keys(config, run_dir, identity, grant)
-    with output.progress() as progress:
+    wishes = Wishes(sample, full, secret_draw, jobs, cluster, fresh=not resume)
+    with output.progress() as progress, planned(config, wishes) as plan:
         subject = Subject(run_dir, contract, job)
-        result = audited(config, subject, place, keys, frozenset(trust_model or ()), progress)
+        result = audited(config, subject, place, keys, frozenset(trust_model or ()), plan, progress)
     if run_dir is not None and contract is None and _settles(result) and run_dir.is_dir():
         note_audit(output, run_dir)
     if report is not None:
         write_report(report, result)
     written = {} if bundle is None or run_dir is None else {"bundle": packed(config, run_dir, bundle, result)}
-    output.finish(result.to_json() | written, lambda console: _print(console, result, written))
+    output.finish(result.to_json() | written, lambda console: print_result(console, result, written))
     return exit_code(result.verdict)
 
 
@@ -112,45 +132,3 @@ def _settles(result: AuditReport) -> bool:
     from clicooper.types import Verdict  # noqa: PLC0415
 
     return result.verdict is Verdict.PASS and result.replayed.share >= 1
-
-
-def _print(console: Console, report: AuditReport, bundles: dict[str, Any]) -> None:
-    print_audit(console, report)
-    found = report.verified
-    against = "not compared with a node" if found is None else f"verified against {found.source} at block {found.block}"
-    console.print(f"Record: from {report.source}, {against}", markup=False, soft_wrap=True)
-    for written in bundles.values():
-        line = f"Bundle: {written['path']}" if written["path"] else f"No bundle was written: {written['why']}"
-        console.print(line, markup=False, soft_wrap=True)
-
-
-def print_audit(console: Console, report: AuditReport) -> None:
-    """One line a check, then every row that did not pass, then the verdict."""
-    from clicooper.audit.verdict import Check, combine  # noqa: PLC0415
-    from clicooper.types import Verdict  # noqa: PLC0415
-
-    summary = table("Audit", "check", "verdict", "claims", numeric=("claims",))
-    for check in Check:
-        rows = [row for row in report.results if row.check is check]
-        if rows:
-            summary.add_row(check.value, _colored(combine(rows)), str(len(rows)))
-    console.print(summary)
-    for row in report.results:
-        if row.verdict is not Verdict.PASS:
-            where = " ".join(f"{n} {v}" for n, v in (("round", row.round), ("seat", row.seat)) if v is not None)
-            console.print(f"{_colored(row.verdict)} {row.check.value} {where}")
-            difference = f"expected {row.expected}, found {row.actual}" if row.expected else ""
-            for line in (row.subject, row.detail, difference):
-                if line:
-                    console.print(f"  {line}", markup=False, soft_wrap=True)
-    replayed = report.replayed
-    console.print(
-        f"Replayed {replayed.intervals} intervals, {replayed.steps} steps, {replayed.share:.0%} of the training, "
-        f"in {report.seconds:.1f} s"
-    )
-    console.print(f"Verdict: {_colored(report.verdict)}")
-
-
-def _colored(verdict: object) -> str:
-    value = str(getattr(verdict, "value", verdict))
-    return f"[{ {'pass': 'green', 'fail': 'bold red'}.get(value, 'yellow') }]{value}[/]"

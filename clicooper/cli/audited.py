@@ -12,6 +12,7 @@ from clicooper.errors import SpecError, UsageError
 if TYPE_CHECKING:
     from multiformats import CID
 
+    from clicooper.audit.auditor import Plan
     from clicooper.audit.grants import AuditKeys
     from clicooper.audit.verdict import AuditReport
     from clicooper.config import JobConfig
@@ -68,17 +69,19 @@ def _block_of(config: JobConfig, job: Path | None, cid: CID) -> bytes:
     return (LocalStore(store) if isinstance(store, Path) else store).get_block(cid)
 
 
-def judged(config: JobConfig, job: Path, keys: AuditKeys, trusted: frozenset[str], progress: Show) -> AuditReport:
+def judged(
+    config: JobConfig, job: Path, keys: AuditKeys, trusted: frozenset[str], plan: Plan, progress: Show
+) -> AuditReport:
     """The audit of a CAR file or of a run folder."""
     from clicooper.audit.auditor import audit_files  # noqa: PLC0415
     from clicooper.audit.bundle import audit_car  # noqa: PLC0415
     from clicooper.storage.run_folder import RunFolder  # noqa: PLC0415
 
     if job.is_file():
-        return audit_car(job, keys, trusted_models=trusted, progress=progress)
+        return audit_car(job, keys, trusted_models=trusted, plan=plan, progress=progress)
     folder = RunFolder.open(job, needs_store=config.ipfs_url is None)
     store = audited_store(config, folder.store)
-    return audit_files(folder.record, store, keys, trusted_models=trusted, progress=progress)
+    return audit_files(folder.record, store, keys, trusted_models=trusted, plan=plan, progress=progress)
 
 
 def note_audit(output: Output, job: Path) -> None:

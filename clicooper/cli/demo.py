@@ -104,7 +104,7 @@ def run_demo(config: JobConfig, folder: RunFolder, output: Output) -> dict[str, 
             store,
             keys,
             trusted_models={config.model},
-            progress=lambda what, done, total: progress(f"auditing {what}", done, total),
+            progress=lambda what, done, total: progress(f"auditing: {what}", done, total),
         )
 
         if audit.verdict is Verdict.PASS:

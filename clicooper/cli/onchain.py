@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from clicooper.cli.output import Show
 from clicooper.errors import CliCooperError, UsageError
 
 if TYPE_CHECKING:
+    from clicooper.audit.auditor import Plan
     from clicooper.audit.grants import AuditKeys
     from clicooper.audit.verdict import AuditReport
     from clicooper.chain.client import Contract
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from clicooper.chain.record import JobRecord
     from clicooper.config import JobConfig
     from clicooper.storage.base import Store
-    from clicooper.types import Address
+    from clicooper.types import Address, Digest
 
 __all__ = ["OnChain", "Subject", "audited", "opened"]
 
@@ -95,17 +96,42 @@ def audited(
     place: OnChain | None,
     keys: AuditKeys,
     trusted: frozenset[str],
+    plan: Plan,
     progress: Show,
 ) -> AuditReport:
     """The audit of a job: its record read from a node, compared with one, or just taken from a file."""
     from clicooper.cli.audited import judged  # noqa: PLC0415
 
     if place is not None and subject.contract is not None:
-        return _audited_from_chain(config, subject, place, keys, trusted, progress)
+        return _audited_from_chain(config, subject, place, keys, trusted, plan, progress)
     if subject.files is None:
         raise UsageError("there is nothing to audit", hint="name a run folder or CAR file")
-    report = judged(config, subject.files, keys, trusted, progress)
-    return report if place is None else _confirmed_report(config, place, subject.files, report)
+    if place is None:
+        return judged(config, subject.files, keys, trusted, plan, progress)
+    with suppress(CliCooperError):
+        # A record that cannot be read, or a node that cannot be asked, has a row of its own.
+        plan = _with_block_hashes(plan, place, _record_of(subject.files))
+    report = judged(config, subject.files, keys, trusted, plan, progress)
+    return _confirmed_report(config, place, subject.files, report)
+
+
+def _with_block_hashes(plan: Plan, place: OnChain, record: JobRecord) -> Plan:
+    """The plan with the hashes that the protocol's draw takes, each as far as all nodes agree on it."""
+    from clicooper.audit.sampling import sample_block  # noqa: PLC0415
+    from clicooper.audit.state import follow_record  # noqa: PLC0415
+    from clicooper.chain.rpc import Node  # noqa: PLC0415
+
+    if plan.sample is None:
+        return plan
+    history = follow_record(record)
+    numbers = [sample_block(history, round_) for round_ in range(len(history.rounds))]
+    said: list[dict[int, Digest]] = []
+    for url in place.urls:
+        with Node.connect(url) as node:
+            latest = node.block_number()
+            said.append({n: node.block_hash(n) for n in numbers if n is not None and n <= latest})
+    agreed = {n: block for n, block in said[0].items() if all(other.get(n) == block for other in said)}
+    return replace(plan, sample=replace(plan.sample, blocks=agreed))
 
 
 def _audited_from_chain(
@@ -114,6 +140,7 @@ def _audited_from_chain(
     place: OnChain,
     keys: AuditKeys,
     trusted: frozenset[str],
+    plan: Plan,
     progress: Show,
 ) -> AuditReport:
     from clicooper.audit.auditor import audit_record  # noqa: PLC0415 - imports torch
@@ -126,7 +153,8 @@ def _audited_from_chain(
             index.sync()
             record = index.record(JobId(subject.job or 0))
             rows, confirmed = check_on_chain(record, index, client)
-        report = audit_record(record, store, keys, trusted_models=trusted, progress=progress)
+        plan = _with_block_hashes(plan, place, record)
+        report = audit_record(record, store, keys, trusted_models=trusted, plan=plan, progress=progress)
     return replace(report.with_rows(rows), verified=confirmed)
 
 

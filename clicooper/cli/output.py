@@ -95,13 +95,15 @@ class Output:
         if not console.is_terminal:
             yield _line_per_stage(console)
             return
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn  # noqa: PLC0415
 
         columns = (
             TextColumn("{task.description:<28}"),
             BarColumn(bar_width=28),
             TextColumn("{task.fields[count]:>9}"),
             TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
         )
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task("starting", total=None, count="")

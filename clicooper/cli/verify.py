@@ -80,7 +80,7 @@ def verify(
 
 
 def _print(console: Console, found: Verified, acts: Acts) -> None:
-    from clicooper.cli.audit import print_audit  # noqa: PLC0415
+    from clicooper.cli.audit_view import print_audit  # noqa: PLC0415
 
     print_audit(console, found.report)
     printed = found.to_json()

@@ -7,7 +7,6 @@ promoted unchanged. A proof is the list of siblings from the leaf upwards, as ``
 
 from collections.abc import Sequence
 
-from eth_abi import encode as abi_encode
 from eth_utils import keccak
 
 from clicooper.types import Digest
@@ -19,9 +18,9 @@ def transcript_leaf(
     step: int, input_: Digest, output: Digest, grad_received: Digest, grad_sent: Digest, state: Digest
 ) -> Digest:
     """The leaf of one training step; absent gradients and states are 32 zero bytes."""
-    types = ["uint256", "bytes32", "bytes32", "bytes32", "bytes32", "bytes32"]
-    inner = keccak(abi_encode(types, [step, input_, output, grad_received, grad_sent, state]))
-    return Digest(keccak(inner))
+    # abi.encode of a number and five bytes32: one word each, in order.
+    words = step.to_bytes(32, "big") + input_ + output + grad_received + grad_sent + state
+    return Digest(keccak(keccak(words)))
 
 
 def _pair(a: bytes, b: bytes) -> Digest:

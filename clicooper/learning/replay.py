@@ -5,6 +5,8 @@ compared, by ``compare_states`` and ``summed_residual`` (protocol, section 4). C
 the job of ``clicooper.audit``.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,11 +25,16 @@ from clicooper.types import Digest
 
 __all__ = [
     "Difference",
+    "IntervalInputs",
     "IntervalReplay",
     "StateMisfit",
     "compare_states",
+    "difference_in_rows",
     "first_difference",
+    "interval_inputs",
+    "relative_residual",
     "replay_interval",
+    "replay_steps",
     "summed_residual",
 ]
 
@@ -38,6 +45,21 @@ class StateMisfit(SpecError):
     def __init__(self, seat: int, error: SpecError) -> None:
         super().__init__(error.message, hint=error.hint)
         self.seat = seat
+
+
+@dataclass(frozen=True, eq=False)
+class IntervalInputs:
+    """What enters an interval from outside the segments.
+
+    Attributes:
+        first_step: its first step in the round.
+        batches: float32 (batch, ...) for each of its steps, the input of seat 0.
+        labels: int64 (steps, batch), the last seat's pseudo-labels.
+    """
+
+    first_step: int
+    batches: tuple[NDArray[np.float32], ...]
+    labels: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +82,11 @@ class IntervalReplay:
     def steps_count(self) -> int:
         """Number of steps replayed."""
         return len(self.steps[0])
+
+    def part(self, first: int, last: int) -> IntervalReplay:
+        """The steps in ``range(first, last)`` of the round, one of several intervals; end states stay the last's."""
+        taken = slice(first - self.first_step, last - self.first_step)
+        return IntervalReplay(first, tuple(rows[taken] for rows in self.steps), self.end_states, self.losses[taken])
 
 
 @dataclass(frozen=True)
@@ -87,6 +114,65 @@ class Difference:
         return (self.seat - 1, self.seat) if self.field == "input" else (self.seat, self.seat + 1)
 
 
+class _Replaying(SeatWorker):
+    """A seat that trains again: it takes the digests of states, and has no use for the states."""
+
+    def keep_state(self, weights: State, optimizer: State) -> None:
+        """Nothing: memory must not grow with the steps."""
+
+
+def interval_inputs(
+    spec: JobSpec,
+    round_: int,
+    index: int,
+    activations: NDArray[Any],
+    pseudo_labels: NDArray[np.int64],
+    rows: NDArray[np.int64] | None = None,
+    count: int = 1,
+) -> IntervalInputs:
+    """What ``count`` intervals from ``index`` on train on: the batches and labels of their steps.
+
+    Args:
+        activations: float (records, ...), the release.
+        pseudo_labels: int64 (n,), labels of the release's rows 0 to n - 1, all that the round may use.
+        rows: ``batch_rows`` of the whole round, from whoever replays many of its intervals; worked out where absent.
+
+    Raises:
+        SpecError: no such interval.
+    """
+    first = interval_bounds(index, spec.training.steps, spec.replay.interval)[0]
+    last = interval_bounds(index + count - 1, spec.training.steps, spec.replay.interval)[1]
+    if rows is None:
+        rows = batch_rows(spec.seeds, round_, pseudo_labels.size, spec.training)
+    batches = round_batches(activations, rows, spec.seeds, round_, spec.training, first=first, last=last)
+    return IntervalInputs(first, tuple(batch for _, batch in batches), pseudo_labels[rows[first:last]])
+
+
+def replay_steps(
+    spec: JobSpec,
+    inputs: IntervalInputs,
+    start_states: Sequence[tuple[State, State | None]],
+    *,
+    dtype: type[np.floating[Any]] | None = None,
+    threads: int = 1,
+) -> IntervalReplay:
+    """Trains an interval, or several in a row, again from its inputs and the states at its start.
+
+    Arguments and errors are those of ``replay_interval``.
+    """
+    seats = len(spec.model.cuts) + 1
+    if len(start_states) != seats:
+        raise SpecError(f"{len(start_states)} states for {seats} seats", hint="one for every seat")
+    count = len(inputs.batches)
+    workers = [_worker(spec, count, seat, states, dtype) for seat, states in enumerate(start_states)]
+    workers[-1].receive_labels(inputs.labels)
+    train_round(workers, enumerate(inputs.batches), threads=threads)
+    ends = tuple((worker.segment.state(), worker.segment.optimizer_state()) for worker in workers)
+    return IntervalReplay(
+        inputs.first_step, tuple(worker.recorder.steps for worker in workers), ends, workers[-1].losses
+    )
+
+
 def replay_interval(
     spec: JobSpec,
     round_: int,
@@ -110,51 +196,56 @@ def replay_interval(
         StateMisfit: a state that does not fit its segment.
         SpecError: no such interval.
     """
-    first, last = interval_bounds(index, spec.training.steps, spec.replay.interval)
-    seats = len(spec.model.cuts) + 1
-    if len(start_states) != seats:
-        raise SpecError(f"{len(start_states)} states for {seats} seats", hint="one for every seat")
-    rows = batch_rows(spec.seeds, round_, pseudo_labels.size, spec.training)
-    workers = [_worker(spec, seat, states, dtype) for seat, states in enumerate(start_states)]
-    workers[-1].receive_labels(pseudo_labels[rows])
-    batches = round_batches(activations, rows, spec.seeds, round_, spec.training, first=first, last=last)
-    train_round(workers, batches, threads=threads)
-    ends = tuple((worker.segment.state(), worker.segment.optimizer_state()) for worker in workers)
-    return IntervalReplay(first, tuple(worker.recorder.steps for worker in workers), ends, workers[-1].losses)
+    inputs = interval_inputs(spec, round_, index, activations, pseudo_labels)
+    return replay_steps(spec, inputs, start_states, dtype=dtype, threads=threads)
 
 
 def _worker(
-    spec: JobSpec, seat: int, states: tuple[State, State | None], dtype: type[np.floating[Any]] | None
+    spec: JobSpec, steps: int, seat: int, states: tuple[State, State | None], dtype: type[np.floating[Any]] | None
 ) -> SeatWorker:
+    """A seat for a round of ``steps``, so that cost and memory are theirs, however long the whole round is."""
     weights, optimizer = states
     if dtype is not None:
         weights, optimizer = cast_state(weights, dtype), cast_state(optimizer or {}, dtype)
+    training = spec.training.model_copy(update={"steps": steps})
     try:
-        return SeatWorker(spec.model, spec.training, spec.replay, seat, weights, optimizer)
+        return _Replaying(spec.model, training, spec.replay, seat, weights, optimizer)
     except SpecError as e:
         raise StateMisfit(seat, e) from e
 
 
 def first_difference(claimed: Sequence[Transcript], replayed: IntervalReplay) -> Difference | None:
+    """``difference_in_rows`` for the transcripts of a whole round.
+
+    Raises:
+        SpecError: transcripts that do not cover the interval, or not every seat.
+    """
+    first, last = replayed.first_step, replayed.first_step + replayed.steps_count
+    return difference_in_rows([transcript.steps[first:last] for transcript in claimed], replayed)
+
+
+def difference_in_rows(claimed: Sequence[Sequence[StepDigests]], replayed: IntervalReplay) -> Difference | None:
     """The first difference in causal order, whose seat is its author, or None.
 
     In each step: input and output from seat 0 to the last, gradients received and sent back to seat 0, then states.
     Everything before it agrees, so the named seat had what the replay had.
 
+    Args:
+        claimed: by seat, the rows of the interval's steps.
+
     Raises:
-        SpecError: transcripts that do not cover the interval, or not every seat.
+        SpecError: rows that do not cover the interval, or not every seat.
     """
     if len(claimed) != len(replayed.steps):
         raise SpecError(f"{len(claimed)} transcripts for {len(replayed.steps)} seats", hint="one for every seat")
-    length = replayed.steps_count
-    if any(len(transcript.steps) < replayed.first_step + length for transcript in claimed):
+    if any(len(rows) != replayed.steps_count for rows in claimed):
         raise SpecError("a transcript ends before the interval does", hint="compare its step count with the spec's")
-    for offset in range(length):
-        step = replayed.first_step + offset
+    for offset in range(replayed.steps_count):
         for seat, field in _causal_order(len(claimed)):
             expected = getattr(replayed.steps[seat][offset], field)
-            actual = getattr(claimed[seat].steps[step], field)
+            actual = getattr(claimed[seat][offset], field)
             if expected != actual:
+                step = replayed.first_step + offset
                 return Difference(_check_of(seat, field), step, seat, field, expected, actual)
     return None
 
@@ -182,6 +273,18 @@ def compare_states(actual: State, expected: State) -> float:
     """
     residual, norm = _residual(actual, expected)
     return _ratio(float(np.linalg.norm(residual)), norm)
+
+
+def relative_residual(actual: State, expected: State) -> NDArray[np.float64]:
+    """``(actual - expected) / ||expected||`` over all floating arrays as one vector, to be added up over intervals.
+
+    Its norm is ``compare_states``: where ``expected`` is all zero, infinite numbers stand for what differs.
+
+    Raises:
+        SpecError: states with other names or shapes.
+    """
+    residual, norm = _residual(actual, expected)
+    return residual / norm if norm else np.where(residual == 0, 0.0, np.inf)
 
 
 def summed_residual(pairs: Sequence[tuple[State, State]]) -> float:

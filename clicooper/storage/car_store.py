@@ -1,5 +1,7 @@
 """A CAR file as a store that can be read but not written: an index of places in memory, the blocks on the disk."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +56,10 @@ class CarStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> tuple[type[CarStore], tuple[Path]]:
+        """Pickled as an address: whoever unpickles it opens the file anew, or fails as the constructor does."""
+        return CarStore, (self.path.absolute(),)
 
     def __len__(self) -> int:
         return len(self._places)

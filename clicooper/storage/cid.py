@@ -14,6 +14,7 @@ import re
 from base64 import b32decode, b32encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import BinaryIO
 
 from multiformats import CID
@@ -307,7 +308,9 @@ def _name(codec: str, multihash: bytes) -> bytes:
     return bytes((1, _CODES[codec])) + multihash
 
 
+@lru_cache(maxsize=1 << 14)
 def _cid_of_name(name: bytes) -> CID:
+    """Kept, since making one takes as long as hashing its block, and audits read most blocks more than once."""
     if len(name) != _NAME_BYTES or name[0] != 1 or name[1] not in _CODECS or name[2:4] != _SHA2_256:
         raise Malformed("not the CIDv1 of a sha2-256 artifact")
     return CID("base32", 1, _CODECS[name[1]], name[2:])

@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -74,6 +75,7 @@ class IpfsStore:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         address = parse_node_address(url)
+        self._opened_as = partial(IpfsStore, url, timeout_s=timeout_s, retries=retries)
         self.name = f"IPFS node {address.public}"
         self._transport = _Transport(address)
         self._rpc = Rpc(self._transport, address.public, timeout_s, retries)
@@ -83,6 +85,10 @@ class IpfsStore:
         self._absent_until: dict[bytes, float] = {}
         self._presence = Presence(self._rpc)
         self._uploader = Uploader(self._rpc, self._presence)
+
+    def __reduce__(self) -> tuple[partial[IpfsStore], tuple[()]]:
+        """Pickled as an address, credentials included: whoever unpickles it talks to the node itself."""
+        return self._opened_as, ()
 
     def put_block(self, block: bytes, codec: str = "dag-cbor") -> CID:
         """See ``Store``."""

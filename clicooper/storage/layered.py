@@ -45,6 +45,10 @@ class LayeredStore:
         self._clock = clock
         self._resume_at = clock()
 
+    def __reduce__(self) -> tuple[type[LayeredStore], tuple[LocalStore, Store]]:
+        """Pickled as its two stores; another process has its own clock and pauses."""
+        return LayeredStore, (self.cache, self.remote)
+
     def put_block(self, block: bytes, codec: str = "dag-cbor") -> CID:
         """See ``Store``."""
         cid = self.cache.put_block(block, codec)

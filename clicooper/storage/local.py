@@ -6,6 +6,8 @@ Blocks appear whole or not at all, and any number of processes may write at once
 bytes. Reading never writes.
 """
 
+from __future__ import annotations
+
 import os
 import secrets
 from collections.abc import Iterator
@@ -54,6 +56,10 @@ class LocalStore:
         self.root = Path(root)
         self._sync = sync
         self._is_marked = self._check_root()
+
+    def __reduce__(self) -> tuple[type[LocalStore], tuple[Path]]:
+        """Pickled as an address, which means the same in every folder."""
+        return LocalStore, (self.root.absolute(),)
 
     def put_block(self, block: bytes, codec: str = "dag-cbor") -> CID:
         """See ``Store``."""

@@ -11,9 +11,13 @@ from typing import Any
 import pytest
 from rpc_proxy import running_rpc_proxy
 
+from clicooper.audit.sampling import sample_intervals
+from clicooper.audit.state import follow_record
+from clicooper.chain.events import Committed, RoundAccepted
 from clicooper.chain.record import write_record
 from clicooper.chain.rpc import Node
 from clicooper.cli.main import main
+from clicooper.commitments.head import audit_seed
 from clicooper.learning.runtime import use_threads
 from clicooper.protocol.job import JobParties, finish_job, open_job, run_rounds
 from clicooper.storage.local import LocalStore
@@ -111,6 +115,36 @@ def test_disagreeing_endpoint_leaves_the_record_inconclusive(
         details = [row["detail"] for row in rows(report, "inconclusive") if row["check"] == "record"]
         assert any("disagree about block" in detail and liar.url in detail for detail in details)
     assert report["record"]["verified"] is None
+
+
+def test_sample_is_drawn_from_the_chain(
+    run: Rehearsal, command: tuple[str, ...], anvil_url: str, capsys: Capture
+) -> None:
+    last = run.record().events
+    committed = [logged for logged in last if isinstance(logged.event, Committed)][-1]
+    (accepted,) = [logged.event for logged in last if isinstance(logged.event, RoundAccepted)]
+    head = follow_record(run.record()).rounds[0].commitments[-1].head
+    with Node.connect(anvil_url) as node:
+        seed = audit_seed(accepted.label_key, node.block_hash(committed.block_number + 2), head)
+    report = answered(capsys, *command, "--sample", "1", "--endpoint", anvil_url, code=SEALED)
+    (drawn,) = report["sample"]["rounds"]
+    assert drawn["seeds"] == {"chain": "0x" + seed.hex()}
+    assert set(drawn["intervals"]) == {i for seat in range(2) for i in sample_intervals(seed, seat, 2, 1)}
+    assert drawn["confirmed"] == 0, "without labels nothing is replayed"
+
+
+def test_nothing_is_drawn_from_a_hash_that_endpoints_disagree_about(
+    command: tuple[str, ...], anvil_url: str, capsys: Capture
+) -> None:
+    def other_hashes(call: dict[str, Any], result: Any) -> Any:
+        return result | {"hash": "0x" + "ab" * 32} if call["method"] == "eth_getBlockByNumber" else result
+
+    with running_rpc_proxy(anvil_url) as liar:
+        liar.alter = other_hashes
+        report = answered(capsys, *command, "--sample", "1", "--endpoint", liar.url, code=SEALED)
+    (drawn,) = report["sample"]["rounds"]
+    assert (drawn["seeds"], drawn["intervals"]) == ({}, [])
+    assert "is not known here" in drawn["missing"]
 
 
 def test_unreachable_node_leaves_the_record_inconclusive(run: Rehearsal, capsys: Capture) -> None:

@@ -16,13 +16,14 @@ from chain_world import World, new_world
 from conftest import PROGRAMS, _running
 from rpc_proxy import Refusal, RpcProxy, Status, running_rpc_proxy
 
+from clicooper.audit.onchain import check_on_chain
 from clicooper.chain._patience import Patience
 from clicooper.chain.confirm import confirm_record
 from clicooper.chain.indexer import RecordIndex
 from clicooper.chain.record import JobRecord
 from clicooper.chain.rpc import Node
 from clicooper.errors import ChainError, RecordError, StorageError, UsageError
-from clicooper.types import JobId
+from clicooper.types import JobId, Verdict
 
 FINALITY = 5
 
@@ -104,6 +105,24 @@ def test_index_follows_a_reorganisation(anvil: Node, tmp_path: Path) -> None:
         assert after.last > before.last
         assert len(list(index.decoded(job))) == 3
         assert without_source(index.record(job)) == without_source(world.owner.record(job))
+
+
+def test_record_of_replaced_blocks_fails_and_leads_to_no_confirmation(anvil: Node, tmp_path: Path) -> None:
+    world = new_world(anvil)
+    job = world.filled_job()
+    mined(anvil, FINALITY)
+    world.owner.cancel(job)
+    reorged = world.owner.record(job)
+    anvil.ask("anvil_reorg", 2, [])
+    mined(anvil, 3)
+    with index_of(tmp_path, anvil, world) as index:
+        rows, confirmed = check_on_chain(reorged, index, world.owner)
+        assert confirmed is None
+        assert [row.verdict for row in rows] == [Verdict.FAIL]
+        assert "the chain does not have JobCancelled" in rows[0].detail
+        rows, confirmed = check_on_chain(world.owner.record(job), index, world.owner)
+        assert confirmed is not None
+        assert {row.verdict for row in rows} == {Verdict.PASS}
 
 
 def test_index_goes_back_with_a_reverted_snapshot(anvil: Node, tmp_path: Path) -> None:
