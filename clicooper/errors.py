@@ -12,6 +12,7 @@ __all__ = [
     "CliCooperError",
     "DataError",
     "EndpointsDisagree",
+    "EvidenceUnusable",
     "GrantRefused",
     "GraphTooLarge",
     "MarkCapacityError",
@@ -148,6 +149,12 @@ class ArtifactMissing(CliCooperError):
 
 class GraphTooLarge(CliCooperError):
     """A graph of more blocks or bytes than its reader allows: what it holds beyond them cannot be checked."""
+
+    exit_code = EXIT_INCONCLUSIVE
+
+
+class EvidenceUnusable(CliCooperError):
+    """Evidence that is damaged, or that does not hold what it must: it accuses and clears nobody."""
 
     exit_code = EXIT_INCONCLUSIVE
 

@@ -89,6 +89,7 @@ def _register() -> None:
         contract,
         demo,
         deploy,
+        evidence,
         grant,
         job,
         networks,
@@ -100,6 +101,7 @@ def _register() -> None:
     app.add_typer(account.app, name="account")
     app.command("deploy", short_help="Put the contract on a chain.")(deploy.deploy)
     app.add_typer(contract.app, name="contract")
+    app.add_typer(evidence.app, name="evidence")
     job.app.command("grant")(grant.grant)
     app.add_typer(job.app, name="job")
     app.command("networks", short_help="List the named networks.")(networks.networks)
