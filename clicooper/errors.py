@@ -21,6 +21,7 @@ __all__ = [
     "RecordError",
     "RetentionRefused",
     "RevertError",
+    "RulingRefused",
     "RunFolderError",
     "SealBroken",
     "SealError",
@@ -131,6 +132,10 @@ class SealBroken(VerificationFailed):
     def __init__(self, message: str, *, cid: str, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.cid = cid
+
+
+class RulingRefused(VerificationFailed):
+    """A ruling that the evidence does not bear out; nothing was sent."""
 
 
 class GrantRefused(VerificationFailed):

@@ -108,17 +108,17 @@ def _committed_transcript(evidence: ExhibitEvidence, seat: int) -> Transcript | 
 
 
 def _first_mismatch(below: Transcript, above: Transcript, seat: int) -> Fault | None:
-    """Where two neighbours committed to different tensors: who received another than was sent has to answer for it."""
+    """Where two neighbours committed to different tensors; which of them lies, only a replay can tell."""
     pair = (seat - 1, seat)
     for step, (lower, upper) in enumerate(zip(below.steps, above.steps, strict=True)):
-        for receiver, what, field, sent, received in (
-            (seat, "activation", "input", lower.output, upper.input),
-            (seat - 1, "gradient", "grad_received", upper.grad_sent, lower.grad_received),
+        for what, field, sent, received in (
+            ("activations", "input", lower.output, upper.input),
+            ("gradients", "grad_received", upper.grad_sent, lower.grad_received),
         ):
             if sent != received:
-                detail = f"seats {pair[0]} and {seat} committed to different {what}s in step {step}"
+                detail = f"seats {pair[0]} and {seat} committed to different {what} in step {step}"
                 sides = "0x" + sent.hex(), "0x" + received.hex()
-                return Fault(receiver, Check.BOUNDARY, detail, pair, step, field, *sides)
+                return Fault(None, Check.BOUNDARY, detail, pair, step, field, *sides)
     return None
 
 

@@ -18,7 +18,8 @@ from clicooper.audit import checks
 from clicooper.audit.attributed import committed_manifest, faults_of, label_faults
 from clicooper.audit.exhibit_evidence import ExhibitEvidence, end_state
 from clicooper.audit.finding import Fault, Judged
-from clicooper.audit.replay import MAX_CROSS_CLASS_STEPS
+from clicooper.audit.progress import check_progress
+from clicooper.audit.replay import MAX_CROSS_CLASS_STEPS, RoundReplay
 from clicooper.audit.sealed import own_start
 from clicooper.audit.verdict import Check
 from clicooper.errors import ArtifactMissing, EvidenceUnusable, SpecError
@@ -61,11 +62,23 @@ def judge_replay(evidence: ExhibitEvidence) -> Judged:
     same_class = evidence.spec.runtime_class == evidence.runtime
     replayed = _replayed(evidence, claimed, same_class)
     difference = _first_difference(evidence, claimed, replayed) if same_class else _portable(claimed, replayed)
-    faults = (*(() if difference is None else (_fault(difference),)), *_contradictions(claimed, replayed))
+    first = () if difference is None else (_fault(difference, replay_decides=same_class),)
+    faults = (*first, *_contradictions(claimed, replayed))
     judged = Judged(faults, distances=_distances(claimed, replayed), steps=replayed.steps_count)
     if same_class:
-        return replace(judged, confirmed=f"{replayed.steps_count} steps replayed, every digest of every seat is equal")
+        return _with_metrics(evidence, judged, replayed)
     return _within_tolerance(evidence, judged, len(claimed))
+
+
+def _with_metrics(evidence: ExhibitEvidence, judged: Judged, replayed: IntervalReplay) -> Judged:
+    """What the last interval also shows: the norms and the loss that the manifests report of their end."""
+    judged = replace(judged, confirmed=f"{judged.steps} steps replayed, every digest of every seat is equal")
+    interval = evidence.exhibit.interval or 0
+    complete = len(judged.distances) == evidence.history.params.seats
+    if judged.faults or not complete or interval != evidence.intervals - 1:
+        return judged
+    shown = RoundReplay(evidence.exhibit.round, losses={interval: replayed.losses})
+    return replace(judged, faults=tuple(faults_of(check_progress(evidence, shown))))
 
 
 def _manifest_faults(evidence: ExhibitEvidence, seats: range) -> Iterator[Fault]:
@@ -156,8 +169,12 @@ def _portable(claimed: Sequence[_Claimed], replayed: IntervalReplay) -> Differen
     return None
 
 
-def _fault(difference: Difference) -> Fault:
-    """A difference as the fault of a seat; at a boundary that of whoever received another tensor than was sent."""
+def _fault(difference: Difference, *, replay_decides: bool) -> Fault:
+    """A difference as the fault of a seat.
+
+    At a boundary where the replay confirms what the sender committed to, the receiver has to answer for its other
+    value: it should have stopped without the sender's signature. Without a replay either may have lied.
+    """
     seat, step, field = difference.seat, difference.step, difference.field
     sides = "0x" + difference.expected.hex(), "0x" + difference.actual.hex()
     if difference.check == "coverage":
@@ -167,6 +184,9 @@ def _fault(difference: Difference) -> Fault:
         pair = (seat - 1, seat) if field == "input" else (seat, seat + 1)
         what = "activations" if field == "input" else "gradients"
         detail = f"seats {pair[0]} and {pair[1]} committed to different {what} in step {step}"
+        if not replay_decides:
+            return Fault(None, Check.BOUNDARY, detail, pair, step, field, *sides)
+        detail += ", and the replay confirms what was sent"
         return Fault(seat, Check.BOUNDARY, detail, pair, step, field, *sides)
     detail = f"the {field} that seat {seat} committed for step {step} is not what state, data and labels give"
     return Fault(seat, Check.REPLAY, detail, None, step, field, *sides)

@@ -16,7 +16,7 @@ from clicooper.audit.verdict import Check
 from clicooper.errors import EXIT_FAILED, EXIT_INCONCLUSIVE
 from clicooper.types import ACCUSED_OWNER
 
-__all__ = ["Fault", "Finding", "Judged", "Opinion", "conclude", "party_name"]
+__all__ = ["Fault", "Finding", "Judged", "Opinion", "conclude", "named", "party_name"]
 
 
 class Finding(Enum):
@@ -37,14 +37,14 @@ class Fault:
     """One fault that the evidence proves.
 
     Attributes:
-        seat: whose, or ``ACCUSED_OWNER``.
-        pair: both seats at a boundary where they committed to different tensors; ``seat`` is the receiver.
+        seat: whose, or ``ACCUSED_OWNER``; None where it is one seat of ``pair`` and nothing tells which.
+        pair: both seats at a boundary where they committed to different tensors.
         step: of the round, where the fault is in a step.
         field: what differs.
         expected, actual: both sides, as text.
     """
 
-    seat: int
+    seat: int | None
     check: Check
     detail: str
     pair: tuple[int, int] | None = None
@@ -103,7 +103,7 @@ class Opinion:
             "code": self.finding.exit_code,
             "finding": self.finding.value,
             "accused": None if self.accused is None else party_name(self.accused),
-            "guilty": party_name(fault.seat) if guilty and fault is not None else None,
+            "guilty": named(fault) if guilty and fault is not None else None,
             "seat": fault.seat if fault is not None and fault.seat != ACCUSED_OWNER else None,
             "pair": None if fault is None or fault.pair is None else list(fault.pair),
             "check": None if fault is None else fault.check.value,
@@ -128,15 +128,21 @@ def party_name(accused: int) -> str:
     return "owner" if accused == ACCUSED_OWNER else f"seat {accused}"
 
 
+def named(fault: Fault) -> str:
+    """Whose fault it is: a party, or both seats of a pair."""
+    if fault.seat is None and fault.pair is not None:
+        return f"seat {fault.pair[0]} or seat {fault.pair[1]}"
+    return party_name(fault.seat or 0)
+
+
 def conclude(judged: Judged, accused: int | None) -> Opinion:
-    """The answer that what was judged gives about the accused."""
+    """The answer that what was judged gives about the accused; a fault of one of two convicts neither by itself."""
     own = [fault for fault in judged.faults if accused in (None, fault.seat)]
     if own:
         return Opinion(Finding.GUILTY, accused, own[0].detail, judged, own[0])
     if judged.faults:
         other = judged.faults[0]
-        who = party_name(accused if accused is not None else other.seat)
-        detail = f"{other.detail}: that is {party_name(other.seat)}'s doing, and leaves {who} unjudged"
+        detail = f"{other.detail}: that is the doing of {named(other)}, and leaves {party_name(accused or 0)} unjudged"
         return Opinion(Finding.CANNOT_TELL, accused, detail, judged, other)
     if judged.unjudged:
         return Opinion(Finding.CANNOT_TELL, accused, judged.unjudged, judged)

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clicooper.cli import session
-from clicooper.errors import UsageError
+from clicooper.errors import SpecError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from clicooper.audit.exhibit import OpenedExhibit
     from clicooper.audit.finding import Opinion
+    from clicooper.audit.grants import AuditKeys
     from clicooper.chain.client import Contract
     from clicooper.chain.keys import LocalAccount
     from clicooper.chain.record import JobRecord
@@ -29,11 +31,14 @@ __all__ = [
     "acting_address",
     "chain",
     "client_of",
+    "granted",
+    "head_line",
     "identity_in",
     "own_store",
     "parse_accused",
     "print_opinion",
     "record_and_store",
+    "utc",
 ]
 
 
@@ -105,6 +110,44 @@ def own_store(config: JobConfig, run_dir: Path | None) -> Store:
     return IpfsStore(config.ipfs_url, timeout_s=config.store_timeout)
 
 
+def granted(store: Store, files: Path | None, identity: Path | None, grant: str | None) -> AuditKeys:
+    """What the holder of an identity was granted, or nothing.
+
+    Args:
+        store: where a grant that is named by its CID lies.
+        identity: its file; None takes the auditor's or the owner's in the run folder, where there is one.
+        grant: a file or a CID; None takes grants.age beside the identity.
+
+    Raises:
+        UsageError: a grant, and nobody who could open it; or one that is neither a file nor a CID.
+    """
+    from clicooper.audit.grants import (  # noqa: PLC0415 - imports torch
+        GRANTS_NAME,
+        IDENTITY_NAME,
+        AuditKeys,
+        Grant,
+        open_grant,
+        read_grants,
+        read_identity,
+    )
+    from clicooper.storage.cid import parse_cid  # noqa: PLC0415
+
+    inside = [] if files is None else [files / role / IDENTITY_NAME for role in ("auditor", "owner")]
+    found = next((path for path in inside if path.exists() and (path.parent / GRANTS_NAME).exists()), None)
+    key_file = identity or found
+    if key_file is None:
+        if grant is not None:
+            raise UsageError("--grant needs the identity that opens it", hint="name its file with --identity")
+        return AuditKeys()
+    if grant is None or Path(grant).exists():
+        return read_grants(key_file, None if grant is None else Path(grant))
+    try:
+        cid = parse_cid(grant)
+    except SpecError as e:
+        raise UsageError(f"--grant {grant}: neither a file nor a CID", hint="give what `job grant` printed") from e
+    return open_grant(Grant.from_block(store.get_block(cid)), read_identity(key_file))
+
+
 @contextmanager
 def chain(config: JobConfig) -> Iterator[Node]:
     """The node of ``--network``; the embedded chain knows no job of an earlier command."""
@@ -160,13 +203,12 @@ def parse_accused(text: str) -> int:
 
 def print_opinion(console: Console, opinion: Opinion) -> None:
     """The finding, then the numbers behind it."""
-    from clicooper.audit.finding import Finding, party_name  # noqa: PLC0415
+    from clicooper.audit.finding import Finding, named  # noqa: PLC0415
 
     colour = {Finding.GUILTY: "red", Finding.NOT_GUILTY: "green"}.get(opinion.finding, "yellow")
     fault = opinion.fault
-    who = "" if fault is None or opinion.finding is not Finding.GUILTY else f": {party_name(fault.seat)}"
-    pair = "" if fault is None or fault.pair is None else f" (seats {fault.pair[0]} and {fault.pair[1]})"
-    console.print(f"Finding: [{colour}]{opinion.finding.value}[/]{who}{pair}")
+    who = f": {named(fault)}" if fault is not None and opinion.finding is Finding.GUILTY else ""
+    console.print(f"Finding: [{colour}]{opinion.finding.value}[/]{who}")
     lines = [opinion.detail]
     if fault is not None and fault.expected:
         lines += [f"expected {fault.expected}", f"found    {fault.actual}"]
@@ -175,6 +217,11 @@ def print_opinion(console: Console, opinion: Opinion) -> None:
         lines.append(f"relative distance of committed and replayed end states: {worst}")
     for line in lines:
         console.print(f"  {line}", markup=False, soft_wrap=True)
+
+
+def utc(seconds: int) -> str:
+    """A time of the chain, for people."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def head_line(opened: OpenedExhibit, source: str | None) -> str:

@@ -72,7 +72,7 @@ def make(
     job: JobThere = None,
     identity: Annotated[
         Path | None,
-        typer.Option("--identity", help="Identity with grants.  [default: JOB/auditor/identity.txt where it exists]"),
+        typer.Option("--identity", help="Identity with grants.  [default: that of the auditor or owner in JOB]"),
     ] = None,
     grant: Annotated[str | None, typer.Option("--grant", help="The grant that the identity opens.")] = None,
     trust_model: TrustModel = None,
@@ -90,7 +90,7 @@ def make(
     place = dispute.JobPlace(job_files, contract, job)
     by = dispute.acting_address(config, challenger)
     with dispute.record_and_store(config, place) as (record, store):
-        evidence = _evidence(config, record, store, (job_files, identity, grant), trust_model)
+        evidence = _evidence(record, store, (job_files, identity, grant), trust_model)
         subject = _subject(evidence, (claim, round_, step, interval), seat, owner, end_states)
         target = output_file or Path(f"evidence-{record.job}-{round_}.car")
         if target.exists():
@@ -104,7 +104,6 @@ def make(
 
 
 def _evidence(
-    config: JobConfig,
     record: Any,
     store: Store,
     keys_at: tuple[Path | None, Path | None, str | None],
@@ -112,9 +111,8 @@ def _evidence(
 ) -> Evidence:
     from clicooper.audit.evidence import Evidence  # noqa: PLC0415 - imports torch
     from clicooper.audit.state import follow_record  # noqa: PLC0415
-    from clicooper.cli.audited import granted_keys  # noqa: PLC0415
 
-    return Evidence(follow_record(record), store, granted_keys(config, *keys_at), frozenset(trust_model or ()))
+    return Evidence(follow_record(record), store, dispute.granted(store, *keys_at), frozenset(trust_model or ()))
 
 
 def _subject(
