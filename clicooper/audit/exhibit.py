@@ -24,6 +24,7 @@ from typing import Annotated, ClassVar, Literal
 from multiformats import CID
 from pydantic import Field
 
+from clicooper.audit.terms import MAX_KEY_RECORD_BYTES
 from clicooper.commitments.canonical import sha256
 from clicooper.commitments.manifest import Bytes20, Bytes32, Count, Link, Part, Positive, Record
 from clicooper.errors import CliCooperError, EvidenceUnusable, SealError, StorageError
@@ -41,6 +42,8 @@ __all__ = [
     "Exhibit",
     "OpenedExhibit",
     "PlainFile",
+    "RevealedKey",
+    "RevealedSecret",
     "SealedExhibit",
     "SeatRows",
     "Trail",
@@ -57,9 +60,10 @@ MAX_EXHIBIT_BYTES = 1 << 31
 MAX_PARAMS_BYTES = 4096
 """The terms of a job with an allow-list of 32 seats take 1,728 bytes."""
 
-Claim = Literal["replay", "boundary", "manifest", "links", "mark", "labels", "release", "withheld"]
-"""What the evidence is about: the check that an arbiter repeats. ``replay`` covers coverage and boundaries too;
-``withheld`` says that something committed cannot be had, which only whoever looks for it can tell."""
+Claim = Literal["replay", "boundary", "manifest", "links", "mark", "labels", "release", "seal", "withheld"]
+"""What the evidence is about: the check that an arbiter repeats. ``replay`` covers coverage and boundaries too, and the
+metrics of a round's end; ``seal`` is about a file that does not open; ``withheld`` says that something committed
+cannot be had, which only whoever looks for it can tell."""
 
 
 class Act(Part):
@@ -113,6 +117,13 @@ class RevealedKey(Part):
     ownership_key_hash: Bytes32
 
 
+class RevealedSecret(Part):
+    """A trainer's sealing secret of the job, and the key record by which it registered the secret's digest."""
+
+    secret: Bytes32
+    key_record: Annotated[bytes, Field(max_length=MAX_KEY_RECORD_BYTES)]
+
+
 class Exhibit(Record):
     """The root of the evidence.
 
@@ -125,7 +136,8 @@ class Exhibit(Record):
         rows: a ``SeatRows`` for each seat, for a replay.
         files: the plaintext of sealed files.
         progress: for a claim about marks.
-        wanted: what is said to be withheld.
+        sealing: for a claim about a file that does not open.
+        wanted: what is said to be withheld, or not to open.
     """
 
     kind: ClassVar[str] = "Exhibit"
@@ -144,6 +156,7 @@ class Exhibit(Record):
     rows: Annotated[tuple[Link, ...], Field(strict=False)]
     files: Annotated[tuple[PlainFile, ...], Field(strict=False)]
     progress: RevealedKey | None
+    sealing: RevealedSecret | None
     wanted: Annotated[tuple[Link, ...], Field(strict=False)]
 
 

@@ -10,12 +10,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from clicooper.audit.exhibit import OpenedExhibit
+from clicooper.audit.exhibit import Exhibit, OpenedExhibit
 from clicooper.audit.exhibit_evidence import ExhibitEvidence, ProvenStep
 from clicooper.audit.history import History
 from clicooper.audit.state import follow_record
 from clicooper.audit.trail import history_of
 from clicooper.chain.client import Contract
+from clicooper.chain.events import SeatJoined
 from clicooper.commitments.canonical import cid_of_digest
 from clicooper.errors import ChainError, CliCooperError, EvidenceUnusable
 from clicooper.types import Digest
@@ -65,7 +66,12 @@ def compare_with_chain(
         history = history_of(opened.exhibit)
     except EvidenceUnusable as e:
         return HeadCheck(source, False, e.message)
-    if problem := _foreign(history, contract, job) or _unknown_head(history, contract):
+    problem = (
+        _foreign(history, contract, job)
+        or _unknown_head(history, contract)
+        or _unregistered(opened.exhibit, history, contract)
+    )
+    if problem:
         return HeadCheck(source, False, problem)
     try:
         steps = proofs_on_chain(opened, contract, trusted_models)
@@ -96,6 +102,17 @@ def _unknown_head(history: History, contract: Contract) -> str:
     followed = follow_record(contract.record(history.job))
     made = {c.head for r in followed.rounds for c in (*r.abandoned, *r.commitments)}
     return "" if history.head in made else "the chain knows no such head: somebody made up these commitments"
+
+
+def _unregistered(exhibit: Exhibit, history: History, contract: Contract) -> str:
+    """Why a revealed key record is not the one that the trainer registered when it joined."""
+    if exhibit.sealing is None:
+        return ""
+    held = {c.seat: c.trainer for c in history.rounds[exhibit.round].commitments}
+    trainer = held.get(exhibit.accused or 0)
+    joined = (logged.event for logged in contract.events(history.job))
+    records = [e.key_record for e in joined if isinstance(e, SeatJoined) and e.trainer == trainer]
+    return "" if exhibit.sealing.key_record in records else "the trainer registered another key record"
 
 
 def proofs_on_chain(opened: OpenedExhibit, contract: Contract, trusted_models: Collection[str] = frozenset()) -> int:

@@ -17,11 +17,14 @@ from clicooper.audit.exhibit import OpenedExhibit
 from clicooper.audit.exhibit_evidence import ExhibitEvidence
 from clicooper.audit.exhibit_replay import judge_replay
 from clicooper.audit.finding import Fault, Finding, Judged, Opinion, conclude, party_name
+from clicooper.audit.sealed import sealed_by_seat
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.audit.withheld import judge_withheld
-from clicooper.errors import CliCooperError, PrivacyClaimError, SpecError
+from clicooper.errors import CliCooperError, EvidenceUnusable, PrivacyClaimError, SealBroken, SpecError
 from clicooper.learning.transcript import Transcript
 from clicooper.storage.base import Store
+from clicooper.storage.cid import cid_text
+from clicooper.storage.sealed_files import open_bytes
 from clicooper.types import ACCUSED_OWNER, Verdict
 
 __all__ = ["judge_exhibit"]
@@ -138,6 +141,24 @@ def _judge_mark(evidence: ExhibitEvidence) -> Judged:
     return _judged(rows)
 
 
+def _judge_seal(evidence: ExhibitEvidence) -> Judged:
+    seat = _seat(evidence)
+    secret = evidence.registered_secret()
+    manifest = committed_manifest(evidence, seat)
+    if isinstance(manifest, Fault):
+        return Judged((manifest,))
+    own = {sealed.ciphertext: sealed for sealed in sealed_by_seat(manifest)}
+    author = bytes.fromhex(evidence.commitment(evidence.exhibit.round, seat).trainer[2:])
+    for cid in evidence.exhibit.wanted:
+        if cid not in own or own[cid].author != author:
+            raise EvidenceUnusable(f"file {cid_text(cid)} is none that seat {seat} sealed", hint="ask for another copy")
+        try:
+            open_bytes(evidence.store, own[cid], secret)
+        except SealBroken as e:
+            return Judged((Fault(seat, Check.ARTIFACTS, e.message),))
+    return Judged(confirmed=f"all {len(evidence.exhibit.wanted)} files open under the registered secret")
+
+
 def _judge_labels(evidence: ExhibitEvidence) -> Judged:
     faults = label_faults(evidence, evidence.exhibit.round)
     return Judged(faults, confirmed="the labels open to the spec's digests, exactly m each, and stay within range")
@@ -167,4 +188,5 @@ _JUDGES: Mapping[str, Callable[[ExhibitEvidence], Judged]] = {
     "mark": _judge_mark,
     "labels": _judge_labels,
     "release": _judge_release,
+    "seal": _judge_seal,
 }

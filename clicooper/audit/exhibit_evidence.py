@@ -20,12 +20,13 @@ from clicooper.audit.trail import history_of
 from clicooper.chain.client import TranscriptStep
 from clicooper.commitments.canonical import cid_of_digest, sha256
 from clicooper.commitments.head import mark_commitment
-from clicooper.commitments.manifest import LabelRelease, SealedFile, SegmentManifest, StateLinks
+from clicooper.commitments.manifest import KeyRecord, LabelRelease, SealedFile, SegmentManifest, StateLinks
 from clicooper.commitments.merkle import merkle_verify, transcript_leaf
 from clicooper.errors import ArtifactMissing, EvidenceUnusable, SpecError
 from clicooper.learning.checkpoint import MAX_STATE_BYTES, State, decode_state
 from clicooper.learning.transcript import ROW_BYTES, StepDigests, Transcript, interval_bounds
 from clicooper.storage.base import get_bytes
+from clicooper.storage.seal import secret_digest
 from clicooper.types import Digest
 
 __all__ = ["ExhibitEvidence", "ProvenStep", "end_state"]
@@ -124,6 +125,23 @@ class ExhibitEvidence(Evidence):
         committed = self.commitment(exhibit.round, exhibit.accused or 0).mark_commitment
         if revealed is None or mark_commitment(revealed.key, Digest(revealed.ownership_key_hash)) != committed:
             raise _unusable("the progress key is not the one that was committed, which proves nothing against anybody")
+
+    def registered_secret(self) -> bytes:
+        """The accused trainer's sealing secret; that its key record is the registered one, the chain has to say.
+
+        Raises:
+            EvidenceUnusable: there is none, or another one than the key record names.
+        """
+        revealed = self.exhibit.sealing
+        if revealed is None:
+            raise _unusable("no sealing secret")
+        try:
+            named = KeyRecord.from_block(revealed.key_record).secret_digest
+        except SpecError as e:
+            raise _unusable(f"a key record that cannot be read: {e.message}") from e
+        if secret_digest(revealed.secret) != named:
+            raise _unusable("another sealing secret than the trainer registered, which proves nothing against it")
+        return revealed.secret
 
     def _transcript(self, round_: int, seat: int) -> Transcript:
         """The whole transcript of a seat; raises SpecError where the one committed is not what the spec demands."""

@@ -14,17 +14,18 @@ from eth_utils import to_bytes
 from multiformats import CID
 
 from clicooper.audit.evidence import Evidence
-from clicooper.audit.exhibit import Claim, Exhibit, PlainFile, RevealedKey, SeatRows, exhibit_bytes
+from clicooper.audit.exhibit import Claim, Exhibit, PlainFile, RevealedKey, RevealedSecret, SeatRows, exhibit_bytes
 from clicooper.audit.exhibit_evidence import end_state
 from clicooper.audit.finding import party_name
 from clicooper.audit.release_rows import RowPlaces
+from clicooper.audit.sealed import sealed_by_seat
 from clicooper.audit.trail import pack_params, trail_of
 from clicooper.audit.withheld import missing_of, owed_by
 from clicooper.chain.record import JobRecord
 from clicooper.commitments.canonical import cid_of_digest
-from clicooper.commitments.manifest import Record, SealedFile, StateLinks
+from clicooper.commitments.manifest import Record, SealedFile, SegmentManifest, StateLinks
 from clicooper.commitments.merkle import merkle_proof
-from clicooper.errors import EvidenceUnusable, SealError, UsageError
+from clicooper.errors import EvidenceUnusable, SealBroken, SealError, UsageError
 from clicooper.learning.checkpoint import MAX_STATE_BYTES
 from clicooper.learning.schedule import batch_rows
 from clicooper.learning.transcript import ROW_BYTES, interval_bounds
@@ -104,6 +105,7 @@ def make_exhibit(record: JobRecord, evidence: Evidence, subject: Subject, challe
         rows=tuple(parts.rows),
         files=tuple(PlainFile(plaintext_digest=digest, content=cid) for digest, cid in sorted(parts.files.items())),
         progress=parts.progress,
+        sealing=parts.sealing,
         wanted=parts.wanted,
     )
     return PackedExhibit(exhibit, exhibit_bytes(exhibit, parts.blocks))
@@ -132,7 +134,7 @@ def _check_accused(subject: Subject) -> None:
     claim, accused = subject.claim, subject.accused
     if claim in OWNERS and accused not in (None, ACCUSED_OWNER):
         raise UsageError(f"{claim} are the owner's doing", hint="leave out --seat")
-    if claim in ("boundary", "manifest", "links", "mark") and accused in (None, ACCUSED_OWNER):
+    if claim in ("boundary", "manifest", "links", "mark", "seal") and accused in (None, ACCUSED_OWNER):
         raise UsageError(f"a claim about {claim} is about a seat", hint="name it with --seat")
     if claim == "withheld" and accused is None:
         raise UsageError("somebody withholds it, or nobody", hint="name it with --seat or --owner")
@@ -149,6 +151,7 @@ class _Parts:
         self.files: dict[bytes, CID] = {}
         self.rows: list[CID] = []
         self.progress: RevealedKey | None = None
+        self.sealing: RevealedSecret | None = None
         self.wanted: tuple[CID, ...] = ()
 
     def link(self, cid: CID) -> None:
@@ -259,6 +262,28 @@ def _release(parts: _Parts, _subject: Subject) -> None:
     parts.blocks |= dict(walk(evidence.store.get_block, [evidence.spec.activation_release]))
 
 
+def _seal(parts: _Parts, subject: Subject) -> None:
+    """The first file of the seat that does not open, and the secret that it registered, which should open it."""
+    evidence, seat = parts.evidence, subject.accused or 0
+    parts.manifests(subject.round, [seat])
+    trainer = evidence.commitment(subject.round, seat).trainer
+    secret = evidence.secret_of(bytes.fromhex(trainer[2:]))
+    broken = _first_broken(evidence, evidence.manifest(subject.round, seat), secret)
+    parts.blocks |= dict(walk(evidence.store.get_block, [broken]))
+    parts.wanted = (broken,)
+    key_record = next(one.key_record for one in evidence.history.holders if one.trainer == trainer)
+    parts.sealing = RevealedSecret(secret=secret, key_record=key_record)
+
+
+def _first_broken(evidence: Evidence, manifest: SegmentManifest, secret: bytes) -> CID:
+    for sealed in sealed_by_seat(manifest):
+        try:
+            open_bytes(evidence.store, sealed, secret, MAX_STATE_BYTES)
+        except SealBroken:
+            return sealed.ciphertext
+    raise UsageError("every file of that seat opens", hint="there is nothing to complain of")
+
+
 def _withheld(parts: _Parts, subject: Subject) -> None:
     """What is missing here, and the records that show that it is owed, as far as they can be had themselves."""
     evidence, accused = parts.evidence, subject.accused or 0
@@ -281,5 +306,6 @@ _COLLECT: Mapping[Claim, Callable[[_Parts, Subject], None]] = {
     "mark": _mark,
     "labels": _labels,
     "release": _release,
+    "seal": _seal,
     "withheld": _withheld,
 }

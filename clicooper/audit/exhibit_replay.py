@@ -66,18 +66,19 @@ def judge_replay(evidence: ExhibitEvidence) -> Judged:
     faults = (*first, *_contradictions(claimed, replayed))
     judged = Judged(faults, distances=_distances(claimed, replayed), steps=replayed.steps_count)
     if same_class:
-        return _with_metrics(evidence, judged, replayed)
-    return _within_tolerance(evidence, judged, len(claimed))
+        confirmed = f"{judged.steps} steps replayed, every digest of every seat is equal"
+        return _with_metrics(evidence, replace(judged, confirmed=confirmed), replayed.losses)
+    # A loss is not the same number in another class, to as many digits as metrics are held to.
+    return _within_tolerance(evidence, _with_metrics(evidence, judged, None), len(claimed))
 
 
-def _with_metrics(evidence: ExhibitEvidence, judged: Judged, replayed: IntervalReplay) -> Judged:
-    """What the last interval also shows: the norms and the loss that the manifests report of their end."""
-    judged = replace(judged, confirmed=f"{judged.steps} steps replayed, every digest of every seat is equal")
+def _with_metrics(evidence: ExhibitEvidence, judged: Judged, losses: tuple[float, ...] | None) -> Judged:
+    """What the last interval also shows: the norms, and the loss at the end, that the manifests report."""
     interval = evidence.exhibit.interval or 0
     complete = len(judged.distances) == evidence.history.params.seats
     if judged.faults or not complete or interval != evidence.intervals - 1:
         return judged
-    shown = RoundReplay(evidence.exhibit.round, losses={interval: replayed.losses})
+    shown = RoundReplay(evidence.exhibit.round, losses={} if losses is None else {interval: losses})
     return replace(judged, faults=tuple(faults_of(check_progress(evidence, shown))))
 
 

@@ -51,7 +51,7 @@ def make(
     interval: Annotated[int | None, typer.Option("--interval", help="An interval.", min=0)] = None,
     claim: Annotated[
         str | None,
-        typer.Option("--claim", help="Instead: boundary, manifest, links, mark, labels, release or withheld."),
+        typer.Option("--claim", help="Instead: boundary, manifest, links, mark, labels, release, seal, withheld."),
     ] = None,
     seat: Annotated[int | None, typer.Option("--seat", help="The accused.  [default: whom the check names]")] = None,
     owner: Annotated[bool, typer.Option("--owner", help="The accused is the owner.")] = False,
@@ -87,6 +87,10 @@ def make(
     config = settings(context)
     if plaintext and to:
         raise UsageError("--plaintext and --to exclude each other", hint="leave out one of them")
+    if plaintext and claim == "seal":
+        raise UsageError(
+            "evidence on a seal holds the seat's sealing secret, which opens all of its files", hint="leave it sealed"
+        )
     place = dispute.JobPlace(job_files, contract, job)
     by = dispute.acting_address(config, challenger)
     with dispute.record_and_store(config, place) as (record, store):
