@@ -45,7 +45,7 @@ def judge_exhibit(
 
     Args:
         accused: whom a challenge accuses; by default whom the exhibit does.
-        store: where to look for what is said to be withheld; nothing else is read from it.
+        store: where to look for what is said to be withheld, and for rows of the release that the exhibit leaves out.
         trusted_models: custom models whose code may run here.
         runtime: class of the machine that replays, by default this one's.
 
@@ -58,7 +58,7 @@ def judge_exhibit(
         why = f"the evidence accuses {party_name(named)}, and the question is about another party"
         return Opinion(Finding.CANNOT_TELL, about, why)
     try:
-        evidence = ExhibitEvidence(opened, trusted_models, runtime)
+        evidence = ExhibitEvidence(opened, trusted_models, runtime, store)
         if opened.exhibit.claim == "withheld":
             return conclude(judge_withheld(evidence, store), about)
         return conclude(_JUDGES[opened.exhibit.claim](evidence), about)

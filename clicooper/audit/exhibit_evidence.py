@@ -25,7 +25,7 @@ from clicooper.commitments.merkle import merkle_verify, transcript_leaf
 from clicooper.errors import ArtifactMissing, EvidenceUnusable, SpecError
 from clicooper.learning.checkpoint import MAX_STATE_BYTES, State, decode_state
 from clicooper.learning.transcript import ROW_BYTES, StepDigests, Transcript, interval_bounds
-from clicooper.storage.base import get_bytes
+from clicooper.storage.base import Store, get_bytes
 from clicooper.storage.seal import secret_digest
 from clicooper.types import Digest
 
@@ -66,12 +66,19 @@ class ExhibitEvidence(Evidence):
         opened: the exhibit.
         trusted_models: custom models whose code may run here.
         runtime: class of the machine that replays, by default this one's.
+        public: where rows of the release are read that the exhibit leaves out, since everybody can have them.
 
     Raises:
         EvidenceUnusable: its trail, terms and keys do not fit together.
     """
 
-    def __init__(self, opened: OpenedExhibit, trusted_models: Collection[str] = frozenset(), runtime: str = "") -> None:
+    def __init__(
+        self,
+        opened: OpenedExhibit,
+        trusted_models: Collection[str] = frozenset(),
+        runtime: str = "",
+        public: Store | None = None,
+    ) -> None:
         exhibit = opened.exhibit
         revealed = exhibit.progress
         keys = AuditKeys()
@@ -80,6 +87,7 @@ class ExhibitEvidence(Evidence):
             keys = AuditKeys(progress={(exhibit.round, exhibit.accused): key})
         super().__init__(history_of(exhibit), opened.blocks, keys, trusted_models, runtime)
         self.exhibit = exhibit
+        self._with_public = opened.blocks.before(public)
         self._contents = {file.plaintext_digest: file.content for file in exhibit.files}
 
     def state_file(self, sealed: SealedFile) -> State:
@@ -117,7 +125,7 @@ class ExhibitEvidence(Evidence):
 
     def release_rows(self, wanted: NDArray[np.int64]) -> ReleaseRows:
         """Rows of the release, for their numbers."""
-        return ReleaseRows(self.release, self.store, wanted)
+        return ReleaseRows(self.release, self._with_public, wanted)
 
     def check_revealed_key(self) -> None:
         """Raises EvidenceUnusable unless the progress key is the one that the accused committed to."""

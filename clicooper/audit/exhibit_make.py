@@ -53,6 +53,8 @@ class Subject:
         accused: a seat, or ``ACCUSED_OWNER``; None, for a replay alone, where the check shall name the seat.
         end_states: whether a replay also takes the states at the interval's end: twice the size, and needed by a
             reader whose machine is of another runtime class.
+        release: whether a replay takes the leaves of the release that hold its rows; they are public, and where rows
+            are large they are nearly all of it.
     """
 
     claim: Claim
@@ -60,6 +62,7 @@ class Subject:
     interval: int | None = None
     accused: int | None = None
     end_states: bool = True
+    release: bool = True
 
 
 @dataclass(frozen=True)
@@ -198,7 +201,9 @@ def _replay(parts: _Parts, subject: Subject) -> None:
         parts.state(evidence.start_state(round_, seat, interval))
         if subject.end_states:
             parts.state(end_state(evidence.manifest(round_, seat), interval))
-    _release_rows(parts, round_, first, last)
+    parts.link(evidence.spec.activation_release)
+    if subject.release:
+        _release_rows(parts, round_, first, last)
 
 
 def _seat_rows(evidence: Evidence, round_: int, seat: int, first: int, last: int) -> SeatRows:
@@ -216,7 +221,6 @@ def _seat_rows(evidence: Evidence, round_: int, seat: int, first: int, last: int
 def _release_rows(parts: _Parts, round_: int, first: int, last: int) -> None:
     """The leaves of the release that hold the rows of some steps, and what proves that they are of the release."""
     evidence, spec = parts.evidence, parts.evidence.spec
-    parts.link(spec.activation_release)
     rows = batch_rows(spec.seeds, round_, spec.rows_until(round_), spec.training)[first:last]
     leaves = RowPlaces.of(evidence.release).leaves(rows)
     for part in file_parts(evidence.release.activations, evidence.store.get_block, leaves):

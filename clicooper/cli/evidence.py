@@ -67,6 +67,10 @@ def make(
         bool,
         typer.Option("--end-states/--no-end-states", help="Whether to hold the states at the interval's end too."),
     ] = True,
+    release: Annotated[
+        bool,
+        typer.Option("--release/--no-release", help="Whether to hold the rows of the release, which are public."),
+    ] = True,
     publish: Annotated[bool, typer.Option("--publish", help="Also put it into the job's store.")] = False,
     contract: OnContract = None,
     job: JobThere = None,
@@ -95,7 +99,7 @@ def make(
     by = dispute.acting_address(config, challenger)
     with dispute.record_and_store(config, place) as (record, store):
         evidence = _evidence(record, store, (job_files, identity, grant), trust_model)
-        subject = _subject(evidence, (claim, round_, step, interval), seat, owner, end_states)
+        subject = _subject(evidence, (claim, round_, step, interval), seat, owner, (end_states, release))
         target = output_file or Path(f"evidence-{record.job}-{round_}.car")
         if target.exists():
             raise UsageError(f"{target} exists and is not overwritten", hint="name another file with --output")
@@ -124,7 +128,7 @@ def _subject(
     what: tuple[str | None, int, int | None, int | None],
     seat: int | None,
     owner: bool,
-    end_states: bool,
+    holds: tuple[bool, bool],
 ) -> Subject:
     """What the options ask for.
 
@@ -145,7 +149,7 @@ def _subject(
     accused = ACCUSED_OWNER if owner else seat
     if claim is None:
         chosen = interval if step is None else step // evidence.spec.replay.interval
-        return Subject("replay", round_, chosen, accused, end_states)
+        return Subject("replay", round_, chosen, accused, *holds)
     known = [name for name in get_args(Claim) if name != "replay"]
     for name in known:
         if name == claim:
@@ -258,13 +262,14 @@ def check(
     contract: OnContract = None,
     job: JobThere = None,
     run_dir: Annotated[
-        Path | None, typer.Option("--run", help="Run folder in which to look for what is said to be withheld.")
+        Path | None, typer.Option("--run", help="Run folder to look in for what is withheld, or for the release.")
     ] = None,
     trust_model: TrustModel = None,
 ) -> int:
     """Repeats what an evidence file claims, with nothing else at hand, and says who is guilty.
 
-    With --network its head is compared with the chain, and the contract checks its proofs.
+    Only what is withheld, or a release that was left out, is looked for, in --run or on --store. With --network its
+    head is compared with the chain, and the contract checks its proofs.
 
     Exit code 0: not guilty; 1: guilty; 4: cannot tell.
     """
@@ -296,7 +301,7 @@ def checked(
     trusted = frozenset(trust_model or ())
     opened = open_exhibit(sealed, dispute.identity_in(identity))
     head = _compared(config, opened, place, trusted) if asks_node else None
-    looks = opened.exhibit.claim == "withheld" and (place.files is not None or config.ipfs_url is not None)
+    looks = place.files is not None or config.ipfs_url is not None
     store = dispute.own_store(config, place.files) if looks else None
     opinion = judge_exhibit(opened, accused, store=store, trusted_models=trusted)
     if head is not None:

@@ -63,6 +63,12 @@ def test_another_runtime_class_cannot_tell_without_end_states(honest_run: Finish
     assert lean.size_bytes < 0.7 * whole.size_bytes
 
 
+def test_a_release_that_was_left_out_is_read_where_it_is_public(honest_run: FinishedRun) -> None:
+    lean = opened_exhibit(honest_run, replace(REPLAY, release=False))
+    assert judge_exhibit(lean).finding is Finding.CANNOT_TELL
+    assert judge_exhibit(lean, store=honest_run.rehearsal.store).finding is Finding.NOT_GUILTY
+
+
 def test_the_trail_is_that_of_the_chain(replay: OpenedExhibit, honest_run: FinishedRun) -> None:
     told, known = history_of(replay.exhibit), follow_record(honest_run.record)
     assert (told.genesis, told.params, told.owner) == (known.genesis, known.params, known.owner)
@@ -208,7 +214,7 @@ def test_somebody_elses_fault_neither_convicts_nor_clears() -> None:
     assert conclude(judged, None).finding is Finding.GUILTY
     other = conclude(judged, 2)
     assert other.finding is Finding.CANNOT_TELL
-    assert "seat 1's doing" in other.detail and "seat 2 unjudged" in other.detail
+    assert "the doing of seat 1" in other.detail and "seat 2 unjudged" in other.detail
     assert conclude(Judged(unjudged="no key"), 1).finding is Finding.CANNOT_TELL
 
 
