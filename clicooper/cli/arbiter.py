@@ -154,9 +154,18 @@ def _judged(arbiter: Arbiter, case: Case, evidence: Path | None, override: bool)
 
 
 def _ruling(judgement: Judgement | None) -> bool:
+    """The ruling that follows from the finding; between two seats it takes a person, who hears the receiver first."""
     from clicooper.audit.finding import Finding  # noqa: PLC0415
+    from clicooper.errors import RulingRefused  # noqa: PLC0415
 
-    return judgement is not None and judgement.opinion.finding is Finding.GUILTY
+    guilty = judgement is not None and judgement.opinion.finding is Finding.GUILTY
+    fault = None if judgement is None else judgement.opinion.fault
+    if guilty and fault is not None and fault.pair is not None:
+        raise RulingRefused(
+            f"{fault.detail}: seat {fault.seat} may have the sender's signature to show",
+            hint="hear it, then say --guilty, or --not-guilty --override",
+        )
+    return guilty
 
 
 def _found(judgement: Judgement | None) -> dict[str, Any] | None:
