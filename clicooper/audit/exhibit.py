@@ -25,11 +25,13 @@ from multiformats import CID
 from pydantic import Field
 
 from clicooper.audit.terms import MAX_KEY_RECORD_BYTES
-from clicooper.commitments.canonical import sha256
+from clicooper.commitments.canonical import cid_of_digest, sha256
 from clicooper.commitments.manifest import Bytes20, Bytes32, Count, Link, Part, Positive, Record
 from clicooper.errors import CliCooperError, EvidenceUnusable, SealError, StorageError
+from clicooper.storage.base import Store
 from clicooper.storage.car import read_car, write_car
 from clicooper.storage.cid import build_file, cid_bytes, read_file
+from clicooper.storage.graph import walk
 from clicooper.storage.held import HeldBlocks
 from clicooper.storage.seal import unwrap, wrap
 from clicooper.types import Digest
@@ -49,8 +51,10 @@ __all__ = [
     "Trail",
     "enclose",
     "exhibit_bytes",
+    "fetch_exhibit",
     "open_exhibit",
     "parse_exhibit",
+    "publish_exhibit",
     "read_exhibit",
 ]
 
@@ -192,10 +196,10 @@ class SealedExhibit:
         return self.envelope.digest
 
     def to_car(self) -> bytes:
-        """The file to send: a CAR file whose root is the envelope."""
+        """The file to send: a CAR file whose root is the envelope, as any IPFS node exports that root."""
         target = io.BytesIO()
-        parts = ((cid, self.blocks.get_block(cid)) for cid in self.blocks.cids())
-        write_car(target, [self.envelope.cid], [(self.envelope.cid, self.envelope.to_block()), *parts])
+        content = walk(self.blocks.get_block, [self.envelope.content])
+        write_car(target, [self.envelope.cid], [(self.envelope.cid, self.envelope.to_block()), *content])
         return target.getvalue()
 
 
@@ -281,6 +285,28 @@ def read_exhibit(path: Path) -> SealedExhibit:
         if len(roots) != 1 or not blocks or blocks[0][0] != roots[0]:
             raise EvidenceUnusable(f"{path} does not begin with its one root", hint=_FRESH)
         return SealedExhibit(Envelope.from_block(blocks[0][1]), HeldBlocks(blocks[1:], str(path)))
+
+
+def publish_exhibit(store: Store, sealed: SealedExhibit) -> CID:
+    """Puts an envelope and its content into a store, where its digest leads to it; returns the envelope's name."""
+    for cid in sealed.blocks.cids():
+        store.put_block(sealed.blocks.get_block(cid), cid.codec.name)
+    return store.put_block(sealed.envelope.to_block())
+
+
+def fetch_exhibit(store: Store, digest: Digest) -> SealedExhibit:
+    """The evidence that a challenge names, from a store.
+
+    Raises:
+        ArtifactMissing, ArtifactCorrupt: it is not there, or not whole.
+        EvidenceUnusable: what is there under that name is no evidence.
+        GraphTooLarge: its content is larger than ``MAX_EXHIBIT_BYTES``.
+    """
+    block = store.get_block(cid_of_digest(digest))
+    with _usable("what the challenge names"):
+        envelope = Envelope.from_block(block)
+    blocks = walk(store.get_block, [envelope.content], max_bytes=MAX_EXHIBIT_BYTES)
+    return SealedExhibit(envelope, HeldBlocks(blocks, "the fetched evidence"))
 
 
 def open_exhibit(sealed: SealedExhibit, identity: str | None = None) -> OpenedExhibit:

@@ -208,7 +208,7 @@ def _accused(accused: int | None) -> str | None:
 
 def _publish(path: Path, store: Store) -> str:
     """Puts an evidence file's blocks into a store, where its digest leads to it."""
-    from clicooper.audit.exhibit import read_exhibit  # noqa: PLC0415
+    from clicooper.audit.exhibit import publish_exhibit, read_exhibit  # noqa: PLC0415
     from clicooper.cli.retention import pin_roots  # noqa: PLC0415
     from clicooper.storage.cid import cid_text  # noqa: PLC0415
     from clicooper.storage.local import LocalStore  # noqa: PLC0415
@@ -217,9 +217,7 @@ def _publish(path: Path, store: Store) -> str:
     if isinstance(store, LocalStore):
         # Pinned before it is there: a clean-up then waits, where it would take an unpinned block.
         pin_roots(store, [sealed.envelope.cid], EVIDENCE_PINS)
-    for cid in sealed.blocks.cids():
-        store.put_block(sealed.blocks.get_block(cid), cid.codec.name)
-    return cid_text(store.put_block(sealed.envelope.to_block()))
+    return cid_text(publish_exhibit(store, sealed))
 
 
 @app.command("show")

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from clicooper.audit.exhibit import MAX_EXHIBIT_BYTES, Envelope, OpenedExhibit, SealedExhibit, open_exhibit
+from clicooper.audit.exhibit import OpenedExhibit, SealedExhibit, fetch_exhibit, open_exhibit
 from clicooper.audit.exhibit_chain import HeadCheck, compare_with_chain
 from clicooper.audit.exhibit_check import judge_exhibit
 from clicooper.audit.finding import Finding, Opinion, party_name
@@ -20,12 +20,9 @@ from clicooper.audit.trail import history_of
 from clicooper.chain.client import Contract, Receipt
 from clicooper.chain.committee import Committee
 from clicooper.chain.events import Challenged, JobCreated
-from clicooper.commitments.canonical import cid_of_digest
 from clicooper.commitments.head import challenge_id
 from clicooper.errors import ChainError, CliCooperError, RulingRefused
 from clicooper.storage.base import Store
-from clicooper.storage.graph import walk
-from clicooper.storage.held import HeldBlocks
 from clicooper.types import ACCUSED_OWNER, Address, Digest, Ground, Head, JobId, Phase
 
 __all__ = ["Arbiter", "Case", "Judgement", "open_case"]
@@ -140,13 +137,11 @@ class Arbiter:
 
         Raises:
             RulingRefused: there is no store to ask.
-            ArtifactMissing, ArtifactCorrupt, SpecError: it is not there, or is something else.
+            ArtifactMissing, ArtifactCorrupt, EvidenceUnusable: it is not there, or is something else.
         """
         if self._store is None:
             raise RulingRefused("nowhere to fetch the evidence from", hint="hand it over, or name a store")
-        envelope = Envelope.from_block(self._store.get_block(cid_of_digest(case.evidence_digest)))
-        blocks = walk(self._store.get_block, [envelope.content], max_bytes=MAX_EXHIBIT_BYTES)
-        return SealedExhibit(envelope, HeldBlocks(blocks, "the fetched evidence"))
+        return fetch_exhibit(self._store, case.evidence_digest)
 
     def judge(self, case: Case, sealed: SealedExhibit) -> Judgement:
         """Opens the evidence, compares it with chain and challenge, and repeats it.

@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 
 from clicooper.audit.evidence import Evidence
-from clicooper.audit.exhibit import SealedExhibit, enclose, open_exhibit, read_exhibit
+from clicooper.audit.exhibit import SealedExhibit, enclose, open_exhibit, publish_exhibit, read_exhibit
 from clicooper.audit.exhibit_chain import compare_with_chain, proofs_on_chain
 from clicooper.audit.exhibit_evidence import ExhibitEvidence
 from clicooper.audit.exhibit_make import Subject, make_exhibit
 from clicooper.audit.finding import Finding
+from clicooper.audit.grievance import grievance
 from clicooper.audit.state import Outcome, follow_record
 from clicooper.chain.client import Contract
 from clicooper.chain.committee import Committee, deploy_committee
@@ -81,11 +82,6 @@ class Dispute:
         """In possession of nothing but its account, its identity and the store."""
         parties = self.job.parties
         return Arbiter(self.view(parties.arbiter), parties.arbiter_identity, self.job.store)
-
-    def publish(self, sealed: SealedExhibit) -> None:
-        for cid in sealed.blocks.cids():
-            self.job.store.put_block(sealed.blocks.get_block(cid), cid.codec.name)
-        self.job.store.put_block(sealed.envelope.to_block())
 
     def owed(self, account: LocalAccount) -> int:
         return self.job.contract().owed_to(self.job.opened.job, Address(account.address))
@@ -151,8 +147,9 @@ def test_a_cheat_is_refused_challenged_and_loses_its_stake(
         job, parties, params = case.job, case.job.parties, case.job.opened.owner.params
         with pytest.raises(RoundRefused) as refusal:
             job.opened.owner.verify_round(0, case.committed)
-        assert refusal.value.results
-        sealed = case.sealed(replace(REPLAY, accused=1))
+        subject = grievance(refusal.value.results, 0, case.evidence.spec.replay.interval)
+        assert subject == replace(REPLAY, accused=1), "what to show follows from what failed"
+        sealed = case.sealed(subject)
         path = tmp_path / "evidence.car"
         path.write_bytes(sealed.to_car())
         challenged = case.challenge(1, sealed)
@@ -167,7 +164,7 @@ def test_a_cheat_is_refused_challenged_and_loses_its_stake(
         assert found["expected"] != found["actual"]
         assert found["distances"]["1"] > 1e-4
 
-        case.publish(sealed)
+        publish_exhibit(job.store, sealed)
         arbiter = case.arbiter
         judgement = arbiter.judge(challenged, arbiter.fetch(challenged))
         assert judgement.opinion.finding is Finding.GUILTY
@@ -363,25 +360,56 @@ def test_the_commands_of_a_dispute(
         assert refused(capsys, "arbiter", "show", number, *at, kind="RevertError")
 
 
-def test_a_committee_votes_by_the_evidence(anvil: Callable[[], Node], tmp_path: Path) -> None:
-    """The job names the rehearsal's arbiter; the committee stands for it by the vote that it would forward."""
-    with dispute(tmp_path / "run", anvil, cheats.SkipsSteps) as case:
-        node = case.job.opened.node
-        members = [account_from_seed(b"committee", name) for name in ("first", "second")]
-        for member in members:
-            node.fund(Address(member.address), 10**18)
+def test_a_committee_rules_by_the_evidence(
+    anvil: Callable[[], Node], desk: Callable[[Dispute], tuple[str, ...]], tmp_path: Path, capsys: Capture
+) -> None:
+    with rehearsal(tmp_path / "run", tiny_config(rounds=1), seating({1: cheats.SkipsSteps}), anvil) as first:
+        members = (first.parties.arbiter, account_from_seed(b"committee", "second"))
         addresses = [Address(member.address) for member in members]
-        committee, _ = deploy_committee(node, members[0], case.job.opened.contract, addresses, 2)
+        first.opened.node.fund(addresses[1], 10**18)
+        committee, _ = deploy_committee(first.opened.node, members[0], first.opened.contract, addresses, 2)
+        job = _job_under(first, committee)
+        case = Dispute(job, job.train_and_commit())
         sealed = case.sealed(REPLAY)
+        Path("e.car").write_bytes(sealed.to_car())
         challenged = case.challenge(1, sealed)
-        arbiter = Arbiter(
-            case.view(members[0]), case.job.parties.arbiter_identity, None, Committee(node, committee, members[0])
-        )
-        judgement = arbiter.judge(challenged, sealed)
-        arbiter.rule(challenged, True, judgement)
-        assert Committee(node, committee).votes_for(case.job.opened.job, challenged.id, True) == 1
-        with pytest.raises(RulingRefused):
-            arbiter.rule(challenged, False, judgement)
+        rule = ("arbiter", "rule", str(job.opened.job), "--evidence", "e.car", "--identity", "identity.txt")
+        voted = answered(capsys, *rule, "--account", "arbiter", *desk(case))
+        assert (voted["guilty"], voted["ruled"], voted["phase"]) == (True, False, "Arbitration")
+        second = Committee(job.opened.node, committee, members[1])
+        assert second.votes_for(job.opened.job, challenged.id, True) == 1
+        member = Arbiter(case.view(members[1]), job.parties.arbiter_identity, None, second)
+        member.rule(challenged, True, member.judge(challenged, sealed))
+        assert job.contract().job(job.opened.job).phase is Phase.REFILL
+
+
+def _job_under(first: Rehearsal, arbiter: Address) -> Rehearsal:
+    """The same work as a second job of the same contract, under another arbiter."""
+    owner, trainers = first.opened.owner, first.opened.trainers
+    owner.prepared = replace(owner.prepared, params=replace(owner.params, arbiter=arbiter))
+    number, genesis = owner.create_job()
+    for trainer in trainers:
+        trainer.join(number, genesis, owner.params, f"in-process/{trainer.seat}")
+    owner.collect_grants()
+    trainers[-1].receive_grant(owner.grant_to_seat(len(trainers) - 1))
+    owner.release_first_labels()
+    return replace(first, opened=replace(first.opened, job=number, genesis=genesis))
+
+
+def test_between_two_seats_the_arbiter_hears_the_receiver_first(
+    anvil: Callable[[], Node], desk: Callable[[Dispute], tuple[str, ...]], tmp_path: Path, capsys: Capture
+) -> None:
+    with dispute(tmp_path / "run", anvil, cheats.AltersActivationAtBoundary, seat=0) as case:
+        at = desk(case)
+        sealed = case.sealed(REPLAY)
+        Path("e.car").write_bytes(sealed.to_car())
+        case.challenge(1, sealed)
+        rule = ("arbiter", "rule", str(case.job.opened.job), "--evidence", "e.car", "--identity", "identity.txt")
+        options = ("--account", "arbiter", *at)
+        said = refused(capsys, *rule, *options, code=1, kind="RulingRefused")
+        assert "seat 1 may have the sender's signature to show" in said
+        ruled = answered(capsys, *rule, "--not-guilty", "--override", *options)
+        assert (ruled["guilty"], ruled["overridden"], ruled["phase"]) == (False, True, "Review")
 
 
 def test_people_read_who_is_guilty_of_what(
