@@ -8,15 +8,10 @@ from typing import Any
 from multiformats import CID
 
 from clicooper.audit.evidence import Evidence
-from clicooper.audit.exhibit import (
-    Exhibit,
-    OpenedExhibit,
-    SealedExhibit,
-    enclose,
-    exhibit_bytes,
-    open_exhibit,
-)
-from clicooper.audit.exhibit_make import Subject, make_exhibit
+from clicooper.audit.exhibit import Exhibit
+from clicooper.audit.exhibit_file import OpenedExhibit, SealedExhibit, enclose, exhibit_bytes, open_exhibit
+from clicooper.audit.exhibit_make import make_exhibit
+from clicooper.audit.exhibit_subject import Subject
 from clicooper.audit.grants import AuditKeys
 from clicooper.audit.state import follow_record
 from clicooper.audit.trail import history_of

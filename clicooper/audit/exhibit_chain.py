@@ -10,8 +10,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from clicooper.audit.exhibit import Exhibit, OpenedExhibit
+from clicooper.audit.exhibit import Exhibit
 from clicooper.audit.exhibit_evidence import ExhibitEvidence, ProvenStep
+from clicooper.audit.exhibit_file import OpenedExhibit
 from clicooper.audit.history import History
 from clicooper.audit.state import follow_record
 from clicooper.audit.trail import history_of

@@ -13,8 +13,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 from clicooper.audit import checks
 from clicooper.audit.attributed import committed_manifest, faults_of, label_faults
-from clicooper.audit.exhibit import OpenedExhibit
 from clicooper.audit.exhibit_evidence import ExhibitEvidence
+from clicooper.audit.exhibit_file import OpenedExhibit
 from clicooper.audit.exhibit_replay import judge_replay
 from clicooper.audit.finding import Fault, Finding, Judged, Opinion, conclude, party_name
 from clicooper.audit.sealed import sealed_by_seat

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clicooper.audit.evidence import MAX_LEAVES_BYTES, Evidence
-from clicooper.audit.exhibit import OpenedExhibit, SeatRows
+from clicooper.audit.exhibit import SeatRows
+from clicooper.audit.exhibit_file import OpenedExhibit
 from clicooper.audit.grants import AuditKeys, ProgressKey
 from clicooper.audit.release_rows import ReleaseRows
 from clicooper.audit.trail import history_of

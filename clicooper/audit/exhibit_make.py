@@ -14,8 +14,10 @@ from eth_utils import to_bytes
 from multiformats import CID
 
 from clicooper.audit.evidence import Evidence
-from clicooper.audit.exhibit import Claim, Exhibit, PlainFile, RevealedKey, RevealedSecret, SeatRows, exhibit_bytes
+from clicooper.audit.exhibit import Claim, Exhibit, PlainFile, RevealedKey, RevealedSecret, SeatRows
 from clicooper.audit.exhibit_evidence import end_state
+from clicooper.audit.exhibit_file import exhibit_bytes
+from clicooper.audit.exhibit_subject import OWNERS, Subject, check_subject
 from clicooper.audit.finding import party_name
 from clicooper.audit.release_rows import RowPlaces
 from clicooper.audit.sealed import sealed_by_seat
@@ -35,34 +37,7 @@ from clicooper.storage.sealed_files import open_bytes
 from clicooper.storage.slices import file_parts
 from clicooper.types import ACCUSED_OWNER, Address
 
-__all__ = ["PackedExhibit", "Subject", "make_exhibit"]
-
-
-OWNERS: tuple[Claim, ...] = ("labels", "release")
-"""Claims that can only be about the owner."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What an exhibit is about.
-
-    Args:
-        claim: the check that it repeats.
-        round: of the job.
-        interval: for a replay.
-        accused: a seat, or ``ACCUSED_OWNER``; None, for a replay alone, where the check shall name the seat.
-        end_states: whether a replay also takes the states at the interval's end: twice the size, and needed by a
-            reader whose machine is of another runtime class.
-        release: whether a replay takes the leaves of the release that hold its rows; they are public, and where rows
-            are large they are nearly all of it.
-    """
-
-    claim: Claim
-    round: int
-    interval: int | None = None
-    accused: int | None = None
-    end_states: bool = True
-    release: bool = True
+__all__ = ["PackedExhibit", "make_exhibit"]
 
 
 @dataclass(frozen=True)
@@ -86,7 +61,7 @@ def make_exhibit(record: JobRecord, evidence: Evidence, subject: Subject, challe
         ArtifactMissing, ArtifactCorrupt, SealError, SealBroken: something that it needs cannot be had or opened.
         SpecError: a manifest or transcript so wrong that another claim has to be made of it.
     """
-    _check_subject(evidence, subject)
+    check_subject(evidence, subject)
     parts = _Parts(evidence)
     if subject.claim != "withheld":
         parts.link(cid_of_digest(evidence.history.params.spec_digest))
@@ -112,37 +87,6 @@ def make_exhibit(record: JobRecord, evidence: Evidence, subject: Subject, challe
         wanted=parts.wanted,
     )
     return PackedExhibit(exhibit, exhibit_bytes(exhibit, parts.blocks))
-
-
-def _check_subject(evidence: Evidence, subject: Subject) -> None:
-    history = evidence.history
-    if not 0 <= subject.round < len(history.rounds) or not history.rounds[subject.round].commitments:
-        raise UsageError(f"nobody has committed anything in round {subject.round}", hint="name a round with --round")
-    if (subject.claim == "replay") != (subject.interval is not None):
-        raise UsageError("a replay is of one interval, and nothing else is", hint="name it with --step or --interval")
-    if subject.interval is not None:
-        spec = evidence.spec
-        interval_bounds(subject.interval, spec.training.steps, spec.replay.interval)
-        if len(history.rounds[subject.round].commitments) < history.params.seats:
-            hint = "wait for the last commitment, or show another claim"
-            raise UsageError("an interval is replayed by all seats together, and some have not committed", hint=hint)
-    _check_accused(subject)
-    committed = range(len(history.rounds[subject.round].commitments))
-    if subject.accused not in (None, ACCUSED_OWNER) and subject.accused not in committed:
-        raise UsageError(f"seat {subject.accused} has committed nothing in round {subject.round}", hint="see --seat")
-
-
-def _check_accused(subject: Subject) -> None:
-    """Raises UsageError for a claim about somebody whose doing it cannot be."""
-    claim, accused = subject.claim, subject.accused
-    if claim in OWNERS and accused not in (None, ACCUSED_OWNER):
-        raise UsageError(f"{claim} are the owner's doing", hint="leave out --seat")
-    if claim in ("boundary", "manifest", "links", "mark", "seal") and accused in (None, ACCUSED_OWNER):
-        raise UsageError(f"a claim about {claim} is about a seat", hint="name it with --seat")
-    if claim == "withheld" and accused is None:
-        raise UsageError("somebody withholds it, or nobody", hint="name it with --seat or --owner")
-    if claim == "replay" and accused == ACCUSED_OWNER:
-        raise UsageError("an interval is the seats' work", hint="of the owner, show its labels or its release")
 
 
 class _Parts:

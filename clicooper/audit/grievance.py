@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from clicooper.audit.exhibit import Claim
-from clicooper.audit.exhibit_make import Subject
+from clicooper.audit.exhibit_subject import Subject
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.types import ACCUSED_OWNER, Verdict
 

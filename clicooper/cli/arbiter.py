@@ -146,7 +146,7 @@ def _same_challenge(case: Case, text: str | None) -> None:
 
 def _judged(arbiter: Arbiter, case: Case, evidence: Path | None, override: bool) -> Judgement | None:
     """What the evidence shows; an override may do without."""
-    from clicooper.audit.exhibit import read_exhibit  # noqa: PLC0415
+    from clicooper.audit.exhibit_file import read_exhibit  # noqa: PLC0415
 
     if override and evidence is None:
         return None
@@ -202,7 +202,7 @@ def _told(client: Contract, case: Case) -> dict[str, Any]:
 
 
 def _compared(case: Case, path: Path) -> dict[str, Any]:
-    from clicooper.audit.exhibit import read_exhibit  # noqa: PLC0415
+    from clicooper.audit.exhibit_file import read_exhibit  # noqa: PLC0415
 
     sealed = read_exhibit(path)
     own = sealed.envelope.challenger == bytes.fromhex(case.challenger[2:])

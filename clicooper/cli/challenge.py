@@ -14,7 +14,7 @@ from clicooper.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from clicooper.audit.exhibit import SealedExhibit
+    from clicooper.audit.exhibit_file import SealedExhibit
     from clicooper.chain.client import Contract, JobState
     from clicooper.types import Address, Digest, JobId
 
@@ -37,7 +37,7 @@ def challenge(
     The chain sees the evidence's digest alone. Send the file to the arbiter, or publish it with `evidence make
     --publish`.
     """
-    from clicooper.audit.exhibit import read_exhibit  # noqa: PLC0415 - imports torch
+    from clicooper.audit.exhibit_file import read_exhibit  # noqa: PLC0415 - imports torch
     from clicooper.types import Address, JobId  # noqa: PLC0415
 
     config = session.settings(context)

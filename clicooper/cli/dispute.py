@@ -15,7 +15,7 @@ from clicooper.errors import SpecError, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from clicooper.audit.exhibit import OpenedExhibit
+    from clicooper.audit.exhibit_file import OpenedExhibit
     from clicooper.audit.finding import Opinion
     from clicooper.audit.grants import AuditKeys
     from clicooper.chain.client import Contract

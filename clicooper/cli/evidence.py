@@ -1,4 +1,4 @@
-"""``clicooper evidence``: make evidence on one interval or claim, look at an evidence file, and check one."""
+"""``clicooper evidence make`` and ``show``: evidence on one interval or claim, and what everybody may see of it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clicooper.cli import dispute
+from clicooper.cli.evidence_check import EvidenceFile, JobThere, OnContract, TrustModel, check
 from clicooper.cli.output import Output
 from clicooper.cli.session import settings
 from clicooper.errors import UsageError
@@ -17,27 +18,18 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from clicooper.audit.evidence import Evidence
-    from clicooper.audit.exhibit import OpenedExhibit, SealedExhibit
-    from clicooper.audit.exhibit_chain import HeadCheck
-    from clicooper.audit.exhibit_make import PackedExhibit, Subject
-    from clicooper.config import JobConfig
+    from clicooper.audit.exhibit_file import SealedExhibit
+    from clicooper.audit.exhibit_make import PackedExhibit
+    from clicooper.audit.exhibit_subject import Subject
     from clicooper.storage.base import Store
 
-__all__ = ["app", "checked"]
+__all__ = ["app"]
 
 app = typer.Typer(help="Evidence on one step or claim: make, show, check.", rich_markup_mode=None)
+app.command("check")(check)
 
 EVIDENCE_PINS = "evidence"
 """The pin set of evidence that was published from a run folder."""
-
-EvidenceFile = Annotated[Path, typer.Argument(help="An evidence file.")]
-Identity = Annotated[Path | None, typer.Option("--identity", help="File with the age identity that opens it.")]
-OnContract = Annotated[str | None, typer.Option("--contract", help="The contract on --network.")]
-JobThere = Annotated[int | None, typer.Option("--job", help="The job's number there.", min=1, max=2**63 - 1)]
-TrustModel = Annotated[
-    list[str] | None,
-    typer.Option("--trust-model", help="A package.module:function whose code may run here; may be repeated."),
-]
 
 
 @app.command("make")
@@ -138,7 +130,7 @@ def _subject(
     from typing import get_args  # noqa: PLC0415
 
     from clicooper.audit.exhibit import Claim  # noqa: PLC0415
-    from clicooper.audit.exhibit_make import Subject  # noqa: PLC0415
+    from clicooper.audit.exhibit_subject import Subject  # noqa: PLC0415
     from clicooper.types import ACCUSED_OWNER  # noqa: PLC0415
 
     claim, round_, step, interval = what
@@ -171,7 +163,7 @@ def _recipients(evidence: Evidence, to: list[str] | None, plaintext: bool) -> Se
 def _made(
     record: Any, evidence: Evidence, subject: Subject, by: Any, recipients: Sequence[str] | None, target: Path
 ) -> dict[str, Any]:
-    from clicooper.audit.exhibit import enclose  # noqa: PLC0415
+    from clicooper.audit.exhibit_file import enclose  # noqa: PLC0415
     from clicooper.audit.exhibit_make import make_exhibit  # noqa: PLC0415
     from clicooper.storage.seal import write_secret  # noqa: PLC0415
 
@@ -193,7 +185,7 @@ def _made(
 
 def _state_bytes(packed: PackedExhibit) -> int:
     """How many of the bytes are committed states and transcripts: they are what makes evidence large."""
-    from clicooper.audit.exhibit import parse_exhibit  # noqa: PLC0415
+    from clicooper.audit.exhibit_file import parse_exhibit  # noqa: PLC0415
     from clicooper.storage.base import get_bytes  # noqa: PLC0415
 
     exhibit, blocks = parse_exhibit(packed.plaintext)
@@ -208,7 +200,7 @@ def _accused(accused: int | None) -> str | None:
 
 def _publish(path: Path, store: Store) -> str:
     """Puts an evidence file's blocks into a store, where its digest leads to it."""
-    from clicooper.audit.exhibit import publish_exhibit, read_exhibit  # noqa: PLC0415
+    from clicooper.audit.exhibit_file import publish_exhibit, read_exhibit  # noqa: PLC0415
     from clicooper.cli.retention import pin_roots  # noqa: PLC0415
     from clicooper.storage.cid import cid_text  # noqa: PLC0415
     from clicooper.storage.local import LocalStore  # noqa: PLC0415
@@ -223,7 +215,7 @@ def _publish(path: Path, store: Store) -> str:
 @app.command("show")
 def show(context: typer.Context, file: EvidenceFile) -> int:
     """Shows what everybody may see of an evidence file: its digest, its job, its challenger."""
-    from clicooper.audit.exhibit import read_exhibit  # noqa: PLC0415 - keeps --help fast
+    from clicooper.audit.exhibit_file import read_exhibit  # noqa: PLC0415 - keeps --help fast
 
     result = _summary(read_exhibit(file)) | {"file": str(file), "size_bytes": file.stat().st_size}
     output: Output = context.obj["output"]
@@ -246,99 +238,6 @@ def _summary(sealed: SealedExhibit) -> dict[str, Any]:
         "genesis": f"0x{envelope.genesis.hex()}",
         "challenger": to_checksum_address(envelope.challenger),
         "sealed": envelope.sealed,
-    }
-
-
-@app.command("check")
-def check(
-    context: typer.Context,
-    file: EvidenceFile,
-    identity: Identity = None,
-    accused: Annotated[
-        str | None, typer.Option("--accused", help="A seat or owner.  [default: whom the evidence accuses]")
-    ] = None,
-    contract: OnContract = None,
-    job: JobThere = None,
-    run_dir: Annotated[
-        Path | None, typer.Option("--run", help="Run folder to look in for what is withheld, or for the release.")
-    ] = None,
-    trust_model: TrustModel = None,
-) -> int:
-    """Repeats what an evidence file claims, with nothing else at hand, and says who is guilty.
-
-    Only what is withheld, or a release that was left out, is looked for, in --run or on --store. With --network its
-    head is compared with the chain, and the contract checks its proofs.
-
-    Exit code 0: not guilty; 1: guilty; 4: cannot tell.
-    """
-    from clicooper.audit.exhibit import read_exhibit  # noqa: PLC0415 - imports torch
-
-    config = settings(context)
-    place = dispute.JobPlace(run_dir, contract, job)
-    about = None if accused is None else dispute.parse_accused(accused)
-    output: Output = context.obj["output"]
-    asks_node = context.obj["settings"]["network"] is not None or contract is not None
-    result, render = checked(config, read_exhibit(file), identity, about, place, asks_node, trust_model)
-    output.finish(result, render)
-    return int(result["code"])
-
-
-def checked(
-    config: JobConfig,
-    sealed: SealedExhibit,
-    identity: Path | None,
-    accused: int | None,
-    place: dispute.JobPlace,
-    asks_node: bool,
-    trust_model: list[str] | None,
-) -> tuple[dict[str, Any], Any]:
-    """The check of an evidence file: what it prints as JSON, and what draws it for people."""
-    from clicooper.audit.exhibit import open_exhibit  # noqa: PLC0415 - imports torch
-    from clicooper.audit.exhibit_check import judge_exhibit  # noqa: PLC0415
-
-    trusted = frozenset(trust_model or ())
-    opened = open_exhibit(sealed, dispute.identity_in(identity))
-    head = _compared(config, opened, place, trusted) if asks_node else None
-    looks = place.files is not None or config.ipfs_url is not None
-    store = dispute.own_store(config, place.files) if looks else None
-    opinion = judge_exhibit(opened, accused, store=store, trusted_models=trusted)
-    if head is not None:
-        opinion = opinion.unless_foreign(head.problem)
-    unasked = {"verified": False, "source": None, "problem": None, "proven_steps": 0}
-    found = opinion.to_json() | _about(opened) | {"head": unasked if head is None else head.to_json()}
-    source = None if head is None else f"{'that of' if head.verified else 'not known to'} {head.source}"
-
-    def render(console: Console) -> None:
-        console.print(dispute.head_line(opened, source), markup=False, soft_wrap=True)
-        dispute.print_opinion(console, opinion)
-
-    return found, render
-
-
-def _compared(config: JobConfig, opened: OpenedExhibit, place: dispute.JobPlace, trusted: frozenset[str]) -> HeadCheck:
-    from eth_utils import to_checksum_address  # noqa: PLC0415
-
-    from clicooper.audit.exhibit_chain import compare_with_chain  # noqa: PLC0415
-
-    address = to_checksum_address(opened.exhibit.contract) if place.contract is None else place.contract
-    with dispute.chain(config) as node:
-        return compare_with_chain(opened, dispute.client_of(config, node, address), place.job, trusted)
-
-
-def _about(opened: OpenedExhibit) -> dict[str, Any]:
-    from eth_utils import to_checksum_address  # noqa: PLC0415
-
-    exhibit = opened.exhibit
-    return {
-        "digest": f"0x{opened.digest.hex()}",
-        "claim": exhibit.claim,
-        "round": exhibit.round,
-        "interval": exhibit.interval,
-        "challenger": to_checksum_address(exhibit.challenger),
-        "contract": to_checksum_address(exhibit.contract),
-        "chain_id": exhibit.chain_id,
-        "job": exhibit.job,
-        "size_bytes": opened.size_bytes,
     }
 
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from clicooper.audit.exhibit import OpenedExhibit, SealedExhibit, fetch_exhibit, open_exhibit
 from clicooper.audit.exhibit_chain import HeadCheck, compare_with_chain
 from clicooper.audit.exhibit_check import judge_exhibit
+from clicooper.audit.exhibit_file import OpenedExhibit, SealedExhibit, fetch_exhibit, open_exhibit
 from clicooper.audit.finding import Finding, Opinion, party_name
 from clicooper.audit.trail import history_of
 from clicooper.chain.client import Contract, Receipt

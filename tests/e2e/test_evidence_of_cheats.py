@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from multiformats import CID
 
-from clicooper.audit.exhibit import OpenedExhibit, Trail, enclose, open_exhibit
+from clicooper.audit.exhibit import Trail
 from clicooper.audit.exhibit_check import judge_exhibit
-from clicooper.audit.exhibit_make import Subject, make_exhibit
+from clicooper.audit.exhibit_file import OpenedExhibit, enclose, open_exhibit
+from clicooper.audit.exhibit_make import make_exhibit
+from clicooper.audit.exhibit_subject import Subject
 from clicooper.audit.finding import Finding, Opinion
 from clicooper.audit.trail import history_of, pack_params
 from clicooper.audit.verdict import Check

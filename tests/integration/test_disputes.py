@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from clicooper.audit.evidence import Evidence
-from clicooper.audit.exhibit import SealedExhibit, enclose, open_exhibit, publish_exhibit, read_exhibit
 from clicooper.audit.exhibit_chain import compare_with_chain, proofs_on_chain
 from clicooper.audit.exhibit_evidence import ExhibitEvidence
-from clicooper.audit.exhibit_make import Subject, make_exhibit
+from clicooper.audit.exhibit_file import SealedExhibit, enclose, open_exhibit, publish_exhibit, read_exhibit
+from clicooper.audit.exhibit_make import make_exhibit
+from clicooper.audit.exhibit_subject import Subject
 from clicooper.audit.finding import Finding
 from clicooper.audit.grievance import grievance
 from clicooper.audit.state import Outcome, follow_record

@@ -11,9 +11,9 @@ from multiformats import CID
 
 from clicooper.audit.bundle import pack_job
 from clicooper.audit.checks import check_store
-from clicooper.audit.exhibit import fetch_exhibit, open_exhibit, publish_exhibit
 from clicooper.audit.exhibit_check import judge_exhibit
-from clicooper.audit.exhibit_make import Subject
+from clicooper.audit.exhibit_file import fetch_exhibit, open_exhibit, publish_exhibit
+from clicooper.audit.exhibit_subject import Subject
 from clicooper.audit.finding import Finding
 from clicooper.audit.roots import job_roots
 from clicooper.audit.state import follow_record

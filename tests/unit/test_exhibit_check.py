@@ -10,9 +10,11 @@ import pytest
 from multiformats import CID
 
 from clicooper.audit.evidence import Evidence
-from clicooper.audit.exhibit import OpenedExhibit, SeatRows, Trail
+from clicooper.audit.exhibit import SeatRows, Trail
 from clicooper.audit.exhibit_check import judge_exhibit
-from clicooper.audit.exhibit_make import Subject, make_exhibit
+from clicooper.audit.exhibit_file import OpenedExhibit
+from clicooper.audit.exhibit_make import make_exhibit
+from clicooper.audit.exhibit_subject import Subject
 from clicooper.audit.finding import Fault, Finding, Judged, conclude
 from clicooper.audit.grants import AuditKeys
 from clicooper.audit.state import follow_record

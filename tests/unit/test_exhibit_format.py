@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from clicooper.audit.exhibit import (
-    Envelope,
-    Exhibit,
+from clicooper.audit.exhibit import Envelope, Exhibit
+from clicooper.audit.exhibit_file import (
     SealedExhibit,
     enclose,
     exhibit_bytes,

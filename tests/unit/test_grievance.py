@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from clicooper.audit.exhibit_make import Subject
+from clicooper.audit.exhibit_subject import Subject
 from clicooper.audit.grievance import grievance
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.types import ACCUSED_OWNER, Verdict
