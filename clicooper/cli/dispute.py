@@ -176,6 +176,10 @@ def acting_address(config: JobConfig, text: str | None) -> Address:
     """Who brings evidence forward: the named address, or that of the account that acts; needs no password."""
     if text is not None:
         return session.contract_address(text)
+    if config.account is None and not session.stored_names(config):
+        raise UsageError(
+            "evidence names its challenger, and there is no account", hint="name it with --challenger 0x..."
+        )
     name = session.account_name(config)
     address = session.stored_address(session.keystore_file(config, name))
     if address is None:
@@ -226,5 +230,7 @@ def utc(seconds: int) -> str:
 
 def head_line(opened: OpenedExhibit, source: str | None) -> str:
     """What is known of the head that the evidence ends in."""
-    names = f"round {opened.exhibit.round}, challenger 0x{opened.exhibit.challenger.hex()}"
+    from eth_utils import to_checksum_address  # noqa: PLC0415
+
+    names = f"round {opened.exhibit.round}, challenger {to_checksum_address(opened.exhibit.challenger)}"
     return f"Evidence 0x{opened.digest.hex()}, {names}; its head is {source or 'not compared with a node'}"
