@@ -19,7 +19,7 @@ from clicooper.audit.trail import history_of
 from clicooper.chain.client import Contract
 from clicooper.chain.events import SeatJoined
 from clicooper.commitments.canonical import cid_of_digest
-from clicooper.errors import ChainError, CliCooperError, EvidenceUnusable
+from clicooper.errors import ChainError, CliCooperError, EvidenceUnusable, RecordError
 from clicooper.types import Digest
 
 __all__ = ["HeadCheck", "compare_with_chain", "proofs_on_chain"]
@@ -100,7 +100,10 @@ def _unknown_head(history: History, contract: Contract) -> str:
     round_ = len(history.rounds) - 1
     if history.head in (contract.job(history.job).head, contract.round_head(history.job, round_)):
         return ""
-    followed = follow_record(contract.record(history.job))
+    try:
+        followed = follow_record(contract.record(history.job))
+    except RecordError as e:
+        return f"the node's own record of the job does not hold together: {e.message}"
     made = {c.head for r in followed.rounds for c in (*r.abandoned, *r.commitments)}
     return "" if history.head in made else "the chain knows no such head: somebody made up these commitments"
 

@@ -22,6 +22,7 @@ from clicooper.storage.car import write_car
 from clicooper.storage.cid import build_file
 from clicooper.storage.held import HeldBlocks
 from clicooper.storage.seal import new_identity
+from tests.cli_calls import Capture, refused
 from tests.exhibits import CHALLENGER, CLAIMS, blocks_of, opened_exhibit, plain_exhibit
 from tests.scenario import FinishedRun
 
@@ -153,3 +154,11 @@ def test_a_file_that_is_not_there_or_something_else(tmp_path: Path, honest_run: 
 
 def test_it_names_its_challenger(sealed: SealedExhibit) -> None:
     assert sealed.envelope.challenger == open_exhibit(sealed).exhibit.challenger == bytes.fromhex(CHALLENGER[2:])
+
+
+def test_the_command_never_takes_damage_for_guilt(sealed: SealedExhibit, tmp_path: Path, capsys: Capture) -> None:
+    data = sealed.to_car()
+    for name, damaged in (("cut", data[:-1]), ("flipped", data[:300] + b"\xff" + data[301:]), ("empty", b"")):
+        path = written(tmp_path / f"{name}.car", damaged)
+        assert refused(capsys, "evidence", "check", str(path), code=4, kind="EvidenceUnusable")
+    assert refused(capsys, "evidence", "check", str(tmp_path / "absent.car"), code=3, kind="StorageError")
