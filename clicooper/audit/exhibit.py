@@ -105,6 +105,7 @@ class Exhibit(Record):
         accused: a seat, ``ACCUSED_OWNER``, or None where the check shall say who it was.
         interval: which one, for a replay.
         label_key: of ``round``; the keys before it, and the anchor in the terms, are its hashes.
+        head: in which the trail ends: what a reader compares with the chain.
         rows: a ``SeatRows`` for each seat, for a replay.
         files: the plaintext of sealed files.
         progress: for a claim about marks.
@@ -125,6 +126,7 @@ class Exhibit(Record):
     interval: Count | None
     label_key: Bytes32
     trail: Trail
+    head: Bytes32
     rows: Annotated[tuple[Link, ...], Field(strict=False)]
     files: Annotated[tuple[PlainFile, ...], Field(strict=False)]
     progress: RevealedKey | None

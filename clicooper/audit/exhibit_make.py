@@ -80,6 +80,7 @@ def make_exhibit(record: JobRecord, evidence: Evidence, subject: Subject, challe
         interval=subject.interval,
         label_key=history.rounds[subject.round].label_key,
         trail=trail_of(record, history, subject.round),
+        head=history.rounds[subject.round].commitments[-1].head,
         rows=tuple(parts.rows),
         files=tuple(PlainFile(plaintext_digest=digest, content=cid) for digest, cid in sorted(parts.files.items())),
         progress=parts.progress,

@@ -123,6 +123,8 @@ def history_of(exhibit: Exhibit) -> History:
     )
     if not rounds[-1].commitments:
         raise _misfit(f"the trail holds no commitment of round {exhibit.round}")
+    if rounds[-1].commitments[-1].head != exhibit.head:
+        raise _misfit("the trail does not end in its head")
     return History(
         chain_id=exhibit.chain_id,
         contract=contract,

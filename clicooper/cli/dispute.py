@@ -233,4 +233,5 @@ def head_line(opened: OpenedExhibit, source: str | None) -> str:
     from eth_utils import to_checksum_address  # noqa: PLC0415
 
     names = f"round {opened.exhibit.round}, challenger {to_checksum_address(opened.exhibit.challenger)}"
-    return f"Evidence 0x{opened.digest.hex()}, {names}; its head is {source or 'not compared with a node'}"
+    head = f"its head 0x{opened.exhibit.head.hex()} is {source or 'not compared with a node'}"
+    return f"Evidence 0x{opened.digest.hex()}, {names}; {head}"

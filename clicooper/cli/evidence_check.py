@@ -85,7 +85,8 @@ def _checked(
     if head is not None:
         opinion = opinion.unless_foreign(head.problem)
     unasked = {"verified": False, "source": None, "problem": None, "proven_steps": 0}
-    found = opinion.to_json() | _about(opened) | {"head": unasked if head is None else head.to_json()}
+    named = {"digest": f"0x{opened.exhibit.head.hex()}"}
+    found = opinion.to_json() | _about(opened) | {"head": named | (unasked if head is None else head.to_json())}
     source = None if head is None else f"{'that of' if head.verified else 'not known to'} {head.source}"
 
     def render(console: Console) -> None:

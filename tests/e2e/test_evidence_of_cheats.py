@@ -22,7 +22,7 @@ from clicooper.audit.finding import Finding, Opinion
 from clicooper.audit.trail import history_of, pack_params
 from clicooper.audit.verdict import Check
 from clicooper.commitments.canonical import cid_of_digest
-from clicooper.commitments.head import genesis
+from clicooper.commitments.head import genesis, next_head
 from clicooper.commitments.manifest import ActivationRelease, JobSpec, LabelRelease
 from clicooper.protocol.trainer import Trainer
 from clicooper.types import ACCUSED_OWNER, Digest
@@ -129,8 +129,13 @@ def of_owner(opened: OpenedExhibit, spec: JobSpec, blocks: Mapping[CID, bytes]) 
     params = replace(known.params, spec_digest=spec.digest)
     first = genesis(known.chain_id, known.contract, known.job, known.owner, params)
     trail = Trail(start=first, acts=opened.exhibit.trail.acts)
+    head = first
+    for act in trail.acts:
+        trainer = known.rounds[act.round].commitments[act.seat].trainer
+        assert act.manifest is not None and act.mark is not None
+        head = next_head(head, known.job, act.round, act.seat, trainer, Digest(act.manifest), Digest(act.mark))
     held = blocks_of(opened) | dict(blocks) | {spec.cid: spec.to_block()}
-    return judge_exhibit(rebuilt(opened, {"params": pack_params(params), "trail": trail}, held))
+    return judge_exhibit(rebuilt(opened, {"params": pack_params(params), "trail": trail, "head": head}, held))
 
 
 def spec_in(opened: OpenedExhibit) -> JobSpec:

@@ -29,6 +29,7 @@ from clicooper.chain.committee import Committee, deploy_committee
 from clicooper.chain.keys import LocalAccount, account_from_seed
 from clicooper.chain.rpc import Node
 from clicooper.commitments.canonical import cid_of_digest
+from clicooper.commitments.head import next_head
 from clicooper.errors import RevertError, RulingRefused
 from clicooper.protocol.arbiter import Arbiter, Case, open_case
 from clicooper.protocol.owner import RoundRefused
@@ -161,7 +162,13 @@ def test_a_cheat_is_refused_challenged_and_loses_its_stake(
         found = _check_elsewhere(tmp_path, path, parties.arbiter_identity, "--network", anvil_url)
         assert (found["finding"], found["guilty"], found["check"]) == ("guilty", "seat 1", "replay")
         assert (found["step"], found["field"], found["code"]) == (1, "state", 1)
-        assert found["head"] == {"verified": True, "source": anvil_url, "problem": None, "proven_steps": 4}
+        assert found["head"] == {
+            "digest": f"0x{case.committed[-1].head.hex()}",
+            "verified": True,
+            "source": anvil_url,
+            "problem": None,
+            "proven_steps": 4,
+        }
         assert found["expected"] != found["actual"]
         assert found["distances"]["1"] > 1e-4
 
@@ -266,7 +273,11 @@ def test_evidence_of_another_chain_is_not_verified(anvil: Callable[[], Node], tm
         acts = list(opened.exhibit.trail.acts)
         acts[-1] = acts[-1].model_copy(update={"mark": b"\x05" * 32})
         trail = opened.exhibit.trail.model_copy(update={"acts": tuple(acts)})
-        forged = replace(opened, exhibit=opened.exhibit.model_copy(update={"trail": trail}))
+        head_before = case.committed[-1].head_before
+        trainer, digest = case.committed[-1].trainer, case.committed[-1].manifest.digest
+        ends = next_head(head_before, case.job.opened.job, 0, 1, trainer, digest, Digest(b"\x05" * 32))
+        made_up = {"trail": trail, "head": ends}
+        forged = replace(opened, exhibit=opened.exhibit.model_copy(update=made_up))
         head = compare_with_chain(forged, case.job.contract())
         assert (head.verified, "knows no such head" in head.problem) == (False, True)
 
@@ -337,6 +348,9 @@ def test_the_commands_of_a_dispute(
 
         checked = answered(capsys, "evidence", "check", "e.car", "--identity", "identity.txt", *at[:2], code=1)
         assert (checked["finding"], checked["seat"], checked["head"]["verified"]) == ("guilty", 1, True)
+        other = ("--contract", case.job.opened.contract, "--job", "7")
+        foreign = answered(capsys, "evidence", "check", "e.car", "--identity", "identity.txt", *other, *at[:2], code=4)
+        assert (foreign["finding"], "not 7" in foreign["detail"]) == ("cannot tell", True)
         unasked = answered(capsys, "evidence", "check", "e.car", "--identity", "identity.txt", code=1)
         assert unasked["head"]["verified"] is False
         assert refused(capsys, "evidence", "check", "e.car", code=4, kind="SealError") == "the evidence is sealed"
@@ -421,7 +435,7 @@ def test_people_read_who_is_guilty_of_what(
         Path("e.car").write_bytes(case.sealed(Subject("labels", 0)).to_car())
         words = printed(capsys, "evidence", "check", "e.car", "--identity", "identity.txt", *at[:2])
         assert "Finding: not guilty" in words
-        assert "its head is that of" in words
+        assert "is that of" in words
         accuse = ("challenge", str(case.job.opened.job), "--accused", "owner", "--evidence", "e.car")
         assert "Nothing was sent" in printed(capsys, *accuse, "--account", "owner", "--dry-run", *at)
         assert "The arbiter has until" in printed(capsys, *accuse, "--account", "owner", *at)

@@ -74,6 +74,7 @@ def exhibit_of(court: Court, round_: int) -> Exhibit:
         interval=None,
         label_key=history.rounds[round_].label_key,
         trail=trail_of(record, history, round_),
+        head=history.rounds[round_].commitments[-1].head,
         rows=(),
         files=(),
         progress=None,

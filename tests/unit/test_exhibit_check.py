@@ -169,6 +169,7 @@ FORGERIES: dict[str, Forge] = {
     "manifest": _other_manifest,
     "shorter trail": _shorter_trail,
     "unordered trail": _unordered_trail,
+    "head": lambda opened: rebuilt(opened, {"head": b"\x06" * 32}),
     "label key": lambda opened: rebuilt(opened, {"label_key": b"\x07" * 32}),
     "round": lambda opened: rebuilt(opened, {"round": 0}),
     "no such round": lambda opened: rebuilt(opened, {"round": 99}),
