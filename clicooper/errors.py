@@ -12,6 +12,7 @@ __all__ = [
     "CliCooperError",
     "DataError",
     "EndpointsDisagree",
+    "EvidenceUnusable",
     "GrantRefused",
     "GraphTooLarge",
     "MarkCapacityError",
@@ -20,6 +21,7 @@ __all__ = [
     "RecordError",
     "RetentionRefused",
     "RevertError",
+    "RulingRefused",
     "RunFolderError",
     "SealBroken",
     "SealError",
@@ -133,6 +135,10 @@ class SealBroken(VerificationFailed):
         self.cid = cid
 
 
+class RulingRefused(VerificationFailed):
+    """A ruling that the evidence does not bear out; nothing was sent."""
+
+
 class GrantRefused(VerificationFailed):
     """A trainer's grant that does not give its owner the sealing secret that it registered."""
 
@@ -149,6 +155,12 @@ class ArtifactMissing(CliCooperError):
 
 class GraphTooLarge(CliCooperError):
     """A graph of more blocks or bytes than its reader allows: what it holds beyond them cannot be checked."""
+
+    exit_code = EXIT_INCONCLUSIVE
+
+
+class EvidenceUnusable(CliCooperError):
+    """Evidence that is damaged, or that does not hold what it must: it accuses and clears nobody."""
 
     exit_code = EXIT_INCONCLUSIVE
 

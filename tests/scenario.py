@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -137,13 +137,16 @@ class FinishedRun:
 
 @contextmanager
 def rehearsal(
-    root: Path, config: JobConfig | None = None, make_trainer: Callable[..., Trainer] = Trainer
+    root: Path,
+    config: JobConfig | None = None,
+    make_trainer: Callable[..., Trainer] = Trainer,
+    connect: Callable[[], AbstractContextManager[Node]] = Node.embedded,
 ) -> Iterator[Rehearsal]:
-    """A job on a fresh embedded node, its seats filled and its first labels released; computes on one thread."""
+    """A job on a node, by default a fresh embedded one, up to its first labels; computes on one thread."""
     config = config or tiny_config()
     folder = RunFolder.create(root)
     store, parties = LocalStore(folder.store), JobParties.drawn(config)
-    with use_threads(1), Node.embedded() as node:
+    with use_threads(1), connect() as node:
         yield Rehearsal(folder, store, parties, open_job(config, parties, node, store, folder, make_trainer))
 
 

@@ -84,11 +84,14 @@ def _register() -> None:
     """Adds the command groups; each imports what is heavy inside its functions."""
     from clicooper.cli import (  # noqa: PLC0415 - they import this module's neighbours only
         account,
+        arbiter,
         audit,
+        challenge,
         configuration,
         contract,
         demo,
         deploy,
+        evidence,
         grant,
         job,
         networks,
@@ -102,6 +105,9 @@ def _register() -> None:
     app.add_typer(account.app, name="account")
     app.command("deploy", short_help="Put the contract on a chain.")(deploy.deploy)
     app.add_typer(contract.app, name="contract")
+    app.add_typer(evidence.app, name="evidence")
+    app.command("challenge", short_help="Accuse a seat or the owner.")(challenge.challenge)
+    app.add_typer(arbiter.app, name="arbiter")
     job.app.command("grant")(grant.grant)
     app.add_typer(job.app, name="job")
     app.command("networks", short_help="List the named networks.")(networks.networks)

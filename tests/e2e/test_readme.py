@@ -29,7 +29,8 @@ def test_first_two_commands_are_demo_and_test() -> None:
     assert [line.split()[:2] for line in shell_lines()[:2]] == [["make", "demo"], ["make", "test"]]
 
 
-COMMANDS = ["demo", "audit", "verify", "account new", "deploy", "contract info", "store export", "job grant"]
+DISPUTE = ["evidence make", "evidence check", "challenge", "arbiter rule"]
+COMMANDS = ["demo", "audit", "verify", "account new", "deploy", "contract info", "store export", "job grant", *DISPUTE]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -11,6 +11,10 @@ from multiformats import CID
 
 from clicooper.audit.bundle import pack_job
 from clicooper.audit.checks import check_store
+from clicooper.audit.exhibit_check import judge_exhibit
+from clicooper.audit.exhibit_file import fetch_exhibit, open_exhibit, publish_exhibit
+from clicooper.audit.exhibit_subject import Subject
+from clicooper.audit.finding import Finding
 from clicooper.audit.roots import job_roots
 from clicooper.audit.state import follow_record
 from clicooper.audit.verdict import combine
@@ -26,6 +30,7 @@ from clicooper.storage.pin_sets import PinSets
 from clicooper.storage.pinning import remote_name
 from clicooper.types import Verdict
 from tests.cli_calls import Capture, answered
+from tests.exhibits import plain_exhibit
 from tests.ipfs_node import IpfsNode
 from tests.scenario import FinishedRun, audit_command
 
@@ -161,3 +166,14 @@ def test_what_is_imported_with_a_node_can_be_read_through_the_other(
     store = IpfsStore(reader.url)
     with CarStore(car) as opened:
         assert [cid for cid, _ in walk(store.get_block, [root])] == list(opened.cids())
+
+
+def test_an_arbiter_fetches_evidence_by_its_digest_through_another_node(
+    ipfs_nodes: Pair, smallest_run: FinishedRun
+) -> None:
+    published, read_through = ipfs_nodes
+    sealed = plain_exhibit(smallest_run, Subject("replay", 0, 1))
+    assert publish_exhibit(IpfsStore(published.url), sealed) == sealed.envelope.cid
+    fetched = fetch_exhibit(IpfsStore(read_through.url), sealed.digest)
+    assert fetched.to_car() == sealed.to_car()
+    assert judge_exhibit(open_exhibit(fetched)).finding is Finding.NOT_GUILTY

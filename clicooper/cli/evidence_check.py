@@ -1,0 +1,123 @@
+"""``clicooper evidence check``: repeat what an evidence file claims, and say who is guilty."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from clicooper.cli import dispute
+from clicooper.cli.output import Output
+from clicooper.cli.session import settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from clicooper.audit.exhibit_chain import HeadCheck
+    from clicooper.audit.exhibit_file import OpenedExhibit, SealedExhibit
+    from clicooper.config import JobConfig
+
+__all__ = ["EvidenceFile", "JobThere", "OnContract", "TrustModel", "check"]
+
+EvidenceFile = Annotated[Path, typer.Argument(help="An evidence file.")]
+Identity = Annotated[Path | None, typer.Option("--identity", help="File with the age identity that opens it.")]
+OnContract = Annotated[str | None, typer.Option("--contract", help="The contract on --network.")]
+JobThere = Annotated[int | None, typer.Option("--job", help="The job's number there.", min=1, max=2**63 - 1)]
+TrustModel = Annotated[
+    list[str] | None,
+    typer.Option("--trust-model", help="A package.module:function whose code may run here; may be repeated."),
+]
+
+
+def check(
+    context: typer.Context,
+    file: EvidenceFile,
+    identity: Identity = None,
+    accused: Annotated[
+        str | None, typer.Option("--accused", help="A seat or owner.  [default: whom the evidence accuses]")
+    ] = None,
+    contract: OnContract = None,
+    job: JobThere = None,
+    run_dir: Annotated[
+        Path | None, typer.Option("--run", help="Run folder to look in for what is withheld, or for the release.")
+    ] = None,
+    trust_model: TrustModel = None,
+) -> int:
+    """Repeats what an evidence file claims, with nothing else at hand, and says who is guilty.
+
+    Only what is withheld, or a release that was left out, is looked for, in --run or on --store. With --network its
+    head is compared with the chain, and the contract checks its proofs.
+
+    Exit code 0: not guilty; 1: guilty; 4: cannot tell.
+    """
+    from clicooper.audit.exhibit_file import read_exhibit  # noqa: PLC0415 - imports torch
+
+    config = settings(context)
+    place = dispute.JobPlace(run_dir, contract, job)
+    about = None if accused is None else dispute.parse_accused(accused)
+    output: Output = context.obj["output"]
+    asks_node = context.obj["settings"]["network"] is not None or contract is not None
+    result, render = _checked(config, read_exhibit(file), identity, about, place, asks_node, trust_model)
+    output.finish(result, render)
+    return int(result["code"])
+
+
+def _checked(
+    config: JobConfig,
+    sealed: SealedExhibit,
+    identity: Path | None,
+    accused: int | None,
+    place: dispute.JobPlace,
+    asks_node: bool,
+    trust_model: list[str] | None,
+) -> tuple[dict[str, Any], Any]:
+    """The check of an evidence file: what it prints as JSON, and what draws it for people."""
+    from clicooper.audit.exhibit_check import judge_exhibit  # noqa: PLC0415
+    from clicooper.audit.exhibit_file import open_exhibit  # noqa: PLC0415 - imports torch
+
+    trusted = frozenset(trust_model or ())
+    opened = open_exhibit(sealed, dispute.identity_in(identity))
+    head = _compared(config, opened, place, trusted) if asks_node else None
+    looks = place.files is not None or config.ipfs_url is not None
+    store = dispute.own_store(config, place.files) if looks else None
+    opinion = judge_exhibit(opened, accused, store=store, trusted_models=trusted)
+    if head is not None:
+        opinion = opinion.unless_foreign(head.problem)
+    unasked = {"verified": False, "source": None, "problem": None, "proven_steps": 0}
+    named = {"digest": f"0x{opened.exhibit.head.hex()}"}
+    found = opinion.to_json() | _about(opened) | {"head": named | (unasked if head is None else head.to_json())}
+    source = None if head is None else f"{'that of' if head.verified else 'not known to'} {head.source}"
+
+    def render(console: Console) -> None:
+        console.print(dispute.head_line(opened, source), markup=False, soft_wrap=True)
+        dispute.print_opinion(console, opinion)
+
+    return found, render
+
+
+def _compared(config: JobConfig, opened: OpenedExhibit, place: dispute.JobPlace, trusted: frozenset[str]) -> HeadCheck:
+    from eth_utils import to_checksum_address  # noqa: PLC0415
+
+    from clicooper.audit.exhibit_chain import compare_with_chain  # noqa: PLC0415
+
+    address = to_checksum_address(opened.exhibit.contract) if place.contract is None else place.contract
+    with dispute.chain(config) as node:
+        return compare_with_chain(opened, dispute.client_of(config, node, address), place.job, trusted)
+
+
+def _about(opened: OpenedExhibit) -> dict[str, Any]:
+    from eth_utils import to_checksum_address  # noqa: PLC0415
+
+    exhibit = opened.exhibit
+    return {
+        "digest": f"0x{opened.digest.hex()}",
+        "claim": exhibit.claim,
+        "round": exhibit.round,
+        "interval": exhibit.interval,
+        "challenger": to_checksum_address(exhibit.challenger),
+        "contract": to_checksum_address(exhibit.contract),
+        "chain_id": exhibit.chain_id,
+        "job": exhibit.job,
+        "size_bytes": opened.size_bytes,
+    }

@@ -1,0 +1,210 @@
+"""What an arbiter does: look at the open challenge, fetch the evidence that it names, repeat it, and rule.
+
+    open challenge -> evidence by its digest -> opened -> judged -> ruling
+
+The arbiter decides one bit about one accused. Nothing but the evidence and the chain enters: the evidence must be the
+one that the challenge names, of this job, brought forward by the challenger itself, about a trainer who still holds
+the accused seat. Whatever cannot be told is not ruled on: then the challenge lapses, which costs nobody a stake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from clicooper.audit.exhibit_chain import HeadCheck, compare_with_chain
+from clicooper.audit.exhibit_check import judge_exhibit
+from clicooper.audit.exhibit_file import OpenedExhibit, SealedExhibit, fetch_exhibit, open_exhibit
+from clicooper.audit.finding import Finding, Opinion, party_name
+from clicooper.audit.trail import history_of
+from clicooper.chain.client import Contract, Receipt
+from clicooper.chain.committee import Committee
+from clicooper.chain.events import Challenged, JobCreated
+from clicooper.commitments.head import challenge_id
+from clicooper.errors import ChainError, CliCooperError, RulingRefused
+from clicooper.storage.base import Store
+from clicooper.types import ACCUSED_OWNER, Address, Digest, Ground, Head, JobId, Phase
+
+__all__ = ["Arbiter", "Case", "Judgement", "open_case"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A challenge that waits for its ruling.
+
+    Attributes:
+        round: in which it was raised.
+        head: the job's head, on which it was decided.
+        accused: a seat, or ``ACCUSED_OWNER``.
+        trainer: who holds that seat; the owner's address where the owner is accused.
+        evidence_digest: which evidence it names.
+        interrupted: the phase to which a ruling of not guilty goes back.
+        rule_after: last second, since the epoch, in which withheld data may be published; 0 for another ground.
+        deadline: last second in which the arbiter may rule.
+    """
+
+    job: JobId
+    id: Digest
+    round: int
+    head: Head
+    accused: int
+    trainer: Address
+    challenger: Address
+    ground: Ground
+    bond_wei: int
+    evidence_digest: Digest
+    interrupted: Phase
+    rule_after: int
+    deadline: int
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the arbiter found out about a case, with the node's word on the evidence."""
+
+    case: Case
+    opinion: Opinion
+    head: HeadCheck
+
+
+def open_case(contract: Contract, job: JobId) -> Case:
+    """The open challenge of a job, with what its event adds to the contract's view.
+
+    Raises:
+        RevertError: ``WrongPhase``, where none is open.
+        ChainError: the node's events do not hold it, or describe another one.
+    """
+    view, state = contract.challenge_of(job), contract.job(job)
+    events = [logged.event for logged in contract.events(job)]
+    event = next((e for e in events if isinstance(e, Challenged) and e.challenge_id == view.id), None)
+    created = events[0] if events else None
+    if event is None or not isinstance(created, JobCreated):
+        raise ChainError("the node does not show the event of the open challenge", hint="ask another node")
+    names = (job, state.round, state.head, event.accused, event.challenger, event.evidence_digest, event.ground)
+    if challenge_id(contract.node.chain_id, contract.address, *names) != view.id:
+        raise ChainError("the event of the open challenge does not fit its name", hint="ask another node")
+    accused_owner = event.accused == ACCUSED_OWNER
+    return Case(
+        job=job,
+        id=view.id,
+        round=state.round,
+        head=state.head,
+        accused=event.accused,
+        trainer=state.owner if accused_owner else contract.seat(job, event.accused).trainer,
+        challenger=event.challenger,
+        ground=event.ground,
+        bond_wei=event.bond_wei,
+        evidence_digest=event.evidence_digest,
+        interrupted=view.interrupted,
+        rule_after=_cured_until(created, state.deadline) if event.ground is Ground.WITHHELD else 0,
+        deadline=state.deadline,
+    )
+
+
+def _cured_until(created: JobCreated, deadline: int) -> int:
+    """Withheld data may be published in the first half of the arbitration window, as the contract counts it."""
+    window = created.params.arbitration_window_s
+    return deadline - window + window // 2
+
+
+class Arbiter:
+    """The arbiter of one contract's jobs, or one member of a committee that is.
+
+    Args:
+        contract: the chain client; it signs with the arbiter's account, or the member's.
+        identity: the age identity that evidence is sealed to.
+        store: where evidence is fetched from, and looked for what is said to be withheld; None needs it handed over.
+        committee: the m-of-n arbiter that this account is a member of.
+        trusted_models: custom models whose code may run here.
+    """
+
+    def __init__(
+        self,
+        contract: Contract,
+        identity: str | None,
+        store: Store | None = None,
+        committee: Committee | None = None,
+        trusted_models: Collection[str] = frozenset(),
+    ) -> None:
+        self._contract = contract
+        self._identity = identity
+        self._store = store
+        self._committee = committee
+        self._trusted_models = trusted_models
+
+    def fetch(self, case: Case) -> SealedExhibit:
+        """The evidence that a challenge names, from the store.
+
+        Raises:
+            RulingRefused: there is no store to ask.
+            ArtifactMissing, ArtifactCorrupt, EvidenceUnusable: it is not there, or is something else.
+        """
+        if self._store is None:
+            raise RulingRefused("nowhere to fetch the evidence from", hint="hand it over, or name a store")
+        return fetch_exhibit(self._store, case.evidence_digest)
+
+    def judge(self, case: Case, sealed: SealedExhibit) -> Judgement:
+        """Opens the evidence, compares it with chain and challenge, and repeats it.
+
+        Raises:
+            ChainError: the node cannot be asked.
+        """
+        unread = HeadCheck(self._contract.node.source, verified=False, problem="the evidence was not opened")
+        try:
+            opened = open_exhibit(sealed, self._identity)
+            head = compare_with_chain(opened, self._contract, case.job, self._trusted_models)
+            foreign = self._foreign(case, opened) or head.problem
+        except ChainError:
+            raise
+        except CliCooperError as e:
+            return Judgement(case, Opinion(Finding.CANNOT_TELL, case.accused, e.message), unread)
+        if foreign:
+            return Judgement(case, Opinion(Finding.CANNOT_TELL, case.accused, foreign), head)
+        opinion = judge_exhibit(opened, case.accused, store=self._store, trusted_models=self._trusted_models)
+        return Judgement(case, opinion, head)
+
+    def rule(self, case: Case, guilty: bool, judgement: Judgement | None = None, *, override: bool = False) -> Receipt:
+        """Rules, or casts this member's vote.
+
+        Args:
+            guilty: the ruling.
+            judgement: what the evidence showed.
+            override: rule although nothing was judged, or against what was found.
+
+        Raises:
+            RulingRefused: the finding is another one, or there is none; nothing was sent.
+            RevertError: the contract refused, such as ``TooEarly`` while withheld data may still be published.
+        """
+        if not override:
+            _refuse_against(guilty, judgement)
+        if self._committee is not None:
+            return self._committee.vote(case.job, case.id, guilty)
+        return self._contract.rule(case.job, case.id, guilty)
+
+    def _foreign(self, case: Case, opened: OpenedExhibit) -> str:
+        """Why this evidence cannot decide this challenge, whatever it shows."""
+        exhibit = opened.exhibit
+        if opened.digest != case.evidence_digest:
+            return f"the challenge names evidence 0x{case.evidence_digest.hex()}, not 0x{opened.digest.hex()}"
+        if exhibit.challenger != bytes.fromhex(case.challenger[2:]):
+            return f"the evidence is that of 0x{exhibit.challenger.hex()}, the challenge that of {case.challenger}"
+        if (exhibit.claim == "withheld") != (case.ground is Ground.WITHHELD):
+            return f"the charge is {case.ground.name.lower()}, the evidence is about {exhibit.claim}"
+        if case.accused == ACCUSED_OWNER:
+            return ""
+        held = {c.seat: c.trainer for c in history_of(exhibit).rounds[exhibit.round].commitments}
+        if held.get(case.accused) != case.trainer:
+            return f"what the evidence shows of {party_name(case.accused)} is not the work of {case.trainer}"
+        return ""
+
+
+def _refuse_against(guilty: bool, judgement: Judgement | None) -> None:
+    hint = "rule by the finding, or say that you override it"
+    if judgement is None:
+        raise RulingRefused("nothing was checked", hint="name the evidence, or say that you override")
+    finding = judgement.opinion.finding
+    if finding is Finding.CANNOT_TELL:
+        raise RulingRefused(f"the evidence cannot tell: {judgement.opinion.detail}", hint=hint)
+    if guilty != (finding is Finding.GUILTY):
+        ruling = "guilty" if guilty else "not guilty"
+        raise RulingRefused(f"the ruling would be {ruling}, the finding is {finding.value}", hint=hint)
