@@ -29,6 +29,8 @@ __all__ = ["ALIGNMENTS", "AlignedSuspect", "ClaimedMark", "SuspectMark", "Suspec
 ALIGNMENTS = ("as stored", "rescaled", "reordered")
 """The forms of a suspect in which every mark is read."""
 
+FITTED_GAIN = 0.05
+
 
 @dataclass(frozen=True)
 class ClaimedMark:
@@ -52,12 +54,14 @@ class AlignedSuspect:
 
     Attributes:
         vectors: by the name of the alignment, (W,) float64 in the order of the reference's layout.
-        similarity: cosine of the best of them to the reference's vector, in [-1, 1].
+        best: the one that is most like the reference, the less fitted one of two that are about equally so.
+        similarity: its cosine to the reference's vector, in [-1, 1].
         tensors: how many of the layout's tensors the suspect has.
         wanted: how many there are.
     """
 
     vectors: Mapping[str, NDArray[np.float64]]
+    best: NDArray[np.float64]
     similarity: float
     tensors: int
     wanted: int
@@ -160,8 +164,10 @@ def align_suspect(suspect: State, reference: State) -> AlignedSuspect:
             parts[alignment].append(form.ravel())
     vectors = {alignment: np.concatenate([np.zeros(0), *pieces]) for alignment, pieces in parts.items()}
     model = np.concatenate([np.zeros(0), *(np.asarray(reference[name], np.float64).ravel() for name in layout.names)])
-    similarity = max(cosine(vector, model) for vector in vectors.values())
-    return AlignedSuspect(vectors, similarity, len(found), len(layout.names))
+    likeness = {alignment: cosine(vector, model) for alignment, vector in vectors.items()}
+    # Fitted scales and orders take over something of the reference: preferred only where they change much.
+    best = next(name for name in ALIGNMENTS if likeness[name] >= max(likeness.values()) - FITTED_GAIN)
+    return AlignedSuspect(vectors, vectors[best], likeness[best], len(found), len(layout.names))
 
 
 def _best(mark: ClaimedMark, suspect: AlignedSuspect, params: MarkParams, tests: int) -> SuspectMark:
