@@ -44,7 +44,7 @@ PARTS = {"a": "record", "b": "mark", "c": "work", "d": "descent"}
 
 MARKLESS = "the claim does not reach this suspect: its mark was erased, or was never in it"
 
-INDEPENDENT_MODELS = 4
+INDEPENDENT_MODELS = 3
 """Models with other starting weights that the suspect is compared with besides."""
 
 

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from clicooper.types import Verdict
 from clicooper.watermark.carriers import Carrier, State, layout_of, project, weights_of
+from clicooper.watermark.match import match_tensors
 from clicooper.watermark.suspect import align_suspect
 
 __all__ = ["MIN_COSINE", "MIN_SHARE", "MIN_SIGMAS", "Similarity", "compare_suspect"]
@@ -91,9 +92,10 @@ def compare_suspect(
         mark: the opened mark, taken out of the suspect first.
     """
     layout = layout_of(trained)
-    aligned = align_suspect(suspect, trained)
+    matched = match_tensors(suspect, trained, layout)
+    aligned = align_suspect(suspect, trained, matched)
     model = weights_of(trained, layout)
-    null = tuple(align_suspect(suspect, other).similarity for other in independent)
+    null = tuple(align_suspect(suspect, other, matched).similarity for other in independent)
     share, sigmas = _training_share(_without(aligned.best, mark), model, weights_of(start, layout))
     return Similarity(aligned.similarity, null, share, sigmas)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,15 +144,18 @@ def find_marks(
     return SuspectReport(tuple(_best(mark, aligned[mark.round, mark.seat], params, total) for mark in marks), total)
 
 
-def align_suspect(suspect: State, reference: State) -> AlignedSuspect:
+def align_suspect(
+    suspect: State, reference: State, matched: Mapping[str, NDArray[Any]] | None = None
+) -> AlignedSuspect:
     """A suspect in every form that resembles the reference.
 
     Args:
         suspect: tensors under any names.
         reference: raw weights, whose carrying tensors give the vectors their order.
+        matched: which of its tensors is which, where that is known.
     """
     layout = layout_of(reference)
-    found = match_tensors(suspect, reference, layout)
+    found = match_tensors(suspect, reference, layout) if matched is None else matched
     parts: dict[str, list[NDArray[np.float64]]] = {name: [] for name in ALIGNMENTS}
     hints: list[Order] = []
     for name in layout.names:
