@@ -95,6 +95,7 @@ def _register() -> None:
         grant,
         job,
         networks,
+        ownership,
         store,
         verify,
     )
@@ -111,6 +112,7 @@ def _register() -> None:
     job.app.command("grant")(grant.grant)
     app.add_typer(job.app, name="job")
     app.command("networks", short_help="List the named networks.")(networks.networks)
+    app.add_typer(ownership.app, name="ownership")
     app.add_typer(store.app, name="store")
     app.add_typer(configuration.app, name="config")
 
