@@ -18,7 +18,7 @@ from clicooper.attacks.marked_job import JobMark, MarkedJob
 from clicooper.learning.checkpoint import State
 from clicooper.learning.segments import initial_state
 from clicooper.watermark.carriers import Carrier, carrier_of, layout_of, weights_of
-from clicooper.watermark.detect import MarkReading, reading_of
+from clicooper.watermark.detect import MarkReading, read_carrier
 from clicooper.watermark.informed import PooledReading, pool_readings, unexplained
 from clicooper.watermark.keys import MarkPurpose
 

@@ -333,7 +333,7 @@ def _model(config: JobConfig, label_map: LabelMap) -> ModelSpec:
         widths=model_widths(config),
         cuts=(),
     )
-    room = required_weights(MarkParams(config.mark_bits, config.mark_strength))
+    room = required_weights(MarkParams(config.mark_bits, config.mark_strength), config.rounds)
     return whole.model_copy(update={"cuts": suggest_cuts(whole, config.trainers, room=room)})
 
 
@@ -342,9 +342,8 @@ def _check_model(config: JobConfig, model: ModelSpec) -> None:
     build_segments(model)
     for seat in range(config.trainers):
         try:
-            check_capacity(
-                initial_state(model, _seeds(config), seat), MarkParams(config.mark_bits, config.mark_strength)
-            )
+            params = MarkParams(config.mark_bits, config.mark_strength)
+            check_capacity(initial_state(model, _seeds(config), seat), params, config.rounds)
         except MarkCapacityError as e:
             raise MarkCapacityError(
                 f"seat {seat}: {e.message}", hint="use larger widths or fewer trainers; fewer mark_bits need less"

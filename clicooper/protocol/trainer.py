@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 
 from clicooper.audit.grants import ProgressKey
 from clicooper.chain.client import Contract, Receipt
-from clicooper.chain.events import Committed, LabelsReleased, LoggedEvent, RoundAccepted
+from clicooper.chain.events import (
+    Committed,
+    LabelsReleased,
+    LoggedEvent,
+    RoundAccepted,
+    RoundAcceptedByTimeout,
+    SeatVacated,
+)
 from clicooper.commitments.canonical import cid_of_digest
 from clicooper.commitments.head import mark_commitment, next_head
 from clicooper.commitments.manifest import (
@@ -46,7 +53,7 @@ from clicooper.watermark.detect import ACCEPT_LOG2_P, MarkReading, read_mark
 from clicooper.watermark.embed import embed_both
 from clicooper.watermark.keys import MarkPurpose, mark_seed
 
-__all__ = ["CommittedSegment", "Trainer"]
+__all__ = ["CommittedSegment", "Trainer", "attempt_of"]
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,8 @@ class Trainer:
         self._job = job
         self._spec = JobSpec.from_block(self._store.get_block(cid_of_digest(params.spec_digest)))
         require_trusted(self._spec.model, self._trusted_models)
-        check_capacity(initial_state(self._spec.model, self._spec.seeds, self.seat), self._mark_params)
+        initial = initial_state(self._spec.model, self._spec.seeds, self.seat)
+        check_capacity(initial, self._mark_params, params.rounds)
         self._vault = Vault(self._store, self.address, self._secrets, genesis)
         return self._contract.join(job, genesis, self.seat, self._key_record(endpoint).to_block(), params.stake_wei)
 
@@ -190,7 +198,8 @@ class Trainer:
             VerificationFailed: a mark that cannot be read back; nothing was committed.
             RevertError: the head moved, or it is another seat's turn.
         """
-        keys = self._secrets.mark_keys(self._job, round_, self.seat)
+        attempt = attempt_of(self._contract.events(self._job))
+        keys = self._secrets.mark_keys(self._job, round_, self.seat, attempt)
         root = trained.transcript.root
         seeds = {
             purpose: mark_seed(keys.of(purpose), purpose, head, self._job, round_, self.seat, self.address, root)
@@ -290,3 +299,17 @@ def label_keys_of(events: Iterable[LoggedEvent]) -> tuple[Digest, ...]:
     """The label keys that a job's events have revealed, key 0 first."""
     revealed = (logged.event for logged in events)
     return tuple(event.label_key for event in revealed if isinstance(event, (LabelsReleased, RoundAccepted)))
+
+
+def attempt_of(events: Iterable[LoggedEvent]) -> int:
+    """How often the round under way has started again: once for every seat that was vacated since the last one ended.
+
+    The chain knows it, so a trainer that lost all but its secret derives the same keys again, and never the keys of an
+    attempt before, whose progress key it has granted.
+    """
+    restarts = 0
+    for logged in events:
+        if isinstance(logged.event, (RoundAccepted, RoundAcceptedByTimeout)):
+            restarts = 0
+        restarts += isinstance(logged.event, SeatVacated)
+    return restarts

@@ -32,6 +32,7 @@ __all__ = [
     "State",
     "carrier_of",
     "check_capacity",
+    "fitting_params",
     "layout_of",
     "project",
     "require_seed",
@@ -157,22 +158,49 @@ def with_weights(state: State, layout: Layout, vector: NDArray[np.float64]) -> S
     return replaced
 
 
-def required_weights(params: MarkParams) -> int:
-    """Fewest carrying weights for two marks: ``ceil(2 N (c^2 + 1) / 0.1^2)``.
+def required_weights(params: MarkParams, rounds: int = 1) -> int:
+    """Fewest carrying weights for the two marks of every round: ``N (c^2 + 1) max(2 / 0.1^2, 2 R / 0.5^2)``.
 
-    One mark has norm about ``sqrt(N (c^2 + 1))`` times the root mean square, so both together stay within a
-    tenth of the weights' own norm.
+    One mark has norm about ``sqrt(N (c^2 + 1))`` times the root mean square. The two of a round stay within a tenth of
+    the weights' own norm; those of all R rounds together, which are independent of each other, within half of it. A
+    mark of the first round then still stands at ``c / sqrt(1 + 0.5^2)`` standard deviations a block after all others.
+
+    Args:
+        params: of every mark.
+        rounds: R, how many rounds mark the same weights.
     """
-    return math.ceil(200 * params.bits * (params.strength**2 + 1))
+    return math.ceil(max(200, 8 * rounds) * params.bits * (params.strength**2 + 1))
 
 
-def check_capacity(state: State, params: MarkParams) -> Layout:
-    """The layout of a segment that is large enough for its progress and ownership marks.
+def fitting_params(weights: int, rounds: int = 1, strength: float = 2.0) -> MarkParams:
+    """The longest marks, up to 128 bits, whose capacity a segment has.
+
+    Args:
+        weights: carrying weights of the smallest segment.
+        rounds: of the job.
+        strength: c.
+
+    Raises:
+        MarkCapacityError: not even 64 bits fit.
+    """
+    for bits in range(128, 63, -8):
+        params = MarkParams(bits, strength)
+        if weights >= required_weights(params, rounds):
+            return params
+    need = required_weights(MarkParams(64, strength), rounds)
+    raise MarkCapacityError(
+        f"{weights} carrying weights hold no mark of {rounds} rounds, the shortest needs {need}",
+        hint="use larger widths, fewer trainers or fewer rounds",
+    )
+
+
+def check_capacity(state: State, params: MarkParams, rounds: int = 1) -> Layout:
+    """The layout of a segment that is large enough for its progress and ownership marks of every round.
 
     Raises:
         MarkCapacityError: it is not, with its size and its need.
     """
-    layout, need = layout_of(state), required_weights(params)
+    layout, need = layout_of(state), required_weights(params, rounds)
     if layout.weights < need:
         hint = f"re-plan the cut points for at least {need} carrying weights per segment, or declare it unmarked"
         raise MarkCapacityError(f"segment has {layout.weights} carrying weights, its marks need {need}", hint=hint)

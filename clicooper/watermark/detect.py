@@ -33,7 +33,7 @@ from clicooper.watermark.carriers import (
     weights_of,
 )
 
-__all__ = ["ACCEPT_LOG2_P", "MarkReading", "hard_log2_p", "read_mark", "reading_of", "soft_log2_p"]
+__all__ = ["ACCEPT_LOG2_P", "MarkReading", "hard_log2_p", "read_carrier", "read_mark", "soft_log2_p"]
 
 ACCEPT_LOG2_P = -64.0
 """A mark is found where ``log2_p`` is at most this."""
@@ -86,19 +86,19 @@ def read_mark(
         hint = f"a marked segment has at least {required_weights(params)} carrying weights"
         raise SpecError(f"{vector.size} weights are too few for a mark of {params.bits} bits", hint=hint)
     root_mean_square(vector)
-    return reading_of(vector, carrier_of(seed, vector.size, params.bits), tests)
+    return read_carrier(vector, carrier_of(seed, vector.size, params.bits), tests)
 
 
-def reading_of(vector: NDArray[np.float64], carrier: Carrier, tests: int = 1) -> MarkReading:
-    """Both statistics of one carrier in a vector that is independent of its key.
+def read_carrier(vector: NDArray[np.float64], carrier: Carrier, tests: int = 1) -> MarkReading:
+    """Reads a mark whose seed was expanded before, as for one key and many suspects.
 
     Args:
-        vector: (W,) float64, the weights or what is left of them after a fit that knows nothing of the key.
+        vector: (W,) float64, finite; zero where a suspect has no such weight.
         carrier: expanded for W weights.
         tests: as for ``read_mark``.
 
     Raises:
-        SpecError: a vector that is zero on every block.
+        SpecError: all weights of the mark's blocks are zero.
     """
     agreement = carrier.bits * project(vector, carrier)
     scale = math.sqrt(float(np.square(vector[carrier.blocks]).mean(axis=1).sum()))

@@ -29,10 +29,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clicooper.errors import SpecError
-from clicooper.watermark.carriers import Layout, MarkParams, State, carrier_of, layout_of, weights_of
-from clicooper.watermark.detect import ACCEPT_LOG2_P, MarkReading, reading_of, soft_log2_p
+from clicooper.watermark.carriers import Carrier, Layout, MarkParams, State, carrier_of, layout_of, weights_of
+from clicooper.watermark.detect import ACCEPT_LOG2_P, MarkReading, read_carrier, soft_log2_p
 
-__all__ = ["PooledReading", "pool_readings", "read_informed", "unexplained"]
+__all__ = ["PooledReading", "pool_readings", "read_informed", "read_rest", "unexplained"]
 
 
 @dataclass(frozen=True)
@@ -74,24 +74,37 @@ def read_informed(
     if not references:
         raise SpecError("an informed reading needs the raw weights", hint="read the mark with read_mark instead")
     layout = layout_of(references[0])
-    rest = unexplained(suspect, references, layout)
+    known = [weights_of(reference, layout) for reference in references]
+    rest = unexplained(weights_of(suspect, layout), known, layout)
+    return read_rest(rest, carrier_of(seed, layout.weights, params.bits), tests)
+
+
+def read_rest(rest: NDArray[np.float64], carrier: Carrier, tests: int = 1) -> MarkReading:
+    """Reads a mark in what a fit left over; where nothing was left there is no mark.
+
+    Args:
+        rest: (W,) float64, from ``unexplained``.
+        carrier: expanded for W weights.
+        tests: as for ``read_informed``.
+    """
     if not rest.any():
-        return MarkReading(bits=params.bits, matched=0, z=0.0, log2_p=0.0)
-    return reading_of(rest, carrier_of(seed, layout.weights, params.bits), tests)
+        return MarkReading(bits=carrier.bits.size, matched=0, z=0.0, log2_p=0.0)
+    return read_carrier(rest, carrier, tests)
 
 
-def unexplained(suspect: State, references: Sequence[State], layout: Layout) -> NDArray[np.float64]:
+def unexplained(
+    suspect: NDArray[np.float64], references: Sequence[NDArray[np.float64]], layout: Layout
+) -> NDArray[np.float64]:
     """What is left of a suspect's carrying weights, (W,), when each tensor has its least-squares fit taken off.
 
     Args:
-        references: one or more states with the tensors of ``layout``.
-
-    Raises:
-        SpecError: as ``read_informed``.
+        suspect: (W,) float64 in the order of ``layout``, aligned.
+        references: one or more vectors like it.
+        layout: where the tensors end.
     """
     borders = np.cumsum(layout.sizes)[:-1]
-    known = [np.split(weights_of(reference, layout), borders) for reference in references]
-    parts = np.split(weights_of(suspect, layout), borders)
+    known = [np.split(reference, borders) for reference in references]
+    parts = np.split(suspect, borders)
     return np.concatenate([_rest(part, np.stack(beside)) for part, *beside in zip(parts, *known, strict=True)])
 
 

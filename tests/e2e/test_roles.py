@@ -150,3 +150,14 @@ def test_wrong_secret_in_a_grant_accuses_nobody(world: World) -> None:
     assert report.verdict is Verdict.INCONCLUSIVE
     assert not failures(report.results)
     assert any("is not what it registered" in row.detail for row in report.results)
+
+
+def test_restarted_round_is_marked_under_fresh_keys(world: World) -> None:
+    """The progress keys of the abandoned attempt may be granted already: marks of the same keys would be known."""
+    seated = (world.job.opened.trainers[0], world.newcomer)
+    for trainer, segment in zip(seated, world.second, strict=True):
+        first, second = (trainer._secrets.mark_keys(world.job.opened.job, 1, segment.seat, n) for n in (0, 1))
+        assert segment.progress_key.key == second.progress
+        assert segment.progress_key.key != first.progress
+    for trainer, segment in zip(world.job.opened.trainers, world.first.commitments, strict=True):
+        assert segment.progress_key.key == trainer._secrets.mark_keys(world.job.opened.job, 0, segment.seat).progress

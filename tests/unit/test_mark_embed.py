@@ -15,6 +15,7 @@ from clicooper.watermark import (
     check_capacity,
     embed,
     embed_both,
+    fitting_params,
     layout_of,
     read_mark,
     required_weights,
@@ -97,6 +98,40 @@ def test_weights_round_trip_and_share_all_other_tensors():
 def test_required_weights_of_the_specification():
     assert required_weights(PARAMS) == 128_000
     assert required_weights(MarkParams(bits=64, strength=1.0)) == 25_600
+
+
+def test_required_weights_make_room_for_the_marks_of_all_rounds():
+    assert required_weights(PARAMS, rounds=25) == 128_000
+    assert required_weights(PARAMS, rounds=100) == 512_000
+    large = {"0.weight": np.ones((1280, 100), np.float32)}
+    assert check_capacity(large, PARAMS, rounds=25).weights == 128_000
+    with pytest.raises(MarkCapacityError, match="need 133120"):
+        check_capacity(large, PARAMS, rounds=26)
+
+
+@pytest.mark.parametrize(
+    ("weights", "rounds", "bits"),
+    [(10**7, 1, 128), (128_000, 25, 128), (127_999, 1, 120), (64_000, 1, 64), (128_000, 50, 64)],
+)
+def test_longest_mark_that_fits(weights, rounds, bits):
+    assert fitting_params(weights, rounds) == MarkParams(bits)
+    assert required_weights(fitting_params(weights, rounds), rounds) <= weights
+
+
+def test_no_mark_fits_a_small_segment():
+    with pytest.raises(MarkCapacityError, match="the shortest needs 64000"):
+        fitting_params(63_999)
+
+
+def test_every_mark_of_as_many_rounds_as_fit_is_found_in_the_last_weights():
+    """The smallest segment for 40 rounds; between them nothing but marks changes it, as in the least robust case."""
+    params, rounds = MarkParams(64), 40
+    size = required_weights(params, rounds)
+    state = {"0.weight": np.random.default_rng(1).standard_normal((size // 100, 100)).astype(np.float32)}
+    seeds = [bytes([round_]) * 32 for round_ in range(2 * rounds)]
+    for progress, ownership in zip(seeds[::2], seeds[1::2], strict=True):
+        state = dict(embed_both(state, progress, ownership, params))
+    assert all(read_mark(state, seed, params, tests=2 * rounds).found for seed in seeds)
 
 
 def test_segment_one_weight_too_small_is_refused_with_size_need_and_hint():
