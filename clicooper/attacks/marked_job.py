@@ -12,27 +12,26 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from eth_utils import keccak
 from numpy.typing import NDArray
 
 from clicooper.audit.evidence import Evidence
 from clicooper.audit.grants import IDENTITY_NAME, read_grants, read_identity
-from clicooper.audit.state import follow_record
+from clicooper.audit.state import Commitment, follow_record
 from clicooper.chain.record import read_record
+from clicooper.commitments.head import mark_commitment
 from clicooper.commitments.manifest import JobSpec, ModelSpec
 from clicooper.config import JobConfig
-from clicooper.errors import RunFolderError, SpecError, UsageError
+from clicooper.errors import RunFolderError, UsageError
 from clicooper.learning.checkpoint import State
-from clicooper.learning.readout import Readout
-from clicooper.learning.runtime import use_threads
 from clicooper.privacy.randomness import MasterSecret
 from clicooper.protocol.prepare import PreparedJob, prepare_job
 from clicooper.protocol.sealing import TrainerSecrets
-from clicooper.storage.base import Store
 from clicooper.storage.local import LocalStore
 from clicooper.storage.run_folder import RunFolder
 from clicooper.types import Digest
 from clicooper.watermark.carriers import MarkParams
-from clicooper.watermark.keys import MarkPurpose, mark_seed
+from clicooper.watermark.keys import MarkKeys, MarkPurpose, mark_seed
 
 __all__ = ["JobMark", "MarkedJob", "load_marked_job", "merged", "split"]
 
@@ -163,6 +162,7 @@ def _marks(folder: RunFolder, evidence: Evidence) -> tuple[JobMark, ...]:
         manifest = evidence.manifest(commitment.round, commitment.seat)
         raw, out = evidence.state_file(manifest.trained), evidence.state_file(manifest.out)
         keys = secrets[commitment.seat].mark_keys(job, commitment.round, commitment.seat)
+        _require_committed(keys, commitment)
         root = Digest(manifest.training_transcript_merkle_root)
         for purpose in MarkPurpose:
             seed = mark_seed(
@@ -177,6 +177,13 @@ def _marks(folder: RunFolder, evidence: Evidence) -> tuple[JobMark, ...]:
             )
             marks.append(JobMark(commitment.round, commitment.seat, purpose, seed, raw, out))
     return tuple(marks)
+
+
+def _require_committed(keys: MarkKeys, commitment: Commitment) -> None:
+    if mark_commitment(keys.progress, Digest(keccak(keys.ownership))) != commitment.mark_commitment:
+        where = f"round {commitment.round}, seat {commitment.seat}"
+        hint = "attack a job whose rounds all went through at the first attempt"
+        raise RunFolderError(f"the secrets in the folder do not give the marks committed in {where}", hint=hint)
 
 
 def _trainer_secrets(folder: RunFolder, seat: int) -> TrainerSecrets:
@@ -197,7 +204,7 @@ def _prepared_again(folder: RunFolder, settings: JobConfig, evidence: Evidence) 
             read_identity(folder.owner / IDENTITY_NAME),
             history.params.arbiter,
             spec.arbiter_keys,
-            _scratch_store(beside),
+            LocalStore(beside.store),
             beside,
         )
     if prepared.spec.cid != spec.cid:
@@ -206,15 +213,9 @@ def _prepared_again(folder: RunFolder, settings: JobConfig, evidence: Evidence) 
     return prepared
 
 
-def _scratch_store(folder: RunFolder) -> Store:
-    return LocalStore(folder.store)
-
-
 def _config_of(settings: JobConfig, spec: JobSpec, pay_wei: int) -> JobConfig:
     """The configuration behind a spec; what no spec tells comes from ``settings``."""
     model, training, release = spec.model, spec.training, spec.release
-    if len(set(release.gamma)) > 1 and min(release.gamma) < 1:
-        raise SpecError("a class without pseudo-labels", hint="the spec is damaged")
     told = {
         "trainers": len(model.cuts) + 1,
         "rounds": len(spec.labels),

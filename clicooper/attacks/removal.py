@@ -93,7 +93,7 @@ def shift_weights(states: States, _data: ThiefData, _rng: np.random.Generator, *
     """Takes ``share`` of its mean from every neuron's or filter's weights. Needs the model alone."""
 
     def shifted(_name: str, weights: NDArray[Any]) -> NDArray[Any]:
-        return weights - share * weights.mean(axis=tuple(range(1, weights.ndim)), keepdims=True)
+        return np.asarray(weights - share * weights.mean(axis=tuple(range(1, weights.ndim)), keepdims=True))
 
     return _each(states, shifted)
 
@@ -124,7 +124,7 @@ def clean_update(states: States, data: ThiefData, _rng: np.random.Generator, *, 
 
     def cleaned(name: str, weights: NDArray[Any]) -> NDArray[Any]:
         start = initial[name].astype(np.float64)
-        return start + _truncated(weights - start, rank)
+        return np.asarray(start + _truncated(weights - start, rank))
 
     return _each(states, cleaned)
 
@@ -184,7 +184,8 @@ def _erased(state: State, seeds: Sequence[bytes], bits: int) -> State:
     vector = weights_of(state, layout)
     for seed in seeds:
         carrier = carrier_of(seed, layout.weights, bits)
-        vector[carrier.blocks] -= carrier.signs * (project(vector, carrier) / math.sqrt(carrier.blocks.shape[1]))[:, None]
+        step = project(vector, carrier) / math.sqrt(carrier.blocks.shape[1])
+        vector[carrier.blocks] -= carrier.signs * step[:, None]
     return dict(with_weights(state, layout, vector))
 
 
@@ -211,7 +212,9 @@ def strip_differences(
     return tuple(stripped(seat, state) for seat, state in enumerate(states))
 
 
-def combined(states: States, data: ThiefData, rng: np.random.Generator, *, parts: Sequence[Attack]) -> tuple[State, ...]:
+def combined(
+    states: States, data: ThiefData, rng: np.random.Generator, *, parts: Sequence[Attack]
+) -> tuple[State, ...]:
     """One attack after the other."""
     return reduce(lambda held, part: part(held, data, rng), parts, tuple(states))
 

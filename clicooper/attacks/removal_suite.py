@@ -1,7 +1,7 @@
 """Which removal attacks are run, in which settings, and by whom.
 
-The order is from the thief who has nothing but the file to the owner who knows all but the ownership keys. How an attack
-works is told in ``removal`` and ``tuning``.
+The order is from the thief who has nothing but the file to the owner who knows all but the ownership keys. How an
+attack works is told in ``removal`` and ``tuning``.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ SPEC = "the file and the job's public specification"
 RELEASE = "the release with its pseudo-labels"
 RECORDS = "the owner's own labelled records and its label map"
 PROGRESS = "all progress keys"
+
+WIDTHS = {"fp16": 16, "int8": 8, "int4": 4}
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def removal_suite(job: MarkedJob) -> tuple[Removal, ...]:
 def _without_data(job: MarkedJob, data: ThiefData) -> Iterator[Removal]:
     settings: list[tuple[str, str, Attack]] = [
         *(("prune", f"{share:.0%}", partial(removal.prune, share=share)) for share in (0.3, 0.5, 0.7, 0.9)),
-        *(("quantise", name, partial(removal.quantise, bits=b)) for name, b in (("fp16", 16), ("int8", 8), ("int4", 4))),
+        *(("quantise", name, partial(removal.quantise, bits=bits)) for name, bits in WIDTHS.items()),
         *(("noise", f"{level:g} rms", partial(removal.add_noise, level=level)) for level in (0.1, 0.3, 0.5, 1.0)),
         *(("weight shift", f"{share:g} mean", partial(removal.shift_weights, share=share)) for share in (0.5, 1.0)),
         *(
@@ -76,6 +78,8 @@ def _without_data(job: MarkedJob, data: ThiefData) -> Iterator[Removal]:
         ),
         *(("low rank", f"rank {rank}", partial(removal.truncate_weights, rank=rank)) for rank in (32, 128)),
     ]
+    if job.spec.model.kind == "mlp":
+        settings.append(("permute and rescale", "all hidden neurons, x1/4 to x4", removal.permute_and_rescale))
     return (Removal(name, setting, FILE, attack, data) for name, setting, attack in settings)
 
 
@@ -93,7 +97,7 @@ def _with_training(release: ThiefData, records: ThiefData) -> Iterator[Removal]:
         yield Removal("fine-prune", f"{share:.0%}, rate 0.01", RECORDS, attack, records)
     smooth = partial(averaged_path, tuning=Tuning(3e-2))
     yield Removal("smoothing", "mean over fine-tuning at 0.03", RECORDS, smooth, records)
-    for cost in (0.5, 1.0):
+    for cost in (0.1, 0.25, 0.5, 1.0):
         student = partial(distilled, tuning=Tuning(1e-2, cost))
         yield Removal("distil", f"{cost:g} x the job's steps", RELEASE, student, release)
 
@@ -124,7 +128,8 @@ def _with_keys(job: MarkedJob, data: ThiefData) -> Iterator[Removal]:
         victim,
     )
     strip = partial(removal.strip_differences, rounds=pairs)
-    yield Removal("owner as remover", "subtract out - raw", "raw and marked weights of every seat and round", strip, data)
+    everything = "raw and marked weights of every seat and round"
+    yield Removal("owner as remover", "subtract out - raw", everything, strip, data)
 
 
 def _combinations(job: MarkedJob, release: ThiefData, records: ThiefData) -> Iterator[Removal]:

@@ -1,4 +1,4 @@
-"""What an attack left of a model: its accuracy, and the ownership marks that their trainers can still show.
+"""The ownership marks that their trainers can still show in a model that was attacked.
 
 Four ways to show a mark, all at 2^-64 with every reading counted: *alone and blind* in the suspect's weights, *alone
 and informed* beside the committed raw weights, *by its trainer*, who pools the informed readings of all its rounds into
@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from clicooper.attacks.marked_job import JobMark, MarkedJob
 from clicooper.learning.checkpoint import State
 from clicooper.learning.segments import initial_state
+from clicooper.watermark.align import CLEAR, cosine
 from clicooper.watermark.carriers import Carrier, carrier_of, layout_of, weights_of
-from clicooper.watermark.detect import MarkReading, read_carrier
-from clicooper.watermark.informed import PooledReading, pool_readings, unexplained
+from clicooper.watermark.detect import MarkReading
+from clicooper.watermark.informed import PooledReading, pool_readings, read_rest, unexplained
 from clicooper.watermark.keys import MarkPurpose
+from clicooper.watermark.suspect import align_suspect
 
 __all__ = ["MarkReader", "Survival"]
 
@@ -74,11 +76,11 @@ class MarkReader:
 
     @property
     def tests(self) -> int:
-        """Readings that every claim is corrected for: two of each mark, one of each trainer, one of all."""
+        """Readings that every claim is corrected for: two of each mark, one of each trainer's, one of all."""
         return 2 * len(self._marks) + len(self._layouts) + 1
 
     def read(self, states: Sequence[State], seats: Collection[int] | None = None) -> Survival:
-        """Reads the marks of ``seats``, by default all, in a model whose layers are in their places."""
+        """Reads the marks of ``seats``, by default all, in a model of the job's layers."""
         readings = [
             self._both(mark, states[mark.seat], carrier)
             for mark, carrier in zip(self._marks, self._carriers, strict=True)
@@ -103,13 +105,20 @@ class MarkReader:
 
     def _both(self, mark: JobMark, state: State, carrier: Carrier) -> _Reading:
         layout = self._layouts[mark.seat]
-        rest = unexplained(state, (mark.raw, self._initial[mark.seat]), layout)
-        return _Reading(mark, self._read(weights_of(state, layout), carrier), self._read(rest, carrier))
+        raw, initial = (weights_of(known, layout) for known in (mark.raw, self._initial[mark.seat]))
+        suspect = self._in_place(state, mark, raw)
+        rest = unexplained(suspect, [raw, initial], layout)
+        return _Reading(mark, read_rest(suspect, carrier, self.tests), read_rest(rest, carrier, self.tests))
 
-    def _read(self, vector: NDArray[np.float64], carrier: Carrier) -> MarkReading:
-        if not vector.any():
-            return MarkReading(carrier.bits.size, 0, 0.0, 0.0)
-        return reading_of(vector, carrier, self.tests)
+    def _in_place(self, state: State, mark: JobMark, raw: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The segment as it is, or where it resembles nothing in the alignment that is most like the raw weights.
+
+        No key takes part in the choice, so it counts as no test.
+        """
+        stored = weights_of(state, self._layouts[mark.seat])
+        if cosine(stored, raw) >= CLEAR:
+            return stored
+        return max(align_suspect(state, mark.raw).vectors.values(), key=lambda vector: cosine(vector, raw))
 
     def _carrier(self, mark: JobMark, key: bytes, bits: int) -> Carrier:
         return carrier_of(key, self._layouts[mark.seat].weights, bits)

@@ -15,8 +15,8 @@ reading does: that the raw weights are the result of training, not a suspect wit
 perfectly. The key's seed covers the root of the round's transcript, so a replay of the transcript (part c of a claim)
 settles it; **an informed reading without that replay proves nothing.**
 
-Pooling. A trainer's marks of several rounds, or the marks of all seats, were embedded under independent keys. Ordered by
-round, each z is sub-Gaussian with variance at most 1 given all earlier keys, although later raw weights depend on
+Pooling. A trainer's marks of several rounds, or the marks of all seats, were embedded under independent keys. Ordered
+by round, each z is sub-Gaussian with variance at most 1 given all earlier keys, although later raw weights depend on
 earlier marks. So ``Z = sum(z) / sqrt(n)`` has ``P[Z >= t] <= exp(-t^2 / 2)`` for marks that were chosen before they
 were read: all of a seat's rounds, or all seats. Choosing the best subset afterwards is a test for each subset.
 """
