@@ -18,22 +18,25 @@ from numpy.typing import NDArray
 from clicooper.audit.evidence import Evidence
 from clicooper.audit.grants import IDENTITY_NAME, read_grants, read_identity
 from clicooper.audit.state import Commitment, follow_record
-from clicooper.chain.record import read_record
+from clicooper.chain.record import read_record, write_record
+from clicooper.chain.rpc import Node
 from clicooper.commitments.head import mark_commitment
 from clicooper.commitments.manifest import JobSpec, ModelSpec
 from clicooper.config import JobConfig
 from clicooper.errors import RunFolderError, UsageError
 from clicooper.learning.checkpoint import State
 from clicooper.privacy.randomness import MasterSecret
+from clicooper.protocol.job import JobParties, finish_job, open_job, run_rounds
 from clicooper.protocol.prepare import PreparedJob, prepare_job
+from clicooper.protocol.round import Progress
 from clicooper.protocol.sealing import TrainerSecrets
 from clicooper.storage.local import LocalStore
 from clicooper.storage.run_folder import RunFolder
-from clicooper.types import Digest
+from clicooper.types import Address, Digest, Head, JobId
 from clicooper.watermark.carriers import MarkParams
 from clicooper.watermark.keys import MarkKeys, MarkPurpose, mark_seed
 
-__all__ = ["JobMark", "MarkedJob", "load_marked_job", "merged", "split"]
+__all__ = ["JobMark", "MarkedJob", "load_marked_job", "merged", "rehearse", "split"]
 
 READOUT_DRAWS = 128
 """Draws of noise for one accuracy: two halves of so many differ on well under one record in a hundred."""
@@ -44,7 +47,8 @@ class JobMark:
     """One mark that a trainer committed.
 
     Attributes:
-        seed: expands to the carriers; known to its trainer, for a progress mark to the owner and auditors too.
+        key: the trainer's secret; that of a progress mark is known to the owner and auditors too.
+        job, head, trainer, train_root: what the key is bound to besides round, seat and purpose.
         raw: the committed weights of the round before any mark.
         out: the same with both marks of the round.
     """
@@ -52,9 +56,20 @@ class JobMark:
     round: int
     seat: int
     purpose: MarkPurpose
-    seed: bytes = field(repr=False)
+    key: bytes = field(repr=False)
+    job: JobId
+    head: Head
+    trainer: Address
+    train_root: Digest
     raw: State = field(repr=False)
     out: State = field(repr=False)
+
+    @property
+    def seed(self) -> bytes:
+        """Expands to the carriers."""
+        return mark_seed(
+            self.key, self.purpose, self.head, self.job, self.round, self.seat, self.trainer, self.train_root
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,12 +79,14 @@ class MarkedJob:
     Attributes:
         states: the final model, by seat.
         marks: of all rounds, seats and purposes.
+        commitments: the mark commitments on chain.
         pseudo_labels: int64 (rows,), of the whole release; the last seat knows them.
     """
 
     prepared: PreparedJob
     states: tuple[State, ...]
     marks: tuple[JobMark, ...]
+    commitments: frozenset[Digest]
     pseudo_labels: NDArray[np.int64] = field(repr=False)
 
     @property
@@ -133,16 +150,41 @@ def load_marked_job(root: Path, settings: JobConfig, trusted_models: Collection[
         UsageError: the settings give other data than the job was made from.
     """
     folder = RunFolder.open(root)
+    evidence = _evidence(folder, trusted_models)
+    return _marked_job(folder, evidence, _prepared_again(folder, settings, evidence))
+
+
+def rehearse(root: Path, config: JobConfig, progress: Progress) -> MarkedJob:
+    """Runs a whole job in this process, on a chain and in a folder of its own, and reads it.
+
+    Args:
+        root: a new folder; nothing that is returned needs it any more.
+        config: of the job.
+    """
+    folder = RunFolder.create(root)
+    parties = JobParties.drawn(config)
+    with Node.embedded() as node:
+        opened = open_job(config, parties, node, LocalStore(folder.store), folder)
+        run_rounds(opened, progress)
+        write_record(folder.record, finish_job(opened, parties))
+    folder.finish()
+    return _marked_job(folder, _evidence(folder, {config.model}), opened.owner.prepared)
+
+
+def _evidence(folder: RunFolder, trusted_models: Collection[str]) -> Evidence:
     history = follow_record(read_record(folder.record))
-    store = LocalStore(folder.store)
     _require_secrets(folder, history.params.seats)
-    evidence = Evidence(history, store, read_grants(folder.owner / IDENTITY_NAME), trusted_models)
-    prepared = _prepared_again(folder, settings, evidence)
+    return Evidence(history, LocalStore(folder.store), read_grants(folder.owner / IDENTITY_NAME), trusted_models)
+
+
+def _marked_job(folder: RunFolder, evidence: Evidence, prepared: PreparedJob) -> MarkedJob:
+    history = evidence.history
     last = len(history.rounds) - 1
     return MarkedJob(
         prepared=prepared,
         states=tuple(evidence.state_file(evidence.manifest(last, seat).out) for seat in range(history.params.seats)),
         marks=_marks(folder, evidence),
+        commitments=frozenset(commitment.mark_commitment for commitment in history.commitments),
         pseudo_labels=evidence.pseudo_labels_until(last),
     )
 
@@ -157,25 +199,29 @@ def _require_secrets(folder: RunFolder, seats: int) -> None:
 
 def _marks(folder: RunFolder, evidence: Evidence) -> tuple[JobMark, ...]:
     secrets = {seat.seat: _trainer_secrets(folder, seat.seat) for seat in evidence.history.seats}
-    job, marks = evidence.history.job, []
+    job = evidence.history.job
+    marks: list[JobMark] = []
     for commitment in evidence.history.commitments:
         manifest = evidence.manifest(commitment.round, commitment.seat)
         raw, out = evidence.state_file(manifest.trained), evidence.state_file(manifest.out)
         keys = secrets[commitment.seat].mark_keys(job, commitment.round, commitment.seat)
         _require_committed(keys, commitment)
         root = Digest(manifest.training_transcript_merkle_root)
-        for purpose in MarkPurpose:
-            seed = mark_seed(
-                keys.of(purpose),
-                purpose,
-                commitment.head_before,
-                job,
-                commitment.round,
-                commitment.seat,
-                commitment.trainer,
-                root,
+        marks += [
+            JobMark(
+                round=commitment.round,
+                seat=commitment.seat,
+                purpose=purpose,
+                key=keys.of(purpose),
+                job=job,
+                head=commitment.head_before,
+                trainer=commitment.trainer,
+                train_root=root,
+                raw=raw,
+                out=out,
             )
-            marks.append(JobMark(commitment.round, commitment.seat, purpose, seed, raw, out))
+            for purpose in MarkPurpose
+        ]
     return tuple(marks)
 
 

@@ -1,4 +1,4 @@
-"""The ownership marks that their trainers can still show in a model that was attacked.
+"""The marks that their trainers can still show in a model that was attacked.
 
 Four ways to show a mark, all at 2^-64 with every reading counted: *alone and blind* in the suspect's weights, *alone
 and informed* beside the committed raw weights, *by its trainer*, who pools the informed readings of all its rounds into
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,19 +61,25 @@ class _Reading:
 
 
 class MarkReader:
-    """Reads all ownership marks of a job in suspects.
+    """Reads all marks of a job that have one purpose.
 
     Args:
         job: with its keys.
-        key_of: the key of each mark; by default its own, others for a floor.
+        purpose: which marks.
+        seed_of: gives the seed under which each is sought; by default its own, others for a floor.
     """
 
-    def __init__(self, job: MarkedJob, key_of: Callable[[JobMark], bytes] = lambda mark: mark.seed) -> None:
-        self._marks = job.marks_for(MarkPurpose.OWNERSHIP)
+    def __init__(
+        self,
+        job: MarkedJob,
+        purpose: MarkPurpose = MarkPurpose.OWNERSHIP,
+        seed_of: Callable[[JobMark], bytes] = attrgetter("seed"),
+    ) -> None:
+        self._marks = job.marks_for(purpose)
         self._layouts = [layout_of(state) for state in job.states]
         spec = job.spec
         self._initial = [initial_state(spec.model, spec.seeds, seat) for seat in range(len(job.states))]
-        self._carriers = [self._carrier(mark, key_of(mark), job.params.bits) for mark in self._marks]
+        self._carriers = [self._carrier(mark, seed_of(mark), job.params.bits) for mark in self._marks]
 
     @property
     def tests(self) -> int:
@@ -120,5 +127,5 @@ class MarkReader:
             return stored
         return max(align_suspect(state, mark.raw).vectors.values(), key=lambda vector: cosine(vector, raw))
 
-    def _carrier(self, mark: JobMark, key: bytes, bits: int) -> Carrier:
-        return carrier_of(key, self._layouts[mark.seat].weights, bits)
+    def _carrier(self, mark: JobMark, seed: bytes, bits: int) -> Carrier:
+        return carrier_of(seed, self._layouts[mark.seat].weights, bits)

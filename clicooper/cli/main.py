@@ -89,6 +89,7 @@ def _register() -> None:
         contract,
         demo,
         deploy,
+        evaluate,
         grant,
         job,
         networks,
@@ -105,6 +106,7 @@ def _register() -> None:
     app.command("networks", short_help="List the named networks.")(networks.networks)
     app.add_typer(store.app, name="store")
     app.add_typer(configuration.app, name="config")
+    app.add_typer(evaluate.app, name="evaluate")
 
 
 _register()
