@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from statistics import fmean
 
 import numpy as np
@@ -18,44 +18,65 @@ from clicooper.attacks.outcomes import Finished, MarkCost, Outcome, OutcomeLog, 
 from clicooper.attacks.rehearsal import train_again
 from clicooper.attacks.removal_suite import Removal, removal_suite
 from clicooper.attacks.survival import MarkReader
+from clicooper.errors import UsageError
 from clicooper.protocol.round import Progress
 from clicooper.watermark.keys import MarkPurpose
 
-__all__ = ["attack_job"]
+__all__ = ["FORGERY", "attack_job"]
+
+FORGERY = "forgery"
+"""Stands for every forgery where attacks are chosen by name."""
 
 
 def attack_job(
-    job: MarkedJob, seed: int, log: OutcomeLog, progress: Progress, clock: Callable[[], float] = time.perf_counter
+    job: MarkedJob,
+    seed: int,
+    log: OutcomeLog,
+    progress: Progress,
+    only: Collection[str] = (),
+    clock: Callable[[], float] = time.perf_counter,
 ) -> None:
     """Runs what the log lacks for this seed, and adds it.
 
     Args:
         seed: names the job or the attacker's randomness in the log; every attack draws from a stream of its own.
+        only: names of removal attacks, and ``FORGERY`` for all forgeries; empty for everything.
+
+    Raises:
+        UsageError: a name that no attack has.
     """
     suite = removal_suite(job)
+    _require_known(only, {removal.name for removal in suite} | {FORGERY})
+    chosen = [removal for removal in suite if not only or removal.name in only]
     done = {(outcome.name, outcome.setting) for outcome in log.outcomes() if outcome.seed == seed}
-    left = [removal for removal in suite if (removal.name, removal.setting) not in done]
+    left = [removal for removal in chosen if (removal.name, removal.setting) not in done]
     costed = any(cost.seed == seed for cost in log.costs())
     if left or not costed:
         progress(f"seed {seed}: training without marks", 0, 0)
         bench = _Bench(job, seed, clock)
         if not costed:
             log.add(bench.cost())
-        for number, removal in enumerate(left, start=len(done)):
-            progress(f"seed {seed}: removal attacks", number, len(suite))
+        for number, removal in enumerate(left, start=len(chosen) - len(left)):
+            progress(f"seed {seed}: removal attacks", number, len(chosen))
             log.add(bench.run(removal))
-    _forge(job, seed, log, progress)
-    if not log.is_finished(seed):
+    if not only or FORGERY in only:
+        _forge(job, seed, log, progress)
+    if not only and not log.is_finished(seed):
         log.add(Finished(seed))
 
 
+def _require_known(only: Collection[str], names: Collection[str]) -> None:
+    if unknown := sorted({*only} - {*names}):
+        raise UsageError(f"there is no attack {unknown[0]!r}", hint=f"choose from: {', '.join(sorted(names))}")
+
+
 def _forge(job: MarkedJob, seed: int, log: OutcomeLog, progress: Progress) -> None:
-    """All forgeries share one stream, so they are run together; those in the log are not added twice."""
+    """All forgeries share one stream, so they are made together; those in the log are not added twice."""
     done = {(refusal.name, refusal.setting) for refusal in log.refusals() if refusal.seed == seed}
     if len(done) == FORGERIES:
         return
     progress(f"seed {seed}: forgeries", 0, 0)
-    for forged in forgeries(job, _stream(seed, "forgery")):
+    for forged in forgeries(job, _stream(seed, FORGERY)):
         if (forged.name, forged.setting) not in done:
             log.add(Refusal(seed, forged.name, forged.setting, forged.reads, forged.refused_by, forged.measured))
 

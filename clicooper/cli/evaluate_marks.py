@@ -38,6 +38,9 @@ def marks(
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", help="Jobs, or with --run attackers, that rows average over.")] = 3,
     report: Annotated[Path | None, typer.Option("--report", help="Also write the tables as an HTML page.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Run this attack alone, or 'forgery'; may be given again.")
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start again, without the outcomes of earlier calls.")] = False,
     trust_model: Annotated[
         list[str] | None, typer.Option("--trust-model", help="A custom model whose code may run here.")
@@ -61,7 +64,7 @@ def marks(
     with output.progress() as progress:
         left = [seed for seed in range(1, seeds + 1) if not log.is_finished(seed)]
         for seed, job in _jobs(config, run, left, frozenset(trust_model or ()), progress):
-            attack_job(job, seed, log, progress)
+            attack_job(job, seed, log, progress, frozenset(only or ()))
     result = marks_result(summarise(log, seeds))
     if report is not None:
         write_marks_report(report, result)
