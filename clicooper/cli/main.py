@@ -93,6 +93,7 @@ def _register() -> None:
         grant,
         job,
         networks,
+        ownership,
         store,
     )
 
@@ -104,6 +105,7 @@ def _register() -> None:
     job.app.command("grant")(grant.grant)
     app.add_typer(job.app, name="job")
     app.command("networks", short_help="List the named networks.")(networks.networks)
+    app.add_typer(ownership.app, name="ownership")
     app.add_typer(store.app, name="store")
     app.add_typer(configuration.app, name="config")
     app.add_typer(evaluate.app, name="evaluate")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,8 @@ __all__ = ["ALIGNMENTS", "AlignedSuspect", "ClaimedMark", "SuspectMark", "Suspec
 
 ALIGNMENTS = ("as stored", "rescaled", "reordered")
 """The forms of a suspect in which every mark is read."""
+
+FITTED_GAIN = 0.05
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,14 @@ class AlignedSuspect:
 
     Attributes:
         vectors: by the name of the alignment, (W,) float64 in the order of the reference's layout.
-        similarity: cosine of the best of them to the reference's vector, in [-1, 1].
+        best: the one that is most like the reference, the less fitted one of two that are about equally so.
+        similarity: its cosine to the reference's vector, in [-1, 1].
         tensors: how many of the layout's tensors the suspect has.
         wanted: how many there are.
     """
 
     vectors: Mapping[str, NDArray[np.float64]]
+    best: NDArray[np.float64]
     similarity: float
     tensors: int
     wanted: int
@@ -139,15 +144,18 @@ def find_marks(
     return SuspectReport(tuple(_best(mark, aligned[mark.round, mark.seat], params, total) for mark in marks), total)
 
 
-def align_suspect(suspect: State, reference: State) -> AlignedSuspect:
+def align_suspect(
+    suspect: State, reference: State, matched: Mapping[str, NDArray[Any]] | None = None
+) -> AlignedSuspect:
     """A suspect in every form that resembles the reference.
 
     Args:
         suspect: tensors under any names.
         reference: raw weights, whose carrying tensors give the vectors their order.
+        matched: which of its tensors is which, where that is known.
     """
     layout = layout_of(reference)
-    found = match_tensors(suspect, reference, layout)
+    found = match_tensors(suspect, reference, layout) if matched is None else matched
     parts: dict[str, list[NDArray[np.float64]]] = {name: [] for name in ALIGNMENTS}
     hints: list[Order] = []
     for name in layout.names:
@@ -160,8 +168,10 @@ def align_suspect(suspect: State, reference: State) -> AlignedSuspect:
             parts[alignment].append(form.ravel())
     vectors = {alignment: np.concatenate([np.zeros(0), *pieces]) for alignment, pieces in parts.items()}
     model = np.concatenate([np.zeros(0), *(np.asarray(reference[name], np.float64).ravel() for name in layout.names)])
-    similarity = max(cosine(vector, model) for vector in vectors.values())
-    return AlignedSuspect(vectors, similarity, len(found), len(layout.names))
+    likeness = {alignment: cosine(vector, model) for alignment, vector in vectors.items()}
+    # Fitted scales and orders take over something of the reference: preferred only where they change much.
+    best = next(name for name in ALIGNMENTS if likeness[name] >= max(likeness.values()) - FITTED_GAIN)
+    return AlignedSuspect(vectors, vectors[best], likeness[best], len(found), len(layout.names))
 
 
 def _best(mark: ClaimedMark, suspect: AlignedSuspect, params: MarkParams, tests: int) -> SuspectMark:

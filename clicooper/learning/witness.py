@@ -1,0 +1,151 @@
+"""One seat's interval on its own: what crossed its boundaries is enough to do its work again, and nobody else's.
+
+The transcript holds digests of what crossed. A *witness* holds the tensors themselves, for one interval: the seat's
+inputs and, unless it is the last, the gradients that it received; in the last seat the labels of the batches. Whoever
+has it and the seat's state at the start computes the same outputs, gradients and states, bit for bit in the same
+runtime class. It shows nothing of other seats but what they sent here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clicooper.commitments.manifest import JobSpec
+from clicooper.errors import SpecError
+from clicooper.learning.checkpoint import State
+from clicooper.learning.runtime import use_threads
+from clicooper.learning.schedule import batch_rows, round_batches
+from clicooper.learning.training import SeatWorker, train_round
+from clicooper.learning.transcript import Crossing, StepDigests, interval_bounds
+
+__all__ = ["ReplayedSeat", "Witness", "replay_seat", "take_witness"]
+
+States = tuple[State, State | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Witness:
+    """What crossed one seat's boundaries in one interval.
+
+    Attributes:
+        inputs: (steps, batch, ...), floating.
+        gradients: (steps, batch, ...), floating; None in the last seat.
+        labels: (steps, batch), int64 pseudo-labels; in the last seat alone.
+    """
+
+    inputs: NDArray[Any]
+    gradients: NDArray[Any] | None = None
+    labels: NDArray[np.int64] | None = None
+
+    def to_state(self) -> State:
+        """As the tensors of a safetensors file."""
+        named = {"inputs": self.inputs, "gradients": self.gradients, "labels": self.labels}
+        return {name: tensor for name, tensor in named.items() if tensor is not None}
+
+    @classmethod
+    def from_state(cls, state: State) -> Witness:
+        """Reads the tensors of a safetensors file.
+
+        Raises:
+            SpecError: others than a witness has, or for different numbers of steps.
+        """
+        if set(state) not in ({"inputs", "gradients"}, {"inputs", "labels"}):
+            raise SpecError(f"a witness with tensors {sorted(state)}", hint="inputs, and gradients or labels")
+        labels = state.get("labels")
+        if len({array.shape[:2] for array in state.values()}) != 1 or state["inputs"].ndim < 2:
+            raise SpecError("the tensors of a witness have different steps or batches", hint="make the bundle again")
+        if labels is not None and (labels.ndim, labels.dtype) != (2, np.dtype(np.int64)):
+            raise SpecError("the labels of a witness are not whole numbers a record", hint="make the bundle again")
+        return cls(state["inputs"], state.get("gradients"), labels)
+
+
+@dataclass(frozen=True, eq=False)
+class ReplayedSeat:
+    """What a seat's interval gives: digests of every step, and the state at its end."""
+
+    first_step: int
+    steps: tuple[StepDigests, ...]
+    end: tuple[State, State]
+
+
+class _Witnessing(SeatWorker):
+    """Keeps what its seat receives."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.received: dict[Crossing, list[NDArray[Any]]] = {"input": [], "grad_received": []}
+
+    def record(self, what: Crossing, tensor: NDArray[Any] | None) -> None:
+        super().record(what, tensor)
+        if tensor is not None and what in self.received:
+            self.received[what].append(np.array(tensor))
+
+
+def take_witness(
+    spec: JobSpec,
+    round_: int,
+    index: int,
+    seat: int,
+    start_states: Sequence[States],
+    activations: NDArray[Any],
+    pseudo_labels: NDArray[np.int64],
+) -> Witness:
+    """Trains an interval again, all seats together, and keeps what one of them received.
+
+    Args and errors as ``replay.replay_interval``.
+    """
+    first, last = interval_bounds(index, spec.training.steps, spec.replay.interval)
+    rows = batch_rows(spec.seeds, round_, pseudo_labels.size, spec.training)
+    witnessing = _Witnessing(spec.model, spec.training, spec.replay, seat, *start_states[seat])
+    workers = [
+        witnessing if other == seat else SeatWorker(spec.model, spec.training, spec.replay, other, *states)
+        for other, states in enumerate(start_states)
+    ]
+    workers[-1].receive_labels(pseudo_labels[rows])
+    train_round(workers, round_batches(activations, rows, spec.seeds, round_, spec.training, first=first, last=last))
+    inputs, gradients = (np.stack(found) if found else None for found in witnessing.received.values())
+    if inputs is None:
+        raise SpecError(f"interval {index} has no steps", hint="the job's specification is damaged")
+    if seat == len(start_states) - 1:
+        return Witness(inputs, labels=pseudo_labels[rows[first:last]])
+    return Witness(inputs, gradients)
+
+
+def replay_seat(spec: JobSpec, index: int, seat: int, start: States, witness: Witness) -> ReplayedSeat:
+    """Does one seat's work of an interval again.
+
+    Args:
+        index: of the interval.
+        start: the seat's weights and optimizer state before it.
+        witness: of this seat and interval.
+
+    Raises:
+        SpecError: a witness of another number of steps, or a start that does not fit the model.
+        DataError: tensors that the segment cannot take.
+    """
+    first, last = interval_bounds(index, spec.training.steps, spec.replay.interval)
+    if len(witness.inputs) != last - first:
+        raise SpecError(f"a witness of {len(witness.inputs)} steps for an interval of {last - first}", hint="see index")
+    worker = SeatWorker(spec.model, spec.training, spec.replay, seat, *start)
+    if worker.segment.is_last:
+        worker.receive_labels(_in_round(spec, first, witness))
+    with use_threads(1):
+        for step in range(first, last):
+            worker.forward(step, witness.inputs[step - first])
+            worker.backward(step, None if witness.gradients is None else witness.gradients[step - first])
+            worker.update(step)
+    return ReplayedSeat(first, worker.recorder.steps, (worker.segment.state(), worker.segment.optimizer_state()))
+
+
+def _in_round(spec: JobSpec, first: int, witness: Witness) -> NDArray[np.int64]:
+    """The labels in their place among the round's steps."""
+    if witness.labels is None:
+        raise SpecError("the witness of the last seat has no labels", hint="make the bundle again")
+    labels = np.zeros((spec.training.steps, witness.labels.shape[1]), dtype=np.int64)
+    labels[first : first + len(witness.labels)] = witness.labels
+    return labels
