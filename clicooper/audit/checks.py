@@ -13,6 +13,7 @@ from multiformats import CID
 
 from clicooper.audit.evidence import Evidence
 from clicooper.audit.grants import Grant
+from clicooper.audit.mark_links import broken_link
 from clicooper.audit.sealed import author_of, check_ciphertexts, own_start, sealed_by_seat, sealed_text
 from clicooper.audit.state import Commitment, Seat
 from clicooper.audit.verdict import Check, CheckResult
@@ -309,10 +310,12 @@ def check_mark(evidence: Evidence, commitment: Commitment) -> Iterator[CheckResu
     yield row
     params = MarkParams(spec.marks.bits, spec.marks.strength)
     tests = evidence.history.params.seats * evidence.history.params.rounds
-    reading = read_mark(evidence.state_file(manifest.out), seed, params, tests=tests)
-    verdict = Verdict.PASS if reading.log2_p <= ACCEPT_LOG2_P else Verdict.FAIL
+    out = evidence.state_file(manifest.out)
+    reading = read_mark(out, seed, params, tests=tests)
+    verdict = Verdict.PASS if reading.found else Verdict.FAIL
+    detail = "progress mark" if reading.found else broken_link(evidence, commitment, out, params)
     found = f"{reading.matched} of {reading.bits} bits, log2 p {reading.log2_p:.1f}"
-    yield CheckResult(Check.MARK, verdict, subject, "progress mark", round_, seat, f"log2 p <= {ACCEPT_LOG2_P}", found)
+    yield CheckResult(Check.MARK, verdict, subject, detail, round_, seat, f"log2 p <= {ACCEPT_LOG2_P}", found)
 
 
 def check_embed(evidence: Evidence, commitment: Commitment) -> Iterator[CheckResult]:

@@ -1,4 +1,4 @@
-"""``clicooper ownership`` against a job on Anvil: prove from a run folder, verify from a bundle, claim from a keystore."""
+"""``clicooper ownership`` on Anvil: prove from a run folder, verify from a bundle, claim from a keystore."""
 
 from __future__ import annotations
 
@@ -61,8 +61,9 @@ class Place:
         evidence = Evidence(follow_record(self.record), store, keys)
         save_state(evidence.state_file(evidence.manifest(1, SEAT).out), self.suspect)
         self.password.write_text(PASSWORD)
+        (self.home / "keystore").mkdir(parents=True)
         for seat in (0, 1):
-            save_keystore(self.parties.trainers[seat], PASSWORD, self.home / "keystore" / f"seat-{seat}.json")
+            save_keystore(self.home / "keystore" / f"seat-{seat}.json", self.parties.trainers[seat], PASSWORD)
 
     def prove(self, *more: str) -> tuple[str, ...]:
         arguments = ("ownership", "prove", str(self.run), "--round", "1", "--seat", str(SEAT))
