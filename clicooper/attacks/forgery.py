@@ -1,11 +1,10 @@
 """Attempts to claim a model that somebody else trained, and which part of a claim refuses each.
 
-A claim opens a key whose commitment is on chain (the *record*), with (a) the key itself, in which the suspect reads,
-(b) the committed checkpoint, in which the mark reads too, (c) a transcript that replays to that checkpoint, and (d) a
-suspect more like the committed checkpoint than independent models are. Most forgeries read perfectly: a reading says
-nothing against whoever could touch the suspect or choose the weights after the key. Each function makes one forgery
-with everything its forger needs and reports what was read and what refused it. Proving and verifying whole claims is
-not done here.
+A claim has four parts (``protocol.claims``): (a) the opened key is the committed one, on record, (b) its mark is in the
+committed checkpoint and in the suspect, (c) the work replays to that checkpoint, (d) the suspect descends from it. Most
+forgeries read perfectly: a reading says nothing against whoever could touch the suspect or choose weights after the
+key. Each function makes one forgery with everything that its forger needs, and reports what was read and which part
+refuses it, by the statistic that decides there. Making and judging the files of whole claims is not done here.
 """
 
 from __future__ import annotations
@@ -20,24 +19,25 @@ from eth_utils import keccak
 from clicooper.attacks.marked_job import JobMark, MarkedJob
 from clicooper.attacks.rehearsal import train_again
 from clicooper.commitments.head import mark_commitment
+from clicooper.commitments.manifest import JobSpec
 from clicooper.learning.checkpoint import State, state_digest
 from clicooper.learning.segments import initial_state
-from clicooper.types import Address, Digest, Head
-from clicooper.watermark.align import cosine
+from clicooper.types import Address, Digest, Head, Verdict
 from clicooper.watermark.carriers import carrier_of, layout_of, weights_of, with_weights
 from clicooper.watermark.detect import ACCEPT_LOG2_P, MarkReading, read_carrier, read_mark
 from clicooper.watermark.embed import embed
 from clicooper.watermark.informed import read_informed
 from clicooper.watermark.keys import MarkPurpose, new_keys
+from clicooper.watermark.similarity import Similarity, compare_suspect
 
-__all__ = ["FORGERIES", "Forgery", "forgeries", "update_likeness"]
-
-LIKE = 0.5
-"""Cosine of updates above which a suspect counts as derived from a checkpoint, in this table alone."""
+__all__ = ["FORGERIES", "Forgery", "forgeries"]
 
 
 FORGERIES = 8
 """How many are made."""
+
+NULL_MODELS = 3
+"""Models with other starting weights, beside which part d is judged."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def key_after_the_fact(job: MarkedJob, victim: JobMark, rng: np.random.Generator
     stolen = embed(job.states[victim.seat], keys.ownership, job.params)
     reading = read_mark(stolen, keys.ownership, job.params)
     committed = mark_commitment(keys.progress, Digest(keccak(keys.ownership))) in job.commitments
-    refused = "" if committed and reading.found else "record"
+    refused = "" if committed and reading.found else "a"
     return Forgery("key after the fact", "embedded in the stolen model", reading.found, refused, _read(reading))
 
 
@@ -103,7 +103,7 @@ def ground_keys(job: MarkedJob, victim: JobMark, rng: np.random.Generator, tries
         f"best of {tries} keys: log2 p {best:.1f}, about {-math.log2(tries):.1f} expected, {ACCEPT_LOG2_P:g} needed"
     )
     found = best + math.log2(tries) <= ACCEPT_LOG2_P
-    return Forgery("grinding", f"{tries} keys", found, "" if found else "a", measured)
+    return Forgery("grinding", f"{tries} keys", found, "" if found else "b", measured)
 
 
 def copied_commitment(job: MarkedJob, victim: JobMark) -> Forgery:
@@ -114,7 +114,7 @@ def copied_commitment(job: MarkedJob, victim: JobMark) -> Forgery:
     address = Address("0x" + "c0" * 20)
     copied = replace(victim, trainer=address, seat=(victim.seat + 1) % len(job.states))
     reading = read_mark(job.states[victim.seat], copied.seed, job.params)
-    refused = "" if reading.found else "a"
+    refused = "" if reading.found else "b"
     return Forgery("copied commitment", "opened in the copier's own seat", reading.found, refused, _read(reading))
 
 
@@ -122,20 +122,20 @@ def back_dated_key(job: MarkedJob, victim: JobMark) -> Forgery:
     """A trainer claims its key for an earlier round than the one that it committed it in."""
     earlier = replace(victim, round=0, head=Head(bytes(32)))
     reading = read_mark(job.states[victim.seat], earlier.seed, job.params)
-    refused = "" if reading.found else "a"
+    refused = "" if reading.found else "b"
     return Forgery("back-dating", "the same key under an earlier head", reading.found, refused, _read(reading))
 
 
 def transferred_mark(job: MarkedJob, victim: JobMark, rng: np.random.Generator) -> Forgery:
     """Whoever knows raw and marked weights of a seat adds their difference to a model of its own, to incriminate it."""
-    other = _independent(job, rng, own_start=True)[victim.seat]
+    other = _independent(job, _other_spec(job, rng, own_start=True), rng)[victim.seat]
     layout = layout_of(other)
     added = weights_of(victim.out, layout) - weights_of(victim.raw, layout)
     framed = dict(with_weights(other, layout, weights_of(other, layout) + added))
     reading = read_mark(framed, victim.seed, job.params)
-    likeness = update_likeness(framed, victim.raw, _start(job, victim.seat))
-    refused = "d" if likeness < LIKE else ""
-    measured = f"{_read(reading)}; likeness to the committed checkpoint {likeness:.2f}"
+    descent = _descent(framed, victim.raw, _start(job, victim.seat), job)
+    measured = f"{_read(reading)}; {_descent_words(descent)}"
+    refused = "" if descent.verdict is Verdict.PASS else "d"
     return Forgery("transfer to another model", "mark added to an independent model", reading.found, refused, measured)
 
 
@@ -146,16 +146,19 @@ def junk_job(job: MarkedJob, victim: JobMark, rng: np.random.Generator, *, own_s
         own_start: whether the junk job starts from initial weights of its own, or from the victim's public ones.
     """
     seed = rng.bytes(32)
-    raw = _independent(job, rng, own_start=own_start)[victim.seat]
+    junk = _other_spec(job, rng, own_start=own_start)
+    raw = _independent(job, junk, rng)[victim.seat]
     stolen = dict(embed(job.states[victim.seat], seed, job.params))
     blind, informed = read_mark(stolen, seed, job.params), read_informed(stolen, seed, job.params, [raw])
-    start = raw if own_start else _start(job, victim.seat)
-    own = update_likeness(stolen, raw, None if own_start else start)
-    theirs = update_likeness(stolen, victim.raw, _start(job, victim.seat))
-    likeness = f"likeness to its own checkpoint {own:.2f}, to the victim's {theirs:.2f}"
-    measured = f"{_read(blind)}, informed z {informed.z:.1f}; {likeness}"
+    start = initial_state(job.spec.model, junk.seeds, victim.seat)
+    own = _descent(stolen, raw, start, job)
+    theirs = _descent(stolen, victim.raw, _start(job, victim.seat), job)
+    measured = (
+        f"{_read(blind)}, informed z {informed.z:.1f}; of its own checkpoint {_descent_words(own)}, of the victim's "
+        f"{_descent_words(theirs)}"
+    )
     setting = "initial weights of its own" if own_start else "the victim's public initial weights"
-    return Forgery("junk job", setting, blind.found, "d" if own < LIKE else "", measured)
+    return Forgery("junk job", setting, blind.found, "" if own.verdict is Verdict.PASS else "d", measured)
 
 
 def steered_checkpoint(job: MarkedJob, victim: JobMark, rng: np.random.Generator) -> Forgery:
@@ -175,19 +178,6 @@ def steered_checkpoint(job: MarkedJob, victim: JobMark, rng: np.random.Generator
     )
 
 
-def update_likeness(suspect: State, committed: State, initial: State | None) -> float:
-    """Cosine between what suspect and committed checkpoint added to the initial weights, in [-1, 1].
-
-    Two models that were trained from one start resemble each other in nothing but that start.
-
-    Args:
-        initial: the committed job's initial weights; None compares the weights themselves.
-    """
-    layout = layout_of(committed)
-    base = np.zeros(layout.weights) if initial is None else weights_of(initial, layout)
-    return cosine(weights_of(suspect, layout) - base, weights_of(committed, layout) - base)
-
-
 def _victim(job: MarkedJob) -> JobMark:
     """The last ownership mark of the middle seat."""
     seat = len(job.states) // 2
@@ -198,12 +188,28 @@ def _start(job: MarkedJob, seat: int) -> State:
     return initial_state(job.spec.model, job.spec.seeds, seat)
 
 
-def _independent(job: MarkedJob, rng: np.random.Generator, *, own_start: bool) -> tuple[State, ...]:
-    """The same model, trained on other labels and other batches: nothing of it comes from the job's own."""
+def _other_spec(job: MarkedJob, rng: np.random.Generator, *, own_start: bool) -> JobSpec:
+    """The job's specification with other batches, and other initial weights too if asked."""
     seeds, number = job.spec.seeds, int(rng.integers(1, 2**31))
     other = seeds.model_copy(update={"batches": number, "weights": number if own_start else seeds.weights})
-    labels = replace(job, pseudo_labels=rng.permutation(job.pseudo_labels))
-    return train_again(labels, spec=job.spec.model_copy(update={"seeds": other})).states
+    return job.spec.model_copy(update={"seeds": other})
+
+
+def _independent(job: MarkedJob, spec: JobSpec, rng: np.random.Generator) -> tuple[State, ...]:
+    """A model trained on other labels and other batches: nothing of its training comes from the job's own."""
+    return train_again(replace(job, pseudo_labels=rng.permutation(job.pseudo_labels)), spec=spec).states
+
+
+def _descent(suspect: State, trained: State, start: State, job: MarkedJob) -> Similarity:
+    """Part d, against a null of models with other starting weights."""
+    seat = next(seat for seat, state in enumerate(job.states) if state.keys() == suspect.keys())
+    seeds = (job.spec.seeds.model_copy(update={"weights": number}) for number in range(NULL_MODELS))
+    null = [initial_state(job.spec.model, other, seat) for other in seeds]
+    return compare_suspect(suspect, trained, start, null)
+
+
+def _descent_words(descent: Similarity) -> str:
+    return f"cosine {descent.cosine:.2f}, share of its training {descent.share:.2f}"
 
 
 def _read(reading: MarkReading) -> str:

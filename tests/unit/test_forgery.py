@@ -25,23 +25,23 @@ def rng():
 
 def test_key_drawn_after_the_fact_reads_perfectly_and_is_on_no_record(job, victim):
     forged = forgery.key_after_the_fact(job, victim, rng())
-    assert (forged.reads, forged.refused_by) == (True, "record")
+    assert (forged.reads, forged.refused_by) == (True, "a")
 
 
 def test_ground_keys_come_nowhere_near(job, victim):
     forged = forgery.ground_keys(job, victim, rng(), tries=20)
-    assert (forged.reads, forged.refused_by) == (False, "a")
+    assert (forged.reads, forged.refused_by) == (False, "b")
     assert "best of 20 keys" in forged.measured
 
 
 def test_copied_commitment_opens_to_other_carriers(job, victim):
     forged = forgery.copied_commitment(job, victim)
-    assert (forged.reads, forged.refused_by) == (False, "a")
+    assert (forged.reads, forged.refused_by) == (False, "b")
 
 
 def test_back_dated_key_opens_to_other_carriers(job, victim):
     forged = forgery.back_dated_key(job, victim)
-    assert (forged.reads, forged.refused_by) == (False, "a")
+    assert (forged.reads, forged.refused_by) == (False, "b")
 
 
 def test_mark_transferred_to_another_model_reads_there_but_the_models_differ(job, victim):
@@ -58,14 +58,6 @@ def test_key_of_a_junk_job_reads_in_the_stolen_model_and_loses_on_likeness(job, 
 def test_checkpoint_steered_for_an_informed_reading_reads_and_does_not_replay(job, victim):
     forged = forgery.steered_checkpoint(job, victim, rng())
     assert (forged.reads, forged.refused_by) == (True, "c")
-
-
-def test_likeness_is_one_for_the_same_model_and_none_for_what_only_shares_its_start(job, victim):
-    start = forgery._start(job, victim.seat)
-    other = forgery._independent(job, rng(), own_start=False)[victim.seat]
-    assert forgery.update_likeness(victim.raw, victim.raw, start) == pytest.approx(1.0)
-    assert abs(forgery.update_likeness(other, victim.raw, start)) < 0.3
-    assert forgery.update_likeness(other, victim.raw, None) > 0.9
 
 
 def test_every_forgery_is_made_and_none_stands(job):
