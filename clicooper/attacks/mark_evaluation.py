@@ -34,13 +34,14 @@ def attack_job(
     log: OutcomeLog,
     progress: Progress,
     only: Collection[str] = (),
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Callable[[], float] = time.process_time,
 ) -> None:
     """Runs what the log lacks for this seed, and adds it.
 
     Args:
         seed: names the job or the attacker's randomness in the log; every attack draws from a stream of its own.
         only: names of removal attacks, and ``FORGERY`` for all forgeries; empty for everything.
+        clock: in seconds; by default this process's own time, which other work on the machine does not stretch.
 
     Raises:
         UsageError: a name that no attack has.

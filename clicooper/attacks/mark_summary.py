@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean, median, stdev
 from typing import TypeVar
 
 from scipy.stats import t
@@ -39,7 +39,7 @@ class RemovalRow:
         blind, informed, trainer, joint: shares that each way alone shows.
         weakest_z: the smallest statistic of any trainer's claim with any seed.
         floor, control: share detectable under keys of nobody, and before the attack.
-        seconds, share: cost, and as a share of the job's training time.
+        seconds, share: median cost, and as a share of the job's training time.
     """
 
     name: str
@@ -166,8 +166,8 @@ def _removal_row(group: Sequence[Outcome]) -> RemovalRow:
         weakest_z=min(o.found.weakest_z for o in group),
         floor=fmean(o.floor for o in group),
         control=fmean(o.control for o in group),
-        seconds=fmean(o.seconds for o in group),
-        share=fmean(o.share for o in group),
+        seconds=median(o.seconds for o in group),
+        share=median(o.share for o in group),
     )
 
 

@@ -28,7 +28,7 @@ Embed = Callable[[int, int, State], State]
 
 @dataclass(frozen=True, eq=False)
 class Rehearsed:
-    """The final model, and how long its training took, in seconds of wall clock without embedding."""
+    """The final model, and how long its training took without embedding, in seconds of the clock."""
 
     states: tuple[State, ...]
     seconds: float
@@ -43,7 +43,7 @@ def train_again(
     job: MarkedJob,
     embed: Embed = embed_nothing,
     spec: JobSpec | None = None,
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Callable[[], float] = time.process_time,
 ) -> Rehearsed:
     """Trains all rounds of a job on its release and its pseudo-labels.
 
