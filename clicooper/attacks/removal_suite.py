@@ -89,8 +89,8 @@ def _with_training(release: ThiefData, records: ThiefData) -> Iterator[Removal]:
             yield _tuned("fine-tune", where, knows, data, Tuning(rate))
         yield _tuned("fine-tune, Adam", "owner's records", RECORDS, records, Tuning(rate, optimizer="adam"))
     yield _tuned("fine-tune last layer", "owner's records", RECORDS, records, Tuning(1e-2, layers="last"))
-    for name, layers in (("retrain last layer", "last"), ("retrain last, tune all", "all")):
-        tuning = Tuning(1e-2, layers=layers)  # type: ignore[arg-type]
+    redrawn = {"retrain last layer": Tuning(1e-2, layers="last"), "retrain last, tune all": Tuning(1e-2)}
+    for name, tuning in redrawn.items():
         yield Removal(name, "rate 0.01", RECORDS, partial(removal.retrain_last, tuning=tuning), records)
     for share in (0.3, 0.5, 0.7):
         attack = partial(removal.fine_prune, share=share, tuning=Tuning(1e-2))
@@ -99,7 +99,7 @@ def _with_training(release: ThiefData, records: ThiefData) -> Iterator[Removal]:
     yield Removal("smoothing", "mean over fine-tuning at 0.03", RECORDS, smooth, records)
     for cost in (0.1, 0.25, 0.5, 1.0):
         student = partial(distilled, tuning=Tuning(1e-2, cost))
-        yield Removal("distil", f"{cost:g} x the job's steps", RELEASE, student, release)
+        yield Removal("distil", f"{cost:g} x the job's steps", "the file and the public release", student, release)
 
 
 def _tuned(name: str, where: str, knows: str, data: ThiefData, tuning: Tuning) -> Removal:
