@@ -1,13 +1,12 @@
 """How often marks and likeness deceive by chance: the figures and the plot of docs/watermark.md.
 
-    python scripts/calibrate_marks.py [--keys 20000] [--models 1000] [--plot docs/images/mark-calibration.svg]
+    python scripts/calibrate_marks.py [--keys 10000] [--models 1000] [--plot docs/images/mark-calibration.svg]
 
-Prints one JSON object. About five minutes on one core at the default sizes.
+Prints one JSON object. About three minutes on one core at the default sizes.
 """
 
 import argparse
 import json
-import math
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from clicooper.attacks.null_models import (
 )
 from clicooper.watermark.carriers import layout_of, weights_of
 from clicooper.watermark.detect import ACCEPT_LOG2_P, read_carrier
-from clicooper.watermark.similarity import compare_suspect
+from clicooper.watermark.similarity import MIN_COSINE, MIN_SHARE, compare_suspect
 from clicooper.watermark.suspect import ALIGNMENTS, align_suspect
 
 BITS = 64
@@ -34,7 +33,7 @@ MARKS = 18
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--keys", type=int, default=20_000, help="random keys for each kind of model")
+    parser.add_argument("--keys", type=int, default=10_000, help="random keys for each kind of model")
     parser.add_argument("--models", type=int, default=1_000, help="independently trained models")
     parser.add_argument("--plot", type=Path, help="where to draw the calibration, an SVG")
     options = parser.parse_args()
@@ -150,11 +149,11 @@ def draw(path: Path, readings: dict[str, ChanceReadings], cosines: list[float], 
     left.set(xlabel="level", ylabel="false positives", title="Reported p (dotted: z against normal)")
     left.legend(fontsize=8)
     middle.hist(cosines, bins=40)
-    middle.axvline(math.sqrt(0.5), color="k", linestyle="--", linewidth=0.8)
+    middle.axvline(MIN_COSINE, color="k", linestyle="--", linewidth=0.8)
     middle.set(xlim=(0, 1), xlabel="cosine after alignment", title=f"{len(cosines)} strangers; needed: dashed")
     kinds = ["other labels", "same labels", "descendants"]
     right.hist([shares[kind]["all"] for kind in kinds], bins=40, label=kinds)
-    right.axvline(0.5, color="k", linestyle="--", linewidth=0.8)
+    right.axvline(MIN_SHARE, color="k", linestyle="--", linewidth=0.8)
     right.set(xlabel="share of the training", title="Same start; needed: dashed")
     right.legend(fontsize=8)
     figure.tight_layout()

@@ -82,15 +82,15 @@ def prove(
     folder, trusted = RunFolder.open(run_dir), frozenset(trust_model or ())
     if bundle.exists():
         raise UsageError(f"{bundle} exists and is not overwritten", hint="name another file with --output")
-    history = follow_record(read_record(folder.record))
-    _require_place(history, round_, seat)
+    record = read_record(folder.record)
+    _require_place(follow_record(record), round_, seat)
     secrets = _trainer_secrets(folder.trainer(seat) if trainer is None else trainer)
     keys, model = granted_keys(session.settings(context), run_dir, identity, grant), read_suspect(suspect)
     with output.progress() as progress:
         progress("replaying the drawn intervals", 0, 1)
         store = LocalStore(folder.store)
         proof = prove_ownership(
-            history, store, secrets, keys, round_, seat, model.digest, samples=sample, trusted_models=trusted
+            record, store, secrets, keys, round_, seat, model.digest, samples=sample, trusted_models=trusted
         )
         write_proof(bundle, proof)
         progress("judging the bundle", 0, 1)
@@ -118,7 +118,7 @@ def verify(
     """
     from clicooper.audit.verdict import exit_code  # noqa: PLC0415 - keeps --help fast
     from clicooper.learning.suspect_file import read_suspect  # noqa: PLC0415
-    from clicooper.protocol.claims import judge_claim, ranked, verdict_over  # noqa: PLC0415
+    from clicooper.protocol.claims import copied_starts, judge_claim, ranked, verdict_over  # noqa: PLC0415
 
     output: Output = context.obj["output"]
     model, claims = read_suspect(suspect), []
@@ -137,6 +137,7 @@ def verify(
     result |= {"suspect": {"sha256": "0x" + model.digest.hex(), "tensors": len(model.state)}}
     result |= {"claims": [{"bundle": str(p), **c.to_json()} for p, c in zip(bundles, claims, strict=True)]}
     result |= {"order": [str(bundles[claims.index(claim)]) for claim in order]}
+    result |= {"copied_start": [str(bundles[claims.index(claim)]) for claim in copied_starts(claims)]}
     output.finish(result, lambda console: _print_verdicts(console, result, claims))
     return code
 
@@ -259,6 +260,8 @@ def _print_proof(console: Console, result: dict[str, Any], claim: JudgedClaim) -
 def _print_verdicts(console: Console, result: dict[str, Any], claims: Sequence[JudgedClaim]) -> None:
     for row, one in zip(result["claims"], claims, strict=True):
         _print_claim(console, one, f"Claim {row['bundle']}")
+    for path in result["copied_start"]:
+        console.print(f"{path}: its job took over the starting weights of an earlier one", markup=False, soft_wrap=True)
     if len(claims) > 1 and result["order"]:
         console.print(f"First: {result['order'][0]}", markup=False, soft_wrap=True)
     console.print(f"Verdict: {result['verdict']}", markup=False)

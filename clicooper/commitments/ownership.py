@@ -54,6 +54,7 @@ class OwnershipBundle(Record):
 
     Attributes:
         params: the job's parameters, ABI-encoded; with the other names they give the job's genesis.
+        created_block: in which the job was created, and its public starting weights with it.
         settled_block, settled_hash: in which the round was accepted. Nobody knew its hash when the work was committed,
             so that it draws the intervals which a claim has to show.
         block: of the commitment.
@@ -70,6 +71,7 @@ class OwnershipBundle(Record):
     job: Positive
     owner: Bytes20
     params: Annotated[bytes, Field(max_length=1 << 16)]
+    created_block: Count
     round: Count
     seat: Count
     block: Count

@@ -7,7 +7,8 @@ c. *Work.* The transcript is the committed one; the drawn intervals, done again,
 d. *Descent.* The suspect resembles the checkpoint beyond every independent model, and contains its training.
 
 The earliest commitment decides among claims that pass, and nothing else: a key committed early in a job of one's own
-verifies in any model that it is embedded into later, and fails d there. What a claim shows and does not is in
+verifies in any model that it is embedded into later, and fails d there. Only a job that took over another one's public
+starting weights comes behind it, whenever it committed. What a claim shows and does not is in
 docs/watermark.md. Reads alone; a node vouches for part a, which is inconclusive without one.
 """
 
@@ -23,7 +24,7 @@ from eth_utils import keccak
 from clicooper.chain.client import Contract
 from clicooper.commitments.ownership import OwnershipBundle
 from clicooper.errors import EXIT_INCONCLUSIVE, EXIT_NETWORK, CliCooperError, VerificationFailed
-from clicooper.learning.checkpoint import State
+from clicooper.learning.checkpoint import State, state_digest
 from clicooper.learning.segments import initial_state
 from clicooper.learning.suspect_file import Suspect
 from clicooper.protocol.claim_files import ClaimFiles
@@ -38,7 +39,7 @@ from clicooper.watermark.keys import MarkPurpose
 from clicooper.watermark.similarity import compare_suspect
 from clicooper.watermark.suspect import ClaimedMark, find_marks
 
-__all__ = ["PARTS", "ClaimPart", "JudgedClaim", "judge_claim", "ranked", "verdict_over"]
+__all__ = ["PARTS", "ClaimPart", "JudgedClaim", "copied_starts", "judge_claim", "ranked", "verdict_over"]
 
 PARTS = {"a": "record", "b": "mark", "c": "work", "d": "descent"}
 
@@ -67,11 +68,13 @@ class JudgedClaim:
 
     Attributes:
         suspect_digest: of the suspect that it was judged upon.
+        start: digest of the public weights that the segment started from; empty where they are not known.
     """
 
     bundle: OwnershipBundle
     parts: tuple[ClaimPart, ...]
     suspect_digest: bytes
+    start: bytes = b""
 
     @property
     def verdict(self) -> Verdict:
@@ -125,18 +128,40 @@ def judge_claim(
         "d": partial(_judge_descent, files, suspect.state),
     }
     parts = tuple(ClaimPart(part, *_guarded(judge)) for part, judge in judges.items())
-    return JudgedClaim(bundle, parts, suspect.digest)
+    return JudgedClaim(bundle, parts, suspect.digest, _start_digest(files))
 
 
 def ranked(claims: Sequence[JudgedClaim]) -> tuple[JudgedClaim, ...]:
-    """The claims that pass, the earliest commitment first.
+    """The claims that pass, the earliest commitment first; those that began from another job's start come last.
 
     Blocks order them on one chain. Claims of different chains have no common clock: they stay in the order given.
     """
     passed = [claim for claim in claims if claim.verdict is Verdict.PASS]
     if len({claim.bundle.chain_id for claim in passed}) > 1:
         return tuple(passed)
-    return tuple(sorted(passed, key=lambda claim: (claim.bundle.block, claim.bundle.round, claim.bundle.seat)))
+    copied = copied_starts(passed)
+    return tuple(sorted(passed, key=lambda one: (one in copied, one.bundle.block, one.bundle.round, one.bundle.seat)))
+
+
+def copied_starts(claims: Sequence[JudgedClaim]) -> tuple[JudgedClaim, ...]:
+    """The claims whose job began from the starting weights of a job among them that was created before it.
+
+    A starting point is public from the moment that its job is created. Whoever takes it over can add an update of its
+    own to a stolen model, which then contains both trainings; that its commitment is earlier says nothing then.
+    """
+    return tuple(one for one in claims if any(_took_over(one, other) for other in claims))
+
+
+def _took_over(one: JudgedClaim, other: JudgedClaim) -> bool:
+    later = one.bundle.genesis != other.bundle.genesis and one.bundle.created_block > other.bundle.created_block
+    return later and one.start == other.start != b""
+
+
+def _start_digest(files: ClaimFiles) -> bytes:
+    try:
+        return state_digest(files.start)
+    except CliCooperError:
+        return b""
 
 
 def verdict_over(claims: Sequence[JudgedClaim]) -> Verdict:

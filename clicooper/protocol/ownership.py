@@ -20,7 +20,9 @@ from clicooper.audit.evidence import Evidence
 from clicooper.audit.grants import AuditKeys
 from clicooper.audit.history import Commitment, History, Round
 from clicooper.audit.sampling import sample_intervals
+from clicooper.audit.state import follow_record
 from clicooper.chain.events import LoggedEvent
+from clicooper.chain.record import JobRecord
 from clicooper.commitments.canonical import cid_of_block
 from clicooper.commitments.head import PARAMS_TYPE, mark_commitment, params_to_abi
 from clicooper.commitments.manifest import SealedFile, SegmentManifest, StateLinks
@@ -58,7 +60,7 @@ class OwnershipProof:
 
 
 def prove_ownership(
-    history: History,
+    record: JobRecord,
     store: Store,
     secrets: TrainerSecrets,
     granted: AuditKeys,
@@ -72,6 +74,7 @@ def prove_ownership(
     """Makes the claim of the trainer who committed a seat in an accepted round.
 
     Args:
+        record: of the job.
         store: where the job's artifacts are.
         secrets: the trainer's own.
         granted: what else it may read; without the other seats' states and the labels no interval can be shown.
@@ -79,9 +82,11 @@ def prove_ownership(
         samples: how many intervals to show.
 
     Raises:
+        RecordError: events that do not follow from each other.
         UsageError: a round that is not accepted, or secrets of somebody else.
         ArtifactMissing, ArtifactCorrupt, SealBroken: the trainer's own files are not there or damaged.
     """
+    history = follow_record(record)
     ended, settled, head = _settled(history, round_)
     commitment = Evidence(history, store, AuditKeys()).commitment(round_, seat)
     keys = _opened_keys(history, commitment, secrets)
@@ -102,6 +107,7 @@ def prove_ownership(
         job=history.job,
         owner=bytes.fromhex(history.owner[2:]),
         params=abi_encode([PARAMS_TYPE], [params_to_abi(history.params)]),
+        created_block=record.events[0].block_number,
         round=round_,
         seat=seat,
         block=commitment.logged.block_number,

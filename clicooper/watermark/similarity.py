@@ -10,7 +10,7 @@ mark of this round, and with the opened mark taken out of the suspect:
 - **Training.** Starting weights follow from a public seed, so that anybody can begin from the same ones, and a round
   may move them by a few per cent only. In ``suspect ~ alpha start + beta (checkpoint - start)``, by least squares over
   the weights that the suspect has not set to zero, beta/alpha is about 1 in a descendant and far below in a model that
-  only shares the start. At least 1/2 is asked, 8 standard errors from zero; the error is that of a training in a
+  only shares the start. At least 3/4 is asked, 8 standard errors from zero; the error is that of a training in a
   random direction.
 
 What this does not show: that the suspect holds nothing else. A model made by *adding* two trainers' updates to one
@@ -37,7 +37,9 @@ MIN_COSINE = math.sqrt(0.5)
 NULL_MARGIN = 0.1
 """Distance to the largest cosine of the null below which nothing but chance is seen."""
 
-MIN_SHARE = 0.5
+MIN_SHARE = 0.75
+"""Adding three quarters of another training to a model costs much accuracy; docs/watermark.md has the price."""
+
 MIN_SIGMAS = 8.0
 MIN_SUPPORT = 1024
 MAX_SIGMAS = 1e6

@@ -18,6 +18,7 @@ from clicooper.audit.grants import AuditKeys
 from clicooper.audit.history import History
 from clicooper.audit.state import follow_record
 from clicooper.chain.client import Contract
+from clicooper.chain.record import JobRecord
 from clicooper.commitments.canonical import cid_of_block
 from clicooper.commitments.ownership import OwnershipBundle
 from clicooper.errors import UsageError, VerificationFailed
@@ -27,7 +28,7 @@ from clicooper.learning.witness import Witness
 from clicooper.protocol.claim_files import ClaimFiles
 from clicooper.protocol.claim_record import check_record
 from clicooper.protocol.claim_work import check_work
-from clicooper.protocol.claims import JudgedClaim, judge_claim, ranked, verdict_over
+from clicooper.protocol.claims import JudgedClaim, copied_starts, judge_claim, ranked, verdict_over
 from clicooper.protocol.job import run_rounds
 from clicooper.protocol.ownership import OwnershipProof, prove_ownership
 from clicooper.storage.base import get_bytes
@@ -46,8 +47,12 @@ class Job:
     """An accepted job, its record, and a node that still has it."""
 
     rehearsal: Rehearsal
-    history: History
+    record: JobRecord
     granted: AuditKeys
+
+    @property
+    def history(self) -> History:
+        return follow_record(self.record)
 
     @property
     def contract(self) -> Contract:
@@ -64,7 +69,7 @@ class Job:
         secrets = self.rehearsal.parties.trainer_secrets[by]
         granted = options.pop("granted", self.granted)
         store, digest = self.rehearsal.store, suspect(self.out()).digest
-        return prove_ownership(self.history, store, secrets, granted, round_, seat, digest, **options)
+        return prove_ownership(self.record, store, secrets, granted, round_, seat, digest, **options)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +87,7 @@ class opened:  # noqa: N801 - reads like the function that it is
     def __enter__(self) -> Job:
         made = self._running.__enter__()
         run_rounds(made.opened, quiet)
-        return Job(made, follow_record(made.record()), made.opened.owner.keys())
+        return Job(made, made.record(), made.opened.owner.keys())
 
     def __exit__(self, *error: Any) -> None:
         self._running.__exit__(*error)
@@ -257,11 +262,21 @@ def test_junk_job_from_the_victims_own_public_start_loses_too(
     job: Job, proof: OwnershipProof, other_run: FinishedRun
 ) -> None:
     """Its checkpoint is as good as the victim's by plain cosine: both hardly moved from the same starting weights."""
-    copied = Job(other_run.rehearsal, follow_record(other_run.record), other_run.keys)
+    copied = Job(other_run.rehearsal, other_run.record, other_run.keys)
     forged = copied.prove()
     theirs = judged(forged, stolen(job.out(), copied, forged), None)
     assert verdicts(theirs) == "ippf", theirs.parts
     assert why(theirs, "d").startswith("cosine 0.98")
+
+
+def test_job_that_took_over_a_start_comes_behind_the_one_that_had_it(job: Job, proof: OwnershipProof) -> None:
+    """A stolen model with an update of the thief's own added contains both trainings, and the thief was faster."""
+    ours = judged(proof, job.out(), job.contract)
+    faster = proof.bundle.model_copy(update={"job": 2, "block": 1, "created_block": proof.bundle.created_block + 1})
+    theirs = replace(ours, bundle=faster)
+    assert copied_starts([theirs, ours]) == (theirs,)
+    assert ranked([theirs, ours]) == (ours, theirs)
+    assert ranked([replace(theirs, start=b"another"), ours])[0].bundle is faster
 
 
 def test_claim_upon_a_model_that_was_never_touched_fails(job: Job, proof: OwnershipProof, junk: Job) -> None:
@@ -291,6 +306,10 @@ def later_head(proof: OwnershipProof) -> OwnershipProof:
 
 def back_dated(proof: OwnershipProof) -> OwnershipProof:
     return changed(block=1)(proof)
+
+
+def job_created_earlier(proof: OwnershipProof) -> OwnershipProof:
+    return changed(created_block=0)(proof)
 
 
 def chosen_intervals(proof: OwnershipProof) -> OwnershipProof:
@@ -323,6 +342,7 @@ RECORD_FORGERIES = [
     other_key,
     later_head,
     back_dated,
+    job_created_earlier,
     chosen_intervals,
     another_jobs_terms,
     copied_commitment,
@@ -395,6 +415,6 @@ def test_manifest_of_another_claim_is_found_out(job: Job, proof: OwnershipProof)
 def test_round_that_is_not_accepted_cannot_be_claimed(tmp_path: Path) -> None:
     with rehearsal(tmp_path / "run") as made:
         made.train_and_commit()
-        history = follow_record(made.record())
+        record = made.record()
         with pytest.raises(UsageError, match="round 0 is not accepted"):
-            prove_ownership(history, made.store, made.parties.trainer_secrets[0], AuditKeys(), 0, 0, Digest(bytes(32)))
+            prove_ownership(record, made.store, made.parties.trainer_secrets[0], AuditKeys(), 0, 0, Digest(bytes(32)))
