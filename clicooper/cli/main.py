@@ -92,6 +92,7 @@ def _register() -> None:
         demo,
         deploy,
         evidence,
+        evaluate,
         grant,
         job,
         networks,
@@ -115,6 +116,7 @@ def _register() -> None:
     app.add_typer(ownership.app, name="ownership")
     app.add_typer(store.app, name="store")
     app.add_typer(configuration.app, name="config")
+    app.add_typer(evaluate.app, name="evaluate")
 
 
 _register()

@@ -30,6 +30,7 @@ __all__ = [
     "Layout",
     "MarkParams",
     "State",
+    "ascending",
     "carrier_of",
     "check_capacity",
     "fitting_params",
@@ -225,7 +226,7 @@ def carrier_of(seed: bytes, weights: int, bits: int) -> Carrier:
     length = weights // bits
     bit_words, sign_words = -(-bits // 64), -(-(bits * length) // 64)
     words = _keystream(seed, bit_words + weights + sign_words)
-    order = np.argsort(words[bit_words : bit_words + weights], kind="stable").astype(np.int64, copy=False)
+    order = ascending(words[bit_words : bit_words + weights])
     return Carrier(
         blocks=order[: bits * length].reshape(bits, length),
         signs=_plus_minus(words[bit_words + weights :], bits * length).reshape(bits, length),
@@ -243,6 +244,26 @@ def _keystream(seed: bytes, words: int) -> NDArray[np.uint64]:
     # A key serves one mark only, so a constant initial counter never repeats a keystream.
     encryptor = Cipher(algorithms.AES(seed), modes.CTR(bytes(16))).encryptor()
     return np.frombuffer(encryptor.update(bytes(8 * words)), dtype="<u8")
+
+
+def ascending(words: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """``argsort(words, kind="stable")`` of uint64 words, in less time.
+
+    Numbers sort faster than positions do: each word gives its low bits for its position, so that words which agree in
+    the rest stand in the order of positions. These few are put into their own order afterwards.
+    """
+    taken = np.uint64(max(1, (words.size - 1).bit_length()))
+    low = (np.uint64(1) << taken) - np.uint64(1)
+    packed = words & ~low
+    packed |= np.arange(words.size, dtype=np.uint64)
+    packed.sort()
+    order = (packed & low).view(np.int64)
+    packed >>= taken
+    ties = np.flatnonzero(packed[1:] == packed[:-1])
+    for run in np.split(ties, np.flatnonzero(np.diff(ties) > 1) + 1) if ties.size else []:
+        tied = order[run[0] : run[-1] + 2]
+        tied[:] = tied[np.argsort(words[tied], kind="stable")]
+    return order
 
 
 def _plus_minus(words: NDArray[np.uint64], count: int) -> NDArray[np.int8]:

@@ -47,8 +47,10 @@ def apply_mark(weights: NDArray[np.float64], carrier: Carrier, params: MarkParam
     reach = params.strength * root_mean_square(weights)
     correction = carrier.bits * np.maximum(0.0, reach - carrier.bits * project(weights, carrier))
     step = correction / math.sqrt(carrier.blocks.shape[1])
+    change = carrier.signs * step[:, None]
+    change += weights[carrier.blocks]
     marked = weights.copy()
-    marked[carrier.blocks] += carrier.signs * step[:, None]
+    marked[carrier.blocks] = change
     return marked
 
 

@@ -15,6 +15,7 @@ from clicooper.watermark import (
     weights_of,
     with_weights,
 )
+from clicooper.watermark.carriers import ascending
 
 SMALL = MarkParams(bits=64, strength=1.0)
 SEEDS = st.binary(min_size=32, max_size=32)
@@ -41,6 +42,12 @@ def test_blocks_are_disjoint_positions_with_unit_signs(seed, weights, bits):
     assert carrier.blocks.min() >= 0
     assert carrier.blocks.max() < weights
     assert set(np.unique(carrier.signs)) | set(np.unique(carrier.bits)) <= {-1, 1}
+
+
+@given(words=st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 3).map(lambda word: word << 62), min_size=1))
+def test_positions_are_ordered_by_their_words_and_ties_by_position(words):
+    array = np.array(words, dtype=np.uint64)
+    assert ascending(array).tolist() == np.argsort(array, kind="stable").tolist()
 
 
 @given(state=segments())
