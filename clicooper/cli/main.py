@@ -89,6 +89,7 @@ def _register() -> None:
         contract,
         demo,
         deploy,
+        evaluate,
         grant,
         job,
         networks,
@@ -104,6 +105,7 @@ def _register() -> None:
     app.add_typer(job.app, name="job")
     app.command("networks", short_help="List the named networks.")(networks.networks)
     app.add_typer(store.app, name="store")
+    app.add_typer(evaluate.app, name="evaluate")
     app.add_typer(configuration.app, name="config")
 
 
