@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from statistics import fmean
 from typing import Protocol, TypeAlias
+
+import numpy as np
 
 from clicooper.attacks.cells import Figure, measure_cell
 from clicooper.attacks.material import Kept, Material, load_material
@@ -20,8 +22,10 @@ from clicooper.attacks.victim import Setting, make_victim
 from clicooper.commitments.canonical import encode, sha256
 from clicooper.errors import DataError
 from clicooper.learning.data import dataset_digest
+from clicooper.privacy.hiding import prototype_distance, shape_that_hides
+from clicooper.privacy.release import ReleaseParams
 
-__all__ = ["Cells", "Grid", "Point", "Row", "Shelf", "evaluate", "recommend"]
+__all__ = ["Cells", "Grid", "Point", "Row", "Shelf", "evaluate", "hiding_shape", "recommend"]
 
 CELLS_VERSION = 1
 """Part of a cell's name: raised whenever an attack or a figure changes its meaning."""
@@ -41,29 +45,30 @@ class Grid:
 
     Args:
         source: ``digits``, ``pairs``, or what ``load_dataset`` takes.
-        epsilons, gammas, groups: every combination that the records allow.
+        epsilons: of the release.
+        shapes: gamma and group size; each is measured at every epsilon, where the records allow it.
+        hiding: also the shape that hides the map at each epsilon, by the rule of ``privacy.hiding``, from the first
+            seed's head and the records that trained it.
         seeds: 0 to ``seeds - 1``; each divides the records, trains a head and draws all secrets anew.
     """
 
     source: str
     epsilons: tuple[float, ...]
-    gammas: tuple[int, ...]
-    groups: tuple[int, ...]
+    shapes: tuple[tuple[int, int], ...]
     seeds: int
     delta: float = 1e-5
     clip: float = 1.0
     dims: int = 16
+    hiding: bool = False
     kept: Kept = field(default_factory=Kept)
     plan: TrainingPlan = field(default_factory=TrainingPlan)
 
-    def settings(self, seed: int) -> list[Setting]:
-        """All settings of one seed."""
-        return [
-            Setting(epsilon, gamma, group, seed, self.delta, self.clip)
-            for gamma in self.gammas
-            for group in self.groups
-            for epsilon in self.epsilons
-        ]
+    def settings(self, material: Material) -> list[Setting]:
+        """All different settings, with the seed of their material."""
+        named = [(epsilon, *shape) for shape in self.shapes for epsilon in self.epsilons]
+        ruled = [(epsilon, *hiding_shape(material, epsilon, self)) for epsilon in self.epsilons if self.hiding]
+        different = dict.fromkeys([*named, *ruled])
+        return [Setting(*chosen, material.seed, self.delta, self.clip) for chosen in different]
 
 
 class Shelf(Protocol):
@@ -144,12 +149,14 @@ def evaluate(grid: Grid, shelf: Shelf, progress: Callable[[str, int, int], None]
     """
     found: dict[tuple[float, int, int], list[Sequence[Figure]]] = {}
     impossible: dict[str, str] = {}
-    total = grid.seeds * len(grid.settings(0))
+    settings: list[Setting] = []
     for seed in range(grid.seeds):
-        progress(f"{grid.source}: a head for seed {seed}", seed * total // grid.seeds, total)
+        done, total = seed * len(settings), grid.seeds * len(settings)
+        progress(f"{grid.source}: a head for seed {seed}", done, total)
         material = load_material(grid.source, seed, grid.kept, dims=grid.dims, clip=grid.clip)
-        for number, setting in enumerate(grid.settings(seed)):
-            progress(f"{grid.source}: {setting.words()}, seed {seed}", seed * total // grid.seeds + number, total)
+        settings = [replace(setting, seed=seed) for setting in settings or grid.settings(material)]
+        for number, setting in enumerate(settings, seed * len(settings)):
+            progress(f"{grid.source}: {setting.words()}, seed {seed}", number, grid.seeds * len(settings))
             try:
                 figures = _cell(material, setting, grid, shelf)
             except DataError as e:
@@ -161,6 +168,16 @@ def evaluate(grid: Grid, shelf: Shelf, progress: Callable[[str, int, int], None]
         raise DataError(f"no setting of this grid is possible: {reason}", hint="lower gamma or the group size")
     points = tuple(Point(grid.source, *key, _averaged(cells)) for key, cells in found.items())
     return Cells(points, tuple(f"{words}: {reason}" for words, reason in impossible.items()))
+
+
+def hiding_shape(material: Material, epsilon: float, grid: Grid) -> tuple[int, int]:
+    """Gamma and group size that hide the map at this epsilon, from records that are never released."""
+    own = material.own(grid.clip)
+    sigma = ReleaseParams(epsilon, grid.delta, grid.clip).sigma
+    rarest = int(np.bincount(material.dataset.labels[material.splits.release]).min())
+    distance = prototype_distance(own.features, own.labels)
+    shape = shape_that_hides(distance, material.dataset.classes, sigma, rarest)
+    return shape.gamma, shape.group
 
 
 def _cell(material: Material, setting: Setting, grid: Grid, shelf: Shelf) -> Sequence[Figure]:

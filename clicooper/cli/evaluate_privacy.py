@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from clicooper.attacks.frontier import Cells, Grid, Point
     from clicooper.config import JobConfig
 
-__all__ = ["evaluate_grids", "privacy"]
+__all__ = ["evaluate_grids", "make_grid", "privacy"]
 
 SHELF = "evaluations"
 """Folder of finished cells under the home folder."""
@@ -36,6 +38,9 @@ def privacy(
     epsilons: Annotated[str, typer.Option("--epsilons", help="Privacy of the release, several.")] = "1,2,4,8",
     gammas: Annotated[str, typer.Option("--gammas", help="Pseudo-labels per class, several.")] = "4,16,64",
     groups: Annotated[str, typer.Option("--groups", help="Records in a released row, several.")] = "1,4",
+    hiding: Annotated[
+        bool, typer.Option("--hiding/--no-hiding", help="Also gamma and group that hide the label map, by rule.")
+    ] = True,
     report: Annotated[
         Path | None, typer.Option("--report", help="Write table, frontier and recommendation as one HTML file.")
     ] = None,
@@ -49,13 +54,13 @@ def privacy(
     from clicooper.cli import session  # noqa: PLC0415
 
     config, output = session.settings(context), _output(context)
-    grid = {
-        "epsilons": _numbers("--epsilons", epsilons, float),
-        "gammas": _numbers("--gammas", gammas, int),
-        "groups": _numbers("--groups", groups, int),
-    }
+    noise = _numbers("--epsilons", epsilons, float)
+    sizes = _numbers("--gammas", gammas, int), _numbers("--groups", groups, int)
+    grids = [
+        make_grid(config, source, seeds, noise, tuple(product(*sizes)), hiding) for source in data or [config.data]
+    ]
     with output.progress() as progress:
-        result, points = evaluate_grids(config, tuple(data or [config.data]), seeds, grid, progress)
+        result, points = evaluate_grids(config, grids, progress)
     if report is not None:
         from clicooper.cli.evaluate_report import write_privacy_report  # noqa: PLC0415 - matplotlib is slow to import
 
@@ -67,24 +72,24 @@ def privacy(
 
 
 def evaluate_grids(
-    config: JobConfig, sources: tuple[str, ...], seeds: int, grid: dict[str, tuple[Any, ...]], progress: Show
+    config: JobConfig, grids: Sequence[Grid], progress: Show
 ) -> tuple[dict[str, Any], tuple[Point, ...]]:
-    """Evaluates one grid on each data set; the command's result object, and the points behind it."""
+    """Evaluates grids, one a data set; the command's result object, and the points behind it."""
     from clicooper.attacks.frontier import evaluate, recommend  # noqa: PLC0415 - torch is slow to import
     from clicooper.attacks.shelf import FolderShelf  # noqa: PLC0415
 
     started = time.perf_counter()
     shelf = FolderShelf(config.home / SHELF)
-    cells = [evaluate(_grid(config, source, seeds, grid), shelf, progress) for source in sources]
+    cells = [evaluate(grid, shelf, progress) for grid in grids]
     points = tuple(point for found in cells for point in found.points)
     result = {
         "ok": True,
         "code": 0,
-        "seeds": seeds,
+        "seeds": grids[0].seeds,
         "rows": [row for point in points for row in _rows(point)],
         "claims": _claims(cells),
         "recommendations": [
-            {"data": source, "lines": recommend(found.points)} for source, found in zip(sources, cells, strict=True)
+            {"data": grid.source, "lines": recommend(found.points)} for grid, found in zip(grids, cells, strict=True)
         ],
         "impossible": [words for found in cells for words in found.impossible],
         "warning": WARNING,
@@ -98,7 +103,15 @@ def _output(context: typer.Context) -> Output:
     return output
 
 
-def _grid(config: JobConfig, source: str, seeds: int, axes: dict[str, Any]) -> Grid:
+def make_grid(
+    config: JobConfig,
+    source: str,
+    seeds: int,
+    epsilons: tuple[float, ...],
+    shapes: tuple[tuple[int, int], ...],
+    hiding: bool,
+) -> Grid:
+    """A grid that trains and divides its records as a job of this configuration does."""
     from clicooper.attacks.frontier import Grid  # noqa: PLC0415
     from clicooper.attacks.material import Kept  # noqa: PLC0415
     from clicooper.attacks.trained import TrainingPlan  # noqa: PLC0415
@@ -112,7 +125,7 @@ def _grid(config: JobConfig, source: str, seeds: int, axes: dict[str, Any]) -> G
         weight_decay=config.weight_decay,
     )
     kept = Kept(config.head_records, config.holdout_records, config.test_records)
-    return Grid(source, seeds=seeds, delta=config.delta, clip=config.clip, kept=kept, plan=plan, **axes)
+    return Grid(source, epsilons, shapes, seeds, config.delta, config.clip, hiding=hiding, kept=kept, plan=plan)
 
 
 def _rows(point: Point) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.cli_calls import answered, refused
 
-SMALL = ("--seeds", "1", "--epsilons", "8", "--gammas", "2", "--groups", "4")
+SMALL = ("--seeds", "1", "--epsilons", "8", "--gammas", "2", "--groups", "4", "--no-hiding")
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,16 @@ def test_lists_that_are_no_numbers_are_refused(capsys, option, value):
 
 def test_settings_that_no_record_allows_are_refused_with_the_reason(home, capsys):
     message = refused(
-        capsys, "evaluate", "privacy", "--home", home, "--gammas", "5000", "--seeds", "1", kind="DataError"
+        capsys,
+        "evaluate",
+        "privacy",
+        "--home",
+        home,
+        "--gammas",
+        "5000",
+        "--seeds",
+        "1",
+        "--no-hiding",
+        kind="DataError",
     )
     assert "too few for gamma = 5000" in message

@@ -11,6 +11,7 @@ from clicooper.attacks.catalogue import CATALOGUE
 from clicooper.attacks.cells import Figure, measure_cell
 from clicooper.attacks.frontier import Grid, Point, Row, evaluate, recommend
 from clicooper.attacks.paper import compare_with_paper
+from clicooper.attacks.scores import grade
 from clicooper.attacks.shelf import FolderShelf
 from clicooper.attacks.trained import TrainingPlan, measure, train
 from clicooper.attacks.victim import Setting
@@ -105,7 +106,7 @@ def small(tmp_path):
     np.savez(path, inputs=data.inputs.reshape(240, -1), labels=data.labels)
     kept = frontier.Kept(head=60, holdout=20, test=40)
     measured.clear()
-    return Grid(str(path), (8.0,), (4, 1000), (1,), seeds=2, kept=kept, plan=replace(PLAN, steps=5))
+    return Grid(str(path), (8.0,), ((4, 1), (1000, 1)), seeds=2, kept=kept, plan=replace(PLAN, steps=5))
 
 
 def test_an_interrupted_evaluation_goes_on_where_it_stopped(small, tmp_path):
@@ -128,7 +129,7 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(small, tmp_path):
     assert found.words.split(", ", 1)[1] == "eps 8, gamma 4, b 1"
     assert all(row.seeds == 2 for row in found.rows)
     assert len(cells.impossible) == 1 and "too few for gamma = 1000" in cells.impossible[0]
-    assert {total for _, _, total in told} == {4}
+    assert {total for _, _, total in told} == {0, 4}
     assert not found.has("inversion.network.ssim") and found.has("inversion.network.psnr")
     claims = compare_with_paper(found)
     assert len(claims) == 3 and not any("SSIM" in claim.published for claim in claims)
@@ -146,6 +147,18 @@ def test_every_setting_is_another_cell(small):
     assert len(set(names)) == len(names)
 
 
+def test_shapes_that_hide_are_added_to_the_grid_once(small):
+    owned = material(blobs())
+    rule = frontier.hiding_shape(owned, 2.0, small)
+    grid = replace(small, epsilons=(2.0,), shapes=((4, 1), rule), hiding=True)
+    assert [(setting.gamma, setting.group) for setting in grid.settings(owned)] == [(4, 1), rule]
+    hidden = victim(2.0, *rule, source=owned)
+    assert hidden.label_map.m == hidden.setting.group
+    known = prototypes.oracle_prototypes(hidden)
+    found = grade(prototypes.name_by_prototypes(hidden.observation(), known), hidden.truth, 4)
+    assert found.ari < 0.2  # of some eighty pseudo-labels of one release, at distances that are not equal
+
+
 def test_a_damaged_cell_counts_as_not_measured(tmp_path):
     shelf, whole = FolderShelf(tmp_path / "shelf"), (Figure("x", 1.0, 0.0, None), Figure("y", 0.5, 0.1, 1.0))
     assert shelf.get("cell") is None
@@ -160,7 +173,7 @@ def test_a_damaged_cell_counts_as_not_measured(tmp_path):
 
 def test_a_grid_without_a_possible_setting_says_why(small, tmp_path):
     with pytest.raises(DataError, match="too few for gamma"):
-        evaluate(replace(small, gammas=(1000,)), FolderShelf(tmp_path), lambda *_: None)
+        evaluate(replace(small, shapes=((1000, 1),)), FolderShelf(tmp_path), lambda *_: None)
     with pytest.raises(DataError, match="kept from the release"):
         evaluate(replace(small, kept=frontier.Kept(head=300)), FolderShelf(tmp_path), lambda *_: None)
 
