@@ -4,8 +4,8 @@ The attacker knows the true class means and averages the released rows of each p
 of that average against the distance between class means. For K classes at equal distances the best such attack
 (balanced MAP) stays at a Rand index of about 0.03 once the ratio reaches ``needed_ratio``: fewer classes are told apart
 more easily. Unequal distances expose the far classes beyond that, which only the attack itself shows. The ratio says
-nothing of attackers who use other signals, such as trained weights or gradients, and is no privacy guarantee: that is the
-statement's (epsilon, delta).
+nothing of attackers who use other signals, such as trained weights or gradients, and is no privacy guarantee: that is
+the statement's (epsilon, delta).
 """
 
 from __future__ import annotations
