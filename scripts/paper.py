@@ -1,8 +1,8 @@
 """Prints the paper's claims beside what is measured here, and writes the figures that docs/privacy.md quotes.
 
     make paper                      the table: digits and digit pairs, three seeds
-    make paper ARGS=--frontier      also the frontier on digits, which takes several times as long
-    make paper ARGS='--frontier --write'    and puts both into docs/privacy.md
+    make paper ARGS=--frontier      also the frontier on digits, and an owner with few labelled records: much longer
+    make paper ARGS='--frontier --write'    and puts all of it into docs/privacy.md
 
 Finished cells are kept in the home folder, so that a second run prints what the first one measured.
 """
@@ -24,6 +24,9 @@ DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "privacy.md"
 SEEDS = 3
 PAPER = {"digits": ((4, 4), (64, 1)), "pairs": ((1, 5), (5, 1))}
 """Gamma and group size: what is easy to learn from, and what hides most, at the paper's epsilon."""
+
+FEW_RECORDS = 40
+"""Records of a head that is worth little by itself, so that training has something to add."""
 
 FRONTIER = ((4, 4), (16, 1), (64, 1))
 
@@ -88,12 +91,20 @@ def frontier(config: JobConfig) -> dict[str, str]:
     return {"frontier": tables, "advice": advice(result)}
 
 
+def few_records(config: JobConfig) -> dict[str, str]:
+    """The section of an owner that has labelled few records: is training worth it there, and is its map hidden?"""
+    poor = config.model_copy(update={"head_records": FEW_RECORDS})
+    grid = make_grid(poor, "digits", SEEDS, (1.0, 2.0, 8.0), ((4, 16),), hiding=True)
+    result, points = evaluate_grids(poor, [grid], show)
+    return {"few-records": f"{frontier_table(points, WORTH + LEAKS)}\n\n{advice(result)}"}
+
+
 def main() -> None:
     """Measures what is missing, prints it, and writes it where it was asked for."""
     config = load_config()
     sections = paper(config)
     if "--frontier" in sys.argv:
-        sections |= frontier(config)
+        sections |= frontier(config) | few_records(config)
     for name, text in sections.items():
         print(f"\n{text}")
         if "--write" in sys.argv:
