@@ -58,10 +58,10 @@ def advice(result: dict[str, Any]) -> str:
 def write_section(name: str, text: str) -> None:
     """Replaces what stands between the section's markers in the document."""
     document = DOCUMENT.read_text(encoding="utf-8")
-    pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", flags=re.DOTALL)
+    pattern = re.compile(rf"(<!-- {name} -->\n)(?:.*?\n)??(<!-- /{name} -->)", flags=re.DOTALL)
     if not pattern.search(document):
         raise SystemExit(f"{DOCUMENT.name} has no section {name}")
-    DOCUMENT.write_text(pattern.sub(lambda found: found[1] + text + found[2], document), encoding="utf-8")
+    DOCUMENT.write_text(pattern.sub(lambda found: f"{found[1]}{text}\n{found[2]}", document), encoding="utf-8")
 
 
 def show(what: str, done: int, total: int) -> None:
@@ -94,7 +94,7 @@ def frontier(config: JobConfig) -> dict[str, str]:
 def few_records(config: JobConfig) -> dict[str, str]:
     """The section of an owner that has labelled few records: is training worth it there, and is its map hidden?"""
     poor = config.model_copy(update={"head_records": FEW_RECORDS})
-    grid = make_grid(poor, "digits", SEEDS, (1.0, 2.0, 8.0), ((4, 16),), hiding=True)
+    grid = make_grid(poor, "digits", SEEDS, (2.0,), ((4, 16),), hiding=True)
     result, points = evaluate_grids(poor, [grid], show)
     return {"few-records": f"{frontier_table(points, WORTH + LEAKS)}\n\n{advice(result)}"}
 
@@ -102,13 +102,12 @@ def few_records(config: JobConfig) -> dict[str, str]:
 def main() -> None:
     """Measures what is missing, prints it, and writes it where it was asked for."""
     config = load_config()
-    sections = paper(config)
-    if "--frontier" in sys.argv:
-        sections |= frontier(config) | few_records(config)
-    for name, text in sections.items():
-        print(f"\n{text}")
-        if "--write" in sys.argv:
-            write_section(name, text)
+    parts = [paper, frontier, few_records] if "--frontier" in sys.argv else [paper]
+    for measure in parts:
+        for name, text in measure(config).items():
+            print(f"\n{text}", flush=True)
+            if "--write" in sys.argv:
+                write_section(name, text)
 
 
 if __name__ == "__main__":

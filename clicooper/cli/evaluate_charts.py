@@ -67,10 +67,18 @@ def draw_frontier(name: str, caption: str, controls: Sequence[tuple[str, str]], 
 
 
 def _lines(name: str, points: Sequence[Point]) -> Iterator[tuple[str, list[Point]]]:
-    for gamma, group in sorted({(point.gamma, point.group) for point in points}):
-        chosen = [point for point in points if (point.gamma, point.group) == (gamma, group) and point.has(name)]
-        if chosen:
-            yield f"gamma {gamma}, b {group}", sorted(chosen, key=lambda point: point.epsilon)
+    """One line a shape; shapes that were measured at one epsilon only are those of the rule, and share a line."""
+    present = sorted((point for point in points if point.has(name)), key=lambda point: point.epsilon)
+    by_shape: dict[tuple[int, int], list[Point]] = {}
+    for point in present:
+        by_shape.setdefault((point.gamma, point.group), []).append(point)
+    several = len({point.epsilon for point in present}) > 1
+    ruled = [chosen[0] for chosen in by_shape.values() if several and len(chosen) == 1]
+    for (gamma, group), chosen in sorted(by_shape.items()):
+        if not several or len(chosen) > 1:
+            yield f"gamma {gamma}, b {group}", chosen
+    if ruled:
+        yield "map hidden, by rule", sorted(ruled, key=lambda point: point.epsilon)
 
 
 def _level(name: str, control: str, points: Sequence[Point]) -> float:
