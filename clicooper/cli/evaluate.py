@@ -1,19 +1,18 @@
-"""``clicooper evaluate``: attacks on what a job publishes, run by the parties themselves."""
+"""The group ``clicooper evaluate``: attacks on privacy and on marks, run by the parties themselves."""
 
 from __future__ import annotations
 
 import typer
 
-from clicooper.cli.evaluate_marks import marks
+from clicooper.cli import evaluate_marks, evaluate_privacy
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Attack what a job publishes, and see what holds.", rich_markup_mode=None)
-
-
-@app.callback()
-def _group() -> None:
-    """Keeps ``evaluate`` a group while it has one command."""
-
-
-app.command("marks", short_help="Remove or forge watermarks.")(marks)
+app = typer.Typer(
+    name="evaluate",
+    no_args_is_help=True,
+    help="Attack what a job publishes, before and after you trust it.",
+    short_help="Attack what a job publishes.",
+)
+app.command("privacy", short_help="Attack a release; find the epsilon that is worth it.")(evaluate_privacy.privacy)
+app.command("marks", short_help="Remove or forge watermarks.")(evaluate_marks.marks)

@@ -115,8 +115,8 @@ def _register() -> None:
     app.command("networks", short_help="List the named networks.")(networks.networks)
     app.add_typer(ownership.app, name="ownership")
     app.add_typer(store.app, name="store")
-    app.add_typer(configuration.app, name="config")
     app.add_typer(evaluate.app, name="evaluate")
+    app.add_typer(configuration.app, name="config")
 
 
 _register()

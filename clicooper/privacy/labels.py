@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clicooper.errors import DataError, UsageError
+from clicooper.errors import DataError, PrivacyClaimError, UsageError
 from clicooper.privacy.randomness import bind, permutation
 from clicooper.types import Digest
 
@@ -41,6 +41,9 @@ class LabelMap:
         m: records in every pseudo-label.
         gamma: per class, its number of pseudo-labels (public).
         digest: names the map in the owner's ledger; commits to it only as far as the map cannot be guessed.
+
+    Raises:
+        PrivacyClaimError: pseudo-labels of different sizes, or not as many of each class as declared.
     """
 
     pseudo_of_record: NDArray[np.int64] = field(repr=False)
@@ -55,8 +58,23 @@ class LabelMap:
             array = np.array(getattr(self, name), dtype="<i8")
             array.setflags(write=False)
             object.__setattr__(self, name, array)
+        self._refuse_uneven()
         arrays = (self.pseudo_of_record.tobytes(), self.class_of_pseudo.tobytes())
         object.__setattr__(self, "digest", bind("clicooper.label-map", self.classes, self.m, *arrays))
+
+    def _refuse_uneven(self) -> None:
+        """Counts that differ mark their class, and so do the gammas of a map that does not have what it declares."""
+        kept = self.pseudo_of_record[self.pseudo_of_record != DROPPED]
+        sizes = np.unique(kept, return_counts=True)
+        if not np.array_equal(sizes[0], np.arange(self.class_of_pseudo.size)) or (sizes[1] != self.m).any():
+            raise PrivacyClaimError(
+                f"a map whose pseudo-labels do not have {self.m} records each gives classes away by their counts",
+                hint="make maps with expand_labels, which drops the surplus",
+            )
+        if not np.array_equal(np.bincount(self.class_of_pseudo, minlength=self.classes), self.gamma):
+            raise PrivacyClaimError(
+                "the map does not have the pseudo-labels that it declares", hint="use expand_labels"
+            )
 
     @property
     def pseudo_labels(self) -> int:

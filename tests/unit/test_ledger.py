@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -111,6 +112,31 @@ def test_crash_between_reserve_and_publish_resumes_with_the_same_bytes(path):
     assert published.status is Status.PUBLISHED
     assert open_ledger(path).entries() == (published,)
     assert open_ledger(path).spent_epsilon() == pytest.approx(2.0, rel=1e-9)
+
+
+def test_process_killed_between_noise_and_publication_leaves_one_release(path, tmp_path):
+    """A real process draws the noise and dies before it can publish; the next one makes the same bytes."""
+    program = (
+        "import os, sys; from pathlib import Path\n"
+        "import numpy as np\n"
+        "from tests.unit.test_ledger import FEATURES, MAP, SECRET, open_ledger, request_for\n"
+        "from clicooper.privacy.release import ReleaseParams, make_release, release_context\n"
+        "entry = open_ledger(Path(sys.argv[1])).reserve(request_for())\n"
+        "context = release_context(entry.content, entry.number)\n"
+        "made = make_release(FEATURES, MAP, ReleaseParams(2.0, 1e-5, clip=1.0), SECRET, context)\n"
+        "Path(sys.argv[2]).write_bytes(made.activations.tobytes())\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    drawn = [tmp_path / "first", tmp_path / "second"]
+    for file in drawn:
+        command = [sys.executable, "-c", program, str(path), str(file)]
+        killed = subprocess.run(command, check=False, cwd=Path(__file__).parents[2])
+        assert killed.returncode == -9
+        (entry,) = open_ledger(path).entries()
+        assert (entry.number, entry.status) == (0, Status.RESERVED)
+    assert drawn[0].read_bytes() == drawn[1].read_bytes()
+    with pytest.raises(PrivacyBudgetError, match="over the budget"):
+        open_ledger(path).reserve(request_for(0.5))
 
 
 def test_publishing_twice_needs_the_same_bytes(path):

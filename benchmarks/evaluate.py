@@ -1,0 +1,56 @@
+"""What one cell of ``clicooper evaluate privacy`` costs on digits, by part, beside the training that it attacks."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from _table import Row, report
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from clicooper.attacks.cells import measure_cell
+from clicooper.attacks.frontier import Grid, evaluate
+from clicooper.attacks.material import Kept, load_material
+from clicooper.attacks.shelf import FolderShelf
+from clicooper.attacks.trained import TrainingPlan, train
+from clicooper.attacks.victim import Setting, make_victim
+
+T = TypeVar("T")
+SETTING = Setting(2.0, 4, 4, 0)
+
+
+def timed(run: Callable[[], T]) -> tuple[T, float]:
+    """A call's result and its seconds."""
+    started = time.perf_counter()
+    result = run()
+    return result, round(time.perf_counter() - started, 3)
+
+
+def main() -> None:
+    """Measures and reports."""
+    material, head = timed(lambda: load_material("digits", 0, Kept()))
+    victim, release = timed(lambda: make_victim(material.dataset, material.splits, material.head, SETTING))
+    _, training = timed(lambda: train(victim, TrainingPlan()))
+    _, cell = timed(lambda: measure_cell(material, SETTING, TrainingPlan()))
+    with tempfile.TemporaryDirectory() as folder:
+        grid, shelf = Grid("digits", (2.0,), ((4, 4),), seeds=1), FolderShelf(Path(folder))
+        _, first = timed(lambda: evaluate(grid, shelf, lambda *_: None))
+        _, again = timed(lambda: evaluate(grid, shelf, lambda *_: None))
+    report(
+        [
+            Row("records, division and head of a seed", head, "s"),
+            Row("release in memory", release, "s"),
+            Row("training", training, "s"),
+            Row("cell: training and every attack", cell, "s", against=training, target=20),
+            Row("evaluation that has every cell already", again, "s", against=first, target=0.8),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,294 @@
+"""The frontier: every cell of a grid, kept as it finishes, averaged over seeds, and judged in words.
+
+Job: which cells, in which order; what is known already; means and standard errors; the recommendation. Non-jobs: one
+cell (``cells``), the table against the paper (``paper``), files and pages (the command line).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from statistics import fmean
+from typing import Protocol, TypeAlias
+
+import numpy as np
+
+from clicooper.attacks.cells import Figure, measure_cell
+from clicooper.attacks.material import Kept, Material, load_material
+from clicooper.attacks.scores import mean_and_deviation
+from clicooper.attacks.trained import TrainingPlan
+from clicooper.attacks.victim import Setting, make_victim
+from clicooper.commitments.canonical import encode, sha256
+from clicooper.errors import DataError
+from clicooper.learning.data import dataset_digest
+from clicooper.privacy.hiding import prototype_distance, shape_that_hides
+from clicooper.privacy.release import ReleaseParams
+
+__all__ = ["Cells", "Grid", "Point", "Row", "Shelf", "evaluate", "hiding_shape", "recommend"]
+
+CELLS_VERSION = 1
+"""Part of a cell's name: raised whenever an attack or a figure changes its meaning."""
+
+HIDDEN_ARI = 0.03
+KEPT_ACCURACY = 0.02
+INVERSION_EXCESS = 0.01
+EXTRACTION_EXCESS = 0.01
+"""What is asked of a setting (protocol, section 5), as shares."""
+
+_Test: TypeAlias = Callable[["Point"], bool]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What is measured.
+
+    Args:
+        source: ``digits``, ``pairs``, or what ``load_dataset`` takes.
+        epsilons: of the release.
+        shapes: gamma and group size; each is measured at every epsilon, where the records allow it.
+        hiding: also the shape that hides the map at each epsilon, by the rule of ``privacy.hiding``, from the first
+            seed's head and the records that trained it.
+        seeds: 0 to ``seeds - 1``; each divides the records, trains a head and draws all secrets anew.
+    """
+
+    source: str
+    epsilons: tuple[float, ...]
+    shapes: tuple[tuple[int, int], ...]
+    seeds: int
+    delta: float = 1e-5
+    clip: float = 1.0
+    dims: int = 16
+    hiding: bool = False
+    kept: Kept = field(default_factory=Kept)
+    plan: TrainingPlan = field(default_factory=TrainingPlan)
+
+    def settings(self, material: Material) -> list[Setting]:
+        """All different settings, with the seed of their material."""
+        named = [(epsilon, *shape) for shape in self.shapes for epsilon in self.epsilons]
+        ruled = [(epsilon, *hiding_shape(material, epsilon, self)) for epsilon in self.epsilons if self.hiding]
+        different = dict.fromkeys([*named, *ruled])
+        return [Setting(*chosen, material.seed, self.delta, self.clip) for chosen in different]
+
+
+class Shelf(Protocol):
+    """Where finished cells are kept, by name."""
+
+    def get(self, name: str) -> tuple[Figure, ...] | None:
+        """The figures of a finished cell."""
+        ...
+
+    def put(self, name: str, figures: Sequence[Figure]) -> None:
+        """Keeps a cell."""
+        ...
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure over all seeds; ``std`` is the standard deviation of ``value``, 0 with one seed."""
+
+    name: str
+    value: float
+    std: float
+    floor: float
+    control: float | None
+    seeds: int
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean over seeds."""
+        return float(self.std / math.sqrt(self.seeds))
+
+
+@dataclass(frozen=True)
+class Point:
+    """One setting over all seeds."""
+
+    source: str
+    epsilon: float
+    gamma: int
+    group: int
+    rows: tuple[Row, ...]
+
+    @property
+    def words(self) -> str:
+        """Such as ``digits, eps 2, gamma 4, b 1``."""
+        return f"{self.source}, eps {self.epsilon:g}, gamma {self.gamma}, b {self.group}"
+
+    def row(self, name: str) -> Row:
+        """A figure by name; KeyError where these records do not have it."""
+        return {row.name: row for row in self.rows}[name]
+
+    def has(self, name: str) -> bool:
+        """Whether these records have the figure."""
+        return any(row.name == name for row in self.rows)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Result of a grid.
+
+    Attributes:
+        points: settings in the grid's order.
+        impossible: settings that the records do not allow, with the reason.
+    """
+
+    points: tuple[Point, ...]
+    impossible: tuple[str, ...]
+
+
+def evaluate(grid: Grid, shelf: Shelf, progress: Callable[[str, int, int], None]) -> Cells:
+    """Measures every cell that is not on the shelf yet.
+
+    Args:
+        shelf: finished cells; one that is interrupted is lost, the others are not.
+        progress: called with what is being done, cells done, and cells in all.
+
+    Raises:
+        DataError: no cell of the grid is possible, or the records cannot be read.
+    """
+    found: dict[tuple[float, int, int], list[Sequence[Figure]]] = {}
+    impossible: dict[str, str] = {}
+    settings: list[Setting] = []
+    for seed in range(grid.seeds):
+        done, total = seed * len(settings), grid.seeds * len(settings)
+        progress(f"{grid.source}: a head for seed {seed}", done, total)
+        material = load_material(grid.source, seed, grid.kept, dims=grid.dims, clip=grid.clip)
+        settings = [replace(setting, seed=seed) for setting in settings or grid.settings(material)]
+        for number, setting in enumerate(settings, seed * len(settings)):
+            progress(f"{grid.source}: {setting.words()}, seed {seed}", number, grid.seeds * len(settings))
+            try:
+                figures = _cell(material, setting, grid, shelf)
+            except DataError as e:
+                impossible[setting.words()] = e.message
+                continue
+            found.setdefault((setting.epsilon, setting.gamma, setting.group), []).append(figures)
+    if not found:
+        reason = next(iter(impossible.values()), "nothing was asked for")
+        raise DataError(f"no setting of this grid is possible: {reason}", hint="lower gamma or the group size")
+    points = tuple(Point(grid.source, *key, _averaged(cells)) for key, cells in found.items())
+    return Cells(points, tuple(f"{words}: {reason}" for words, reason in impossible.items()))
+
+
+def hiding_shape(material: Material, epsilon: float, grid: Grid) -> tuple[int, int]:
+    """Gamma and group size that hide the map at this epsilon, from records that are never released."""
+    own = material.own(grid.clip)
+    sigma = ReleaseParams(epsilon, grid.delta, grid.clip).sigma
+    rarest = int(np.bincount(material.dataset.labels[material.splits.release]).min())
+    distance = prototype_distance(own.features, own.labels)
+    shape = shape_that_hides(distance, material.dataset.classes, sigma, rarest)
+    return shape.gamma, shape.group
+
+
+def _cell(material: Material, setting: Setting, grid: Grid, shelf: Shelf) -> Sequence[Figure]:
+    name = _name(material, setting, grid)
+    kept = shelf.get(name)
+    if kept is not None:
+        return kept
+    # Whether the setting is possible is known before anything is trained.
+    make_victim(material.dataset, material.splits, material.head, setting)
+    figures = measure_cell(material, setting, grid.plan)
+    shelf.put(name, figures)
+    return figures
+
+
+def _name(material: Material, setting: Setting, grid: Grid) -> str:
+    """The digest of everything that the cell depends on."""
+    record = {
+        "version": CELLS_VERSION,
+        "data": bytes(dataset_digest(material.dataset)),
+        "splits": [sha256(getattr(material.splits, part).tobytes()) for part in ("head", "release", "holdout", "test")],
+        "setting": {name: _plain(value) for name, value in asdict(setting).items()},
+        "plan": {name: _plain(value) for name, value in asdict(grid.plan).items()},
+        "dims": grid.dims,
+    }
+    return sha256(encode(record)).hex()
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _averaged(cells: Sequence[Sequence[Figure]]) -> tuple[Row, ...]:
+    by_name: dict[str, list[Figure]] = {}
+    for figure in (figure for figures in cells for figure in figures):
+        by_name.setdefault(figure.name, []).append(figure)
+    return tuple(_row(name, figures) for name, figures in by_name.items())
+
+
+def _row(name: str, figures: Sequence[Figure]) -> Row:
+    value, std = mean_and_deviation([figure.value for figure in figures])
+    controls = [figure.control for figure in figures if figure.control is not None]
+    control = fmean(controls) if len(controls) == len(figures) else None
+    return Row(name, value, std, fmean(figure.floor for figure in figures), control, len(figures))
+
+
+def recommend(points: Iterable[Point]) -> list[str]:
+    """What an owner may conclude, in sentences, for one data set.
+
+    What noise costs is told by the smallest epsilon at which it still works, what noise hides by the largest. A figure
+    within two standard errors of its limit does not count as reached.
+    """
+    ordered = sorted(points, key=lambda point: (point.epsilon, point.gamma, point.group))
+    useful: dict[str, _Test] = {
+        f"the trained model stays within {100 * KEPT_ACCURACY:g} points of the same model unprotected": _keeps_accuracy,
+        "training beats every control that needs no trainers": _beats_controls,
+    }
+    hidden: dict[str, _Test] = {
+        f"an oracle that knows the class means groups with a Rand index of at most {HIDDEN_ARI:g}": _hides_map,
+        f"colluding seats with ten examples a class gain at most {100 * EXTRACTION_EXCESS:g} point": _hides_model,
+    }
+    if any(_decoders(point) for point in ordered):
+        hidden[f"no decoder gains more than {INVERSION_EXCESS:g} in SSIM over its floor"] = _hides_inputs
+    lines = [_found("smallest", ordered, words, holds) for words, holds in useful.items()]
+    lines += [_found("largest", ordered[::-1], words, holds) for words, holds in hidden.items()]
+    return [*lines, _advice(ordered, [*useful.values(), *hidden.values()])]
+
+
+def _advice(ordered: Sequence[Point], tests: Sequence[_Test]) -> str:
+    for point in ordered:
+        if all(holds(point) for holds in tests):
+            return f"Recommended: {point.words}, where all of this holds."
+    if not any(_beats_controls(point) for point in ordered):
+        return (
+            "No setting is recommended: on these records the owner does at least as well with its head alone, which "
+            "reveals nothing, or with the release alone, which needs no trainers."
+        )
+    return "No setting here has all of this at once: choose what to give up, from the table."
+
+
+def _found(which: str, points: Sequence[Point], words: str, holds: _Test) -> str:
+    for point in points:
+        if holds(point):
+            return f"The {which} epsilon at which {words}: {point.epsilon:g} (gamma {point.gamma}, b {point.group})."
+    return f"Nowhere in this grid: {words}."
+
+
+def _keeps_accuracy(point: Point) -> bool:
+    protected, plain = point.row("accuracy.protected"), point.row("accuracy.unprotected")
+    return protected.value - 2 * protected.error >= plain.value - KEPT_ACCURACY
+
+
+def _beats_controls(point: Point) -> bool:
+    protected = point.row("accuracy.protected")
+    return protected.control is not None and protected.value - 2 * protected.error > protected.control
+
+
+def _hides_model(point: Point) -> bool:
+    rows = [point.row("extraction.ten_shot"), point.row("extraction.ten_shot_means")]
+    return all(row.value + 2 * row.error <= (row.control or 0.0) + EXTRACTION_EXCESS for row in rows)
+
+
+def _hides_map(point: Point) -> bool:
+    oracle = point.row("grouping.oracle")
+    # With one pseudo-label a class there is nothing to group, and naming is all that is left.
+    return point.gamma > 1 and oracle.value + 2 * oracle.error <= HIDDEN_ARI
+
+
+def _hides_inputs(point: Point) -> bool:
+    return all(row.value + 2 * row.error <= INVERSION_EXCESS for row in _decoders(point))
+
+
+def _decoders(point: Point) -> list[Row]:
+    """The inversions that records have which are images; others have none, and nothing is claimed of them."""
+    return [row for row in point.rows if row.name in ("inversion.linear", "inversion.network", "inversion.optimised")]

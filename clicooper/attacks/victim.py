@@ -1,0 +1,192 @@
+"""The owner under attack: everything it has, and the part of it that others see.
+
+Job: make the release of ``protocol.prepare`` for one setting, in memory, so that attacks can run on it before anything
+is published. Non-jobs: attacking, training, and publishing: nothing made here may leave the machine, since its noise
+comes from a seed.
+
+An attack takes an ``Observation``, which is exactly what is public or known to the last seat, and names whatever else
+it needs as an argument of its own. So no attack can use what its attacker does not know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clicooper.errors import DataError
+from clicooper.learning.data import Dataset, Splits, dataset_digest
+from clicooper.learning.head import Head
+from clicooper.privacy.labels import LabelMap, expand_labels
+from clicooper.privacy.randomness import MasterSecret, bind
+from clicooper.privacy.release import Release, ReleaseParams, clip_rows, make_release
+
+__all__ = ["Observation", "Setting", "Victim", "make_victim"]
+
+_BARE_NOISE = 0.01
+"""What is called next to no noise, in units of the clip."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is varied; ``seed`` draws everything secret.
+
+    Args:
+        epsilon, delta, clip, group: of the release.
+        gamma: pseudo-labels of the rarest class.
+        seed: of the owner's secrets, in [0, 2^32).
+    """
+
+    epsilon: float
+    gamma: int
+    group: int
+    seed: int
+    delta: float = 1e-5
+    clip: float = 1.0
+
+    @property
+    def params(self) -> ReleaseParams:
+        """As the release takes them."""
+        return ReleaseParams(self.epsilon, self.delta, self.clip, self.group)
+
+    def words(self) -> str:
+        """The setting without its seed, such as ``eps 2, gamma 4, b 1``."""
+        return f"eps {self.epsilon:g}, gamma {self.gamma}, b {self.group}"
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """What the last seat knows of a release; the others know all but the pseudo-labels.
+
+    Attributes:
+        rows: float64 (r, d), released activations, flattened.
+        pseudo_labels: int64 (r,).
+        gamma: pseudo-labels of each class, public.
+        sigma: noise of a coordinate, public.
+        group: records in a row, public.
+        clip: L2 bound of a record, public.
+    """
+
+    rows: NDArray[np.float64] = field(repr=False)
+    pseudo_labels: NDArray[np.int64] = field(repr=False)
+    gamma: tuple[int, ...]
+    sigma: float
+    group: int
+    clip: float
+
+    @property
+    def classes(self) -> int:
+        """K."""
+        return len(self.gamma)
+
+    @property
+    def count(self) -> int:
+        """P, the number of pseudo-labels."""
+        return sum(self.gamma)
+
+    @cached_property
+    def rows_per_label(self) -> NDArray[np.int64]:
+        """int64 (P,): rows of each pseudo-label; all equal in an honest release."""
+        return np.asarray(np.bincount(self.pseudo_labels, minlength=self.count), dtype=np.int64)
+
+    @cached_property
+    def means(self) -> NDArray[np.float64]:
+        """float64 (P, d): the mean row of each pseudo-label, whose noise has deviation ``mean_noise``."""
+        sums = np.zeros((self.count, self.rows.shape[1]))
+        np.add.at(sums, self.pseudo_labels, self.rows)
+        return np.asarray(sums / np.maximum(self.rows_per_label, 1)[:, None])
+
+    @property
+    def mean_noise(self) -> float:
+        """Noise of a coordinate of ``means``."""
+        return self.sigma / float(np.sqrt(self.rows_per_label.mean()))
+
+    def with_rows(self, rows: NDArray[np.float64], sigma: float | None = None) -> Observation:
+        """The same release with other activations, of which the attacker knows the noise: for floors and controls."""
+        return replace(self, rows=rows, sigma=self.sigma if sigma is None else sigma)
+
+
+@dataclass(frozen=True, eq=False)
+class Victim:
+    """Everything the owner has.
+
+    Attributes:
+        features: float64 (n, d), clean, clipped and flattened, of every record of the data set.
+        label_map: over the released records, in the order of ``splits.release``.
+    """
+
+    setting: Setting
+    dataset: Dataset
+    splits: Splits
+    head: Head
+    features: NDArray[np.float64] = field(repr=False)
+    label_map: LabelMap
+    release: Release
+
+    @property
+    def truth(self) -> NDArray[np.int64]:
+        """int64 (P,): the true class of each pseudo-label."""
+        return self.label_map.class_of_pseudo
+
+    @property
+    def released_features(self) -> NDArray[np.float64]:
+        """float64 (n', d): clean features of the records that the map covers."""
+        return self.features[self.splits.release]
+
+    @property
+    def released_labels(self) -> NDArray[np.int64]:
+        """int64 (n',): their true classes."""
+        return self.dataset.labels[self.splits.release]
+
+    @property
+    def clean_rows(self) -> NDArray[np.float64]:
+        """float64 (r, d): the release without its noise."""
+        return np.asarray(self.released_features[self.release.record_of_row].mean(axis=1))
+
+    def observation(self) -> Observation:
+        """What is seen of it."""
+        rows = np.asarray(self.release.activations, dtype=np.float64).reshape(len(self.release.activations), -1)
+        return Observation(
+            rows=rows,
+            pseudo_labels=self.release.pseudo_labels,
+            gamma=self.label_map.gamma,
+            sigma=self.release.sigma,
+            group=self.setting.group,
+            clip=self.setting.clip,
+        )
+
+    def blank(self) -> Observation:
+        """The floor: the same release with rows of noise alone, as if no record had any feature."""
+        seen = self.observation()
+        rng = np.random.default_rng([self.setting.seed, 1])
+        return seen.with_rows(rng.normal(0, seen.sigma, seen.rows.shape))
+
+    def bare(self) -> Observation:
+        """The control of hiding: the same release with next to no noise, on which an attack that works must succeed."""
+        return self.observation().with_rows(self.clean_rows, sigma=_BARE_NOISE * self.setting.clip)
+
+
+def make_victim(dataset: Dataset, splits: Splits, head: Head, setting: Setting) -> Victim:
+    """The release that an owner with these records, this head and this setting would make.
+
+    Raises:
+        DataError: too few records for gamma and group.
+        PrivacyClaimError: parameters for which there is no correct statement.
+    """
+    secret = MasterSecret.from_seed(setting.seed)
+    features = head.features(dataset.inputs)
+    released = Dataset(dataset.name, dataset.inputs[splits.release], dataset.labels[splits.release], dataset.classes)
+    data = dataset_digest(released)
+    label_map = expand_labels(released.labels, dataset.classes, secret=secret, context=data, gamma=setting.gamma)
+    if setting.group > label_map.m:
+        raise DataError(
+            f"gamma {setting.gamma} leaves {label_map.m} records a pseudo-label, fewer than a group of {setting.group}",
+            hint="lower gamma or the group size, or release more records",
+        )
+    numbers: dict[str, Any] = asdict(setting)
+    context = bind("clicooper.evaluation", bytes(data), *(value for value in numbers.values()))
+    release = make_release(features[splits.release], label_map, setting.params, secret, context)
+    return Victim(setting, dataset, splits, head, clip_rows(features, setting.clip), label_map, release)
