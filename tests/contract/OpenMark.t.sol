@@ -119,9 +119,11 @@ contract OpenMarkTest is Base {
         o.round = 1;
         vm.expectRevert(abi.encodeWithSelector(ICliCooper.RoundNotAccepted.selector, 1));
         _send(trainers[1], o);
-        (o.round, o.seat) = (0, SEATS);
-        vm.expectRevert(abi.encodeWithSelector(ICliCooper.NoSuchSeat.selector, SEATS));
-        _send(trainers[1], o);
+        o.round = 0;
+        for (o.seat = SEATS; o.seat < SEATS + 2; ++o.seat) {
+            vm.expectRevert(abi.encodeWithSelector(ICliCooper.NoSuchSeat.selector, o.seat));
+            _send(trainers[1], o);
+        }
         _expectNoSuchJob(9);
         o.job = 9;
         _send(trainers[1], o);
