@@ -15,6 +15,7 @@ import os
 import random
 import sys
 from collections import Counter
+from itertools import takewhile
 from pathlib import Path
 
 from mutation.bench import Bench
@@ -36,56 +37,40 @@ DEEP = ["--match-contract", "Invariants"]
 class Campaign:
     """All mutants, what is known of them, and what is written about the survivors."""
 
-    def __init__(self, bench: Bench, mutants: list[Mutant], memory: Memory, explanations: list[Explanation]) -> None:
-        self._bench = bench
+    def __init__(self, root: Path, mutants: list[Mutant], memory: Memory, explanations: list[Explanation]) -> None:
+        self._root = root
         # Always in the same order; the part that is done at an interruption speaks for the whole.
         self._mutants = list(mutants)
         random.Random(0).shuffle(self._mutants)  # noqa: S311
         self._memory = memory
         self._explanations = explanations
 
-    def run(self, tests: list[str], again: Outcome) -> None:
+    def run(self, bench: Bench, tests: list[str], again: Outcome) -> None:
         """Tries every mutant that was not tried before, or whose outcome is `again`."""
-        self._expect_no_failure(tests)
+        _expect_no_failure(bench, tests)
         seen = self._memory.codes()
         for count, mutant in enumerate(self._mutants, 1):
             before = self._memory.of(mutant)
             if before.outcome not in (Outcome.UNTRIED, again):
                 continue
-            entry = self._try(mutant, tests, seen - {before.code})
+            entry = _tried(bench, mutant, tests, seen - {before.code})
             seen.add(entry.code)
             self._memory.note(mutant, entry)
             if entry.outcome == Outcome.SURVIVED:
                 print(f"{count}/{len(self._mutants)} survived: {self._described(mutant)}", flush=True)
         # Or whatever else makes tests fail would have killed the mutants since.
-        self._expect_no_failure(tests)
-
-    def _expect_no_failure(self, tests: list[str]) -> None:
-        failing = self._bench.failing(tests)
-        if failing is not None:
-            raise SystemExit(f"{failing} fails without any change: what was killed in this run means nothing")
-
-    def _try(self, mutant: Mutant, tests: list[str], seen: set[str]) -> Entry:
-        codes = self._bench.changed(mutant)
-        if codes is None:
-            return Entry(Outcome.INVALID)
-        if not codes:
-            return Entry(Outcome.SAME_CODE)
-        code = hashlib.sha256(repr(sorted(codes.items())).encode()).hexdigest()[:12]
-        if code in seen:
-            return Entry(Outcome.TWIN)
-        killer = self._bench.killer(codes, tests)
-        return Entry(Outcome.KILLED, code, killer) if killer else Entry(Outcome.SURVIVED, code)
+        _expect_no_failure(bench, tests)
 
     def report(self) -> int:
         """Prints a table by operator, the share and what is not explained; 0 if all is well, else 1."""
         outcomes = {mutant: self._outcome(mutant) for mutant in self._mutants}
         print("\n".join(table((mutant.operator, outcome) for mutant, outcome in outcomes.items())))
-        counts = Counter(outcomes.values())
+        # What is forgotten is not so by chance, so only what comes before it is a sample.
+        counts = Counter(takewhile(lambda outcome: outcome != Outcome.UNTRIED, outcomes.values()))
         complaints = [*self._complaints(outcomes), *self._idle_explanations(outcomes)]
         print("".join(f"{complaint}\n" for complaint in complaints), end="")
-        print(_summary(counts))
-        return int(share_killed(counts) < LEAST or bool(complaints) or counts[Outcome.UNTRIED] > 0)
+        print(_summary(counts, len(outcomes)))
+        return int(share_killed(counts) < LEAST or bool(complaints) or counts.total() < len(outcomes))
 
     def _complaints(self, outcomes: dict[Mutant, Outcome]) -> list[str]:
         lines = []
@@ -110,21 +95,45 @@ class Campaign:
         return Outcome.EQUIVALENT if why is not None and why.equivalent else outcome
 
     def _why(self, mutant: Mutant) -> Explanation | None:
-        return explain(mutant, self._bench.source(mutant.path), self._explanations)
+        return explain(mutant, self._source(mutant), self._explanations)
+
+    def _source(self, mutant: Mutant) -> bytes:
+        return (self._root / mutant.path).read_bytes()
 
     def _described(self, mutant: Mutant) -> str:
-        before, after = mutant.lines(self._bench.source(mutant.path))
+        before, after = mutant.lines(self._source(mutant))
         return f"{mutant.operator} {mutant.path}:{mutant.line}\n  - {before}\n  + {after}"
 
 
-def _summary(counts: Counter[Outcome]) -> str:
+def _expect_no_failure(bench: Bench, tests: list[str]) -> None:
+    failing = bench.failing(tests)
+    if failing is not None:
+        raise SystemExit(f"{failing} fails without any change: what was killed in this run means nothing")
+
+
+def _tried(bench: Bench, mutant: Mutant, tests: list[str], seen: set[str]) -> Entry:
+    codes = bench.changed(mutant)
+    if codes is None:
+        return Entry(Outcome.INVALID)
+    if not codes:
+        return Entry(Outcome.SAME_CODE)
+    code = hashlib.sha256(repr(sorted(codes.items())).encode()).hexdigest()[:12]
+    if code in seen:
+        return Entry(Outcome.TWIN)
+    killer = bench.killer(codes, tests)
+    return Entry(Outcome.KILLED, code, killer) if killer else Entry(Outcome.SURVIVED, code)
+
+
+def _summary(counts: Counter[Outcome], mutants: int) -> str:
     """The share that was killed; of a sample, drawn in random order, also where the share of all will be."""
-    killed, survived, untried = (counts[o] for o in (Outcome.KILLED, Outcome.SURVIVED, Outcome.UNTRIED))
-    text = f"killed: {killed} of {killed + survived}, {share_killed(counts):.2%}"
-    if not untried:
-        return f"{text}; all {counts.total()} mutants were tried"
-    low, high = interval(killed, max(1, killed + survived))
-    return f"{text} (95 % interval {low:.1%} to {high:.1%}); {untried} of {counts.total()} mutants are untried"
+    killed, judged = counts[Outcome.KILLED], counts[Outcome.KILLED] + counts[Outcome.SURVIVED]
+    text = f"killed: {killed} of {judged}, {share_killed(counts):.2%}"
+    if counts.total() == mutants:
+        return f"{text}; all {mutants} mutants were tried"
+    if not judged:
+        return f"{text}; nothing is known of {mutants} mutants"
+    low, high = interval(killed, judged)
+    return f"{text} (95 % interval {low:.1%} to {high:.1%}): the first {counts.total()} of {mutants} in random order"
 
 
 def main() -> int:
@@ -139,16 +148,16 @@ def main() -> int:
     os.environ["PATH"] = f"{ROOT / 'scripts'}{os.pathsep}{os.environ['PATH']}"
     mutants = generate(ROOT)
     memory = Memory(TESTS / "mutants.json", Basis.of(ROOT), options.fresh)
-    bench = Bench(ROOT, WORK)
-    try:
-        campaign = Campaign(bench, mutants, memory, read_explanations(TESTS / "survivors.toml"))
-        if not options.report:
-            campaign.run(QUICK, again=Outcome.UNTRIED)
-        if options.deep:
-            campaign.run(DEEP, again=Outcome.SURVIVED)
-        return campaign.report()
-    finally:
-        bench.close()
+    campaign = Campaign(ROOT, mutants, memory, read_explanations(TESTS / "survivors.toml"))
+    if not options.report:
+        bench = Bench(ROOT, WORK)
+        try:
+            campaign.run(bench, QUICK, again=Outcome.UNTRIED)
+            if options.deep:
+                campaign.run(bench, DEEP, again=Outcome.SURVIVED)
+        finally:
+            bench.close()
+    return campaign.report()
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Runs halmos on the committed bytecode and notes what it proved in `tests/contract/proofs.json`.
 
-Takes the arguments of halmos, and `--proof-timeout`. A proof that takes too long, meets a loop that it does not follow
-to the end, or in which every call reverts is not proven. The notes hold for one bytecode and one text of the proofs;
-of any other they are forgotten. Runs in `.venv-analysis`, under the foundry profile `prove`.
+Takes the arguments of halmos, `--proof-timeout`, and `--fresh`, without which it leaves out what is noted as proven.
+Not proven is what takes too long, meets a loop that it does not follow to the end, or a call that never succeeds. The
+notes hold for one bytecode and one text of the proofs; of any other they are forgotten. Runs in `.venv-analysis`, under
+the foundry profile `prove`.
 """
 
 import argparse
 import hashlib
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -38,16 +40,24 @@ class Notes:
     def __init__(self, code: str) -> None:
         texts = [p.read_bytes() for p in sorted(STATEMENTS.glob("*.sol"))]
         self._about = {"code": _digest(code.encode()), "statements": _digest(b"".join(texts))}
-        old = json.loads(NOTES.read_text()) if NOTES.exists() else {}
-        same = all(old.get(name) == value for name, value in self._about.items())
-        self._results: dict[str, str] = old["results"] if same else {}
         self._of_this_run: list[str] = []
 
     def add(self, proof: str, result: str) -> None:
-        """Keeps one result, at once."""
-        self._results[proof] = result
+        """Keeps one result, at once, beside those of earlier runs and of one at the same time."""
         self._of_this_run.append(result)
-        NOTES.write_text(json.dumps({**self._about, "results": dict(sorted(self._results.items()))}, indent=1) + "\n")
+        results = dict(sorted({**self._known(), proof: result}.items()))
+        draft = NOTES.with_suffix(f".{os.getpid()}")
+        draft.write_text(json.dumps({**self._about, "results": results}, indent=1) + "\n")
+        draft.replace(NOTES)
+
+    def proven(self, proof: str) -> bool:
+        """Whether this or an earlier run proved it."""
+        return self._known().get(proof) == PROVEN
+
+    def _known(self) -> dict[str, str]:
+        old = json.loads(NOTES.read_text()) if NOTES.exists() else {}
+        results: dict[str, str] = old.pop("results", {})
+        return results if old == self._about else {}
 
     @property
     def all_proven(self) -> bool:
@@ -56,19 +66,24 @@ class Notes:
 
 
 def watched(run_test: Callable[[Any], Any], notes: Notes, limit_s: int) -> Callable[[Any], Any]:
-    """`run_test` of halmos, within so many seconds, its result noted."""
+    """`run_test` of halmos for what is not proven yet, within so many seconds, its result noted."""
 
     def run(ctx: Any) -> Any:
+        proof = f"{ctx.contract_ctx.name}.{ctx.info.name}"
+        if notes.proven(proof):
+            notes.add(proof, PROVEN)
+            return halmos.TestResult(ctx.info.sig, halmos.PASS)
         result = halmos.TestResult(ctx.info.sig, halmos.Exitcode.EXCEPTION.value)
-        signal.alarm(limit_s)
+        # Again every second, should something on the way take the first one for its own.
+        signal.setitimer(signal.ITIMER_REAL, limit_s, 1)
         try:
             result = run_test(ctx)
         except TookTooLong:
             print(f"[TIMEOUT] {ctx.info.sig} (not done after {limit_s} s)")
             result = halmos.TestResult(ctx.info.sig, halmos.Exitcode.TIMEOUT.value)
         finally:
-            signal.alarm(0)
-            notes.add(f"{ctx.contract_ctx.name}.{ctx.info.name}", _said(result))
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            notes.add(proof, _said(result))
         return result
 
     return run
@@ -108,7 +123,10 @@ def main() -> int:
     """Runs the command; 0 if all that was tried is proven, else not."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None, add_help=False)
     parser.add_argument("--proof-timeout", type=int, default=600, help="seconds for one proof")
+    parser.add_argument("--fresh", action="store_true", help="prove everything again")
     options, others = parser.parse_known_args()
+    if options.fresh:
+        NOTES.unlink(missing_ok=True)
     code = json.loads(ARTIFACT.read_text())["bytecode"]
     CODE.parent.mkdir(parents=True, exist_ok=True)
     CODE.write_text(json.dumps({"bytecode": {"object": code}}))
