@@ -51,10 +51,9 @@ analysis-setup: $(ANALYSIS)/.ready $(NODE)
 slither: analysis-setup  ## fails on a finding of medium impact or above that the source gives no reason for
 	FOUNDRY_PROFILE=mutate $(ANALYSE) slither .
 
-halmos: analysis-setup  ## proves solvency, single payout and exit on the optimised contract
-	scripts/forge build contracts/CliCooper.sol
+halmos: analysis-setup  ## proves solvency, single payout and exit on the committed bytecode; writes tests/contract/proofs.json
 	FOUNDRY_PROFILE=prove $(ANALYSE) python scripts/prove.py --forge-build-out build/prove --match-contract 'Proof$$' \
-		--loop 40 --solver-timeout-assertion 120s $(ARGS)
+		--loop 40 --solver-timeout-assertion 120s --proof-timeout 900 $(ARGS)
 
 mutate: analysis-setup  ## thousands of small changes of the contracts, of which the tests must notice 95 %: hours
 	$(ANALYSE) python scripts/mutate.py $(ARGS)

@@ -1,24 +1,35 @@
-"""What is known about mutants: outcomes of earlier runs, and explanations of those that survive."""
+"""Outcomes of mutants across runs and machines, in a file that is committed. Tries nothing and explains nothing.
+
+An outcome counts in later runs only while nothing changes that it depends on. That a mutant does not compile, changes
+no code or has a twin depends on the contracts; that a test killed it, on the file of that test and what all tests share
+as well; that it survived, or took too long, on all tests. So a new test costs one more run of the survivors, and a
+weakened one sends back what it is known to have killed.
+"""
 
 import hashlib
 import json
 import re
 import tomllib
-from dataclasses import asdict, dataclass
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from mutation.operators import Mutant
+from mutation.mutant import Mutant
 
-__all__ = ["Explanation", "Memory", "Outcome", "explain", "read_explanations"]
+__all__ = ["Basis", "Entry", "Memory", "Outcome"]
+
+_VECTORS = re.compile(r"tests/vectors/\w+\.json")
+_KILLED_BY = "killed by "
 
 
 class Outcome(StrEnum):
-    """What became of a mutant; the last four are no test's merit or fault and count neither way."""
+    """What became of a mutant; the last five are no test's merit or fault and count neither way."""
 
     KILLED = "killed"
     SURVIVED = "survived"
-    EQUIVALENT = "equivalent"  # by an explanation
+    EQUIVALENT = "equivalent"  # survived, and no test could do better: by an explanation, never in the memory
     SAME_CODE = "same code"  # the compiler makes nothing of the change
     TWIN = "twin"  # another mutant has the same code
     INVALID = "invalid"  # does not compile
@@ -26,49 +37,107 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
-class Explanation:
-    """Why mutants of one kind survive: `change` is found in "PATH: LINES BEFORE => LINES AFTER"."""
+class Entry:
+    """An outcome, the digest of the mutant's code where it has code of its own, and the test file that killed it."""
 
-    change: re.Pattern[str]
-    why: str
-    equivalent: bool
+    outcome: Outcome
+    code: str = ""
+    killer: str = ""
+
+    @property
+    def kind(self) -> str:
+        """What groups it in the file."""
+        return _KILLED_BY + self.killer if self.outcome == Outcome.KILLED else self.outcome.value
 
 
-def read_explanations(place: Path) -> list[Explanation]:
-    """All explanations of a TOML file, in its order."""
-    entries = tomllib.loads(place.read_text())["survivor"]
-    return [Explanation(re.compile(e["change"]), e["why"], e["equivalent"]) for e in entries]
+@dataclass(frozen=True)
+class Basis:
+    """Digests of all that outcomes depend on; `tests` by name of the file, `shared` what every one of them uses."""
 
+    contracts: str
+    shared: str
+    tests: dict[str, str]
 
-def explain(mutant: Mutant, source: bytes, explanations: list[Explanation]) -> Explanation | None:
-    """The first explanation that fits; None if there is none."""
-    before, after = mutant.lines(source)
-    return next((e for e in explanations if e.change.search(f"{mutant.path}: {before} => {after}")), None)
+    @classmethod
+    def of(cls, root: Path) -> "Basis":
+        """As the working tree is."""
+        contracts = [*sorted((root / "contracts").rglob("*.sol")), root / "package.json"]
+        tests = sorted((root / "tests" / "contract").glob("*.sol"))
+        shared = [p for p in tests if not p.name.endswith(".t.sol")]
+        return cls(
+            _digest(p.read_bytes() for p in contracts),
+            _digest([*(p.read_bytes() for p in shared), _settings(root / "foundry.toml")]),
+            {p.name: _digest(_with_vectors(p, root)) for p in tests if p not in shared},
+        )
+
+    def keeps(self, entry: Entry, then: "Basis") -> bool:
+        """Whether an outcome found on `then` is what would be found on this."""
+        if self.contracts != then.contracts:
+            return False
+        if entry.outcome not in (Outcome.KILLED, Outcome.SURVIVED):
+            return True
+        if entry.killer not in self.tests:  # it survived, or took too long, or that test is gone
+            return self == then
+        return self.shared == then.shared and self.tests[entry.killer] == then.tests.get(entry.killer)
 
 
 class Memory:
-    """Outcomes by mutant, one JSON line each. Each counts while the source that it changes stays the same."""
+    """Entries by mutant. Each note is written at once, so an interruption loses nothing."""
 
-    def __init__(self, place: Path, root: Path, fresh: bool) -> None:
+    def __init__(self, place: Path, basis: Basis, fresh: bool = False) -> None:
         self._place = place
-        self._root = root
-        self._outcomes: dict[tuple[str, int, int, str, str], Outcome] = {}
-        if fresh or not place.exists():
-            place.write_text("")
-        for entry in map(json.loads, place.read_text().splitlines()):
-            key = entry["path"], entry["start"], entry["end"], entry["new"]
-            self._outcomes[*key, entry["source"]] = Outcome(entry["outcome"])
+        self._basis = basis
+        self._entries: dict[str, Entry] = {} if fresh or not place.exists() else _read(place, basis)
 
-    def of(self, mutant: Mutant) -> Outcome:
+    def of(self, mutant: Mutant) -> Entry:
         """What became of it in the latest run that tried it."""
-        return self._outcomes.get((*mutant.key, self._digest(mutant)), Outcome.UNTRIED)
+        return self._entries.get(_key(mutant), Entry(Outcome.UNTRIED))
 
-    def note(self, mutant: Mutant, outcome: Outcome) -> None:
-        """Keeps one outcome, at once."""
-        source = self._digest(mutant)
-        self._outcomes[*mutant.key, source] = outcome
-        with self._place.open("a") as file:
-            file.write(json.dumps({**asdict(mutant), "source": source, "outcome": outcome}) + "\n")
+    def codes(self) -> set[str]:
+        """Digests of the codes that were tried."""
+        return {e.code for e in self._entries.values() if e.code}
 
-    def _digest(self, mutant: Mutant) -> str:
-        return hashlib.sha256((self._root / mutant.path).read_bytes()).hexdigest()
+    def note(self, mutant: Mutant, entry: Entry) -> None:
+        """Keeps one outcome."""
+        self._entries[_key(mutant)] = entry
+        groups: dict[str, dict[str, str]] = defaultdict(dict)
+        for key, known in sorted(self._entries.items()):
+            groups[known.kind][key] = known.code
+        text = json.dumps({**asdict(self._basis), "mutants": groups}, indent=0, sort_keys=True) + "\n"
+        draft = self._place.with_suffix(".new")
+        draft.write_text(text)
+        draft.replace(self._place)
+
+
+def _read(place: Path, now: Basis) -> dict[str, Entry]:
+    content = json.loads(place.read_text())
+    groups: dict[str, dict[str, str]] = content.pop("mutants")
+    then = Basis(**content)
+    entries = {key: replace(_of_kind(kind), code=code) for kind, group in groups.items() for key, code in group.items()}
+    return {key: entry for key, entry in entries.items() if now.keeps(entry, then)}
+
+
+def _of_kind(kind: str) -> Entry:
+    if kind.startswith(_KILLED_BY):
+        return Entry(Outcome.KILLED, killer=kind.removeprefix(_KILLED_BY))
+    return Entry(Outcome(kind))
+
+
+def _key(mutant: Mutant) -> str:
+    """Short, and unlike that of every other mutant whichever operator made it; the sources are in the basis."""
+    return _digest(str(part).encode() for part in mutant.key)[:12]
+
+
+def _digest(parts: Iterable[bytes]) -> str:
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]
+
+
+def _settings(place: Path) -> bytes:
+    profiles = tomllib.loads(place.read_text())["profile"]
+    return json.dumps([profiles["default"], profiles["mutate"]], sort_keys=True).encode()
+
+
+def _with_vectors(test: Path, root: Path) -> list[bytes]:
+    text = test.read_bytes()
+    named = sorted(set(_VECTORS.findall(text.decode())))
+    return [text, *((root / name).read_bytes() for name in named)]

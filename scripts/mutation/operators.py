@@ -6,7 +6,6 @@ ten times as long, and an interruption would leave a mutant in the working tree.
 
 import inspect
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from slither import Slither
@@ -14,38 +13,11 @@ from slither.core.declarations import Contract
 from slither.tools.mutator.mutators import all_mutators
 from slither.tools.mutator.mutators.abstract_mutator import AbstractMutator
 
-__all__ = ["Mutant", "generate"]
+from mutation.mutant import Mutant
+
+__all__ = ["generate"]
 
 UNTOUCHED = ("interfaces", "types")
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """One change of one source: bytes `start` to `end` of `path` (relative, POSIX) become `new`."""
-
-    operator: str
-    path: str
-    start: int
-    end: int
-    old: str
-    new: str
-    line: int
-
-    @property
-    def key(self) -> tuple[str, int, int, str]:
-        """What tells it from every other mutant, whichever operator made it."""
-        return self.path, self.start, self.end, self.new
-
-    def applied(self, source: bytes) -> bytes:
-        """The whole source with the change made."""
-        return source[: self.start] + self.new.encode() + source[self.end :]
-
-    def lines(self, source: bytes) -> tuple[str, str]:
-        """The changed lines before and after, with single blanks."""
-        first = source.rfind(b"\n", 0, self.start) + 1
-        last = source.find(b"\n", self.end)
-        after = source[first : self.start] + self.new.encode() + source[self.end : last]
-        return " ".join(source[first:last].decode().split()), " ".join(after.decode().split())
 
 
 def generate(root: Path) -> list[Mutant]:

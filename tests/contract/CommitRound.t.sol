@@ -74,6 +74,8 @@ contract CommitRoundTest is Base {
         vm.expectRevert(abi.encodeWithSelector(ICliCooper.WrongLength.selector, SEATS - 1));
         _send(job, head, commits, new bytes[](SEATS - 1));
         vm.expectRevert(abi.encodeWithSelector(ICliCooper.WrongLength.selector, SEATS + 1));
+        _send(job, head, commits, new bytes[](SEATS + 1));
+        vm.expectRevert(abi.encodeWithSelector(ICliCooper.WrongLength.selector, SEATS + 1));
         _send(job, head, new ICliCooper.Contents[](SEATS + 1), new bytes[](SEATS + 1));
         _commit(job);
         head = _head(job);

@@ -116,6 +116,14 @@ contract CommitteeTest is Base {
         _assertOwed(job, address(committee), ARBITER_FEE);
     }
 
+    function test_a_vote_after_the_ruling_only_counts() public {
+        _vote(0, true);
+        _vote(2, true);
+        _vote(1, true);
+        vm.assertEq(committee.votesFor(job, id, true), 3, "votes");
+        _assertOwed(job, address(committee), ARBITER_FEE);
+    }
+
     function test_only_equal_votes_add_up() public {
         _vote(0, true);
         _vote(1, false);
@@ -198,8 +206,10 @@ contract CommitteeTest is Base {
         names[1] = stranger;
         vm.expectRevert(abi.encodeWithSelector(ICommittee.NotMember.selector, stranger));
         committee.ruleBySignatures(job, id, true, names, signatures);
-        vm.expectRevert(abi.encodeWithSelector(ICommittee.WrongLength.selector, 1));
-        committee.ruleBySignatures(job, id, true, names, new bytes[](1));
+        for (uint256 count = 1; count <= 3; count += 2) {
+            vm.expectRevert(abi.encodeWithSelector(ICommittee.WrongLength.selector, count));
+            committee.ruleBySignatures(job, id, true, names, new bytes[](count));
+        }
     }
 
     /* FEES */

@@ -23,6 +23,7 @@ contract LensTest is Base {
         vm.assertEq(lens.jobs(cooper, 1, 2).length, 2, "a page");
         ICliCooper.JobView[] memory page = lens.jobs(cooper, 2, type(uint256).max);
         vm.assertEq(page.length, 2, "the rest");
+        vm.assertEq(lens.jobs(cooper, 3, 10).length, 1, "the last");
         vm.assertEq(uint256(page[0].phase), uint256(ICliCooper.Phase.Review), "job 2");
         vm.assertEq(uint256(page[1].phase), uint256(ICliCooper.Phase.Labels), "job 3");
     }

@@ -145,6 +145,13 @@ contract MutantsTest is Base {
         _assertDeadline(job, _now() + TURN_WINDOW);
     }
 
+    function test_clocks_may_start_at_zero() public {
+        vm.warp(1);
+        uint256 job = _toRound(0);
+        _challenge(job, 1);
+        vm.assertEq(cooper.challengeOf(job).remaining, TRAIN_WINDOW, "remaining");
+    }
+
     function test_equivocation_of_a_seat_beyond_the_next() public {
         uint256 job = _toRound(0);
         ICliCooper.Contents[2] memory c = [_contents(1, 1), _contents(2, 2)];

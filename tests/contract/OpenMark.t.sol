@@ -38,6 +38,27 @@ contract OpenMarkTest is Base {
         cooper.openMark(o.job, o.round, o.seat, o.head, o.commits, o.progressHash, o.ownershipKey, SUSPECT);
     }
 
+    /// @dev What is hashed from these falls on either side of the right hash.
+    function test_other_contents_keys_and_callers_are_refused() public {
+        Opening memory o = _accepted();
+        bytes32 right = o.commits[1].manifestDigest;
+        for (uint256 i = 1; i <= 8; ++i) {
+            o.commits[1].manifestDigest = bytes32(i);
+            _refused(ICliCooper.StaleHead.selector, o);
+        }
+        o.commits[1].manifestDigest = right;
+        for (uint256 i = 1; i <= 8; ++i) {
+            o.progressHash = bytes32(i);
+            _refused(ICliCooper.WrongMarkKeys.selector, o);
+        }
+        o.progressHash = PROGRESS_HASH;
+        address[2] memory near = [address(uint160(trainers[1]) - 1), address(uint160(trainers[1]) + 1)];
+        for (uint256 i = 0; i < 2; ++i) {
+            vm.expectRevert(abi.encodeWithSelector(ICliCooper.NotCommitted.selector, near[i]));
+            _send(near[i], o);
+        }
+    }
+
     function _refused(bytes4 reason, Opening memory o) private {
         vm.expectPartialRevert(reason);
         _send(trainers[1], o);
@@ -119,9 +140,11 @@ contract OpenMarkTest is Base {
         o.round = 1;
         vm.expectRevert(abi.encodeWithSelector(ICliCooper.RoundNotAccepted.selector, 1));
         _send(trainers[1], o);
-        (o.round, o.seat) = (0, SEATS);
-        vm.expectRevert(abi.encodeWithSelector(ICliCooper.NoSuchSeat.selector, SEATS));
-        _send(trainers[1], o);
+        o.round = 0;
+        for (o.seat = SEATS; o.seat < SEATS + 2; ++o.seat) {
+            vm.expectRevert(abi.encodeWithSelector(ICliCooper.NoSuchSeat.selector, o.seat));
+            _send(trainers[1], o);
+        }
         _expectNoSuchJob(9);
         o.job = 9;
         _send(trainers[1], o);

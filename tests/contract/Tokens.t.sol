@@ -80,9 +80,11 @@ contract TokensTest is Base {
 
     function test_native_coin_is_refused_where_a_token_is_due() public {
         ICliCooper.Params memory p = _tokenParams();
-        vm.expectRevert(abi.encodeWithSelector(ICliCooper.WrongValue.selector, 1, 0));
-        vm.prank(owner);
-        cooper.createJob{value: 1}(p);
+        for (uint256 coin = 1; coin <= 2; ++coin) {
+            vm.expectRevert(abi.encodeWithSelector(ICliCooper.WrongValue.selector, coin, 0));
+            vm.prank(owner);
+            cooper.createJob{value: coin}(p);
+        }
     }
 
     function test_tokens_that_return_nothing_are_fine() public {

@@ -50,6 +50,10 @@ contract TranscriptHoldsTest is Base {
         vm.assertTrue(!cooper.transcriptHolds(_manifestDigest(), "other", _root(), _step(1), _proofOf1()), "prefix");
         bytes32 other = keccak256("root");
         vm.assertTrue(!cooper.transcriptHolds(_manifestDigest(), PREFIX, other, _step(1), _proofOf1()), "root");
+        bytes32 below = bytes32(uint256(_manifestDigest()) - 1);
+        vm.assertTrue(!cooper.transcriptHolds(below, PREFIX, _root(), _step(1), _proofOf1()), "digest below");
+        bytes32 above = bytes32(uint256(_manifestDigest()) + 1);
+        vm.assertTrue(!cooper.transcriptHolds(above, PREFIX, _root(), _step(1), _proofOf1()), "digest above");
     }
 
     function test_any_changed_digest_does_not(uint256 field, uint256 mask) public view {

@@ -4,8 +4,13 @@ pragma solidity 0.8.30;
 import {ICliCooper} from "../../../contracts/interfaces/ICliCooper.sol";
 import {Vm} from "../Vm.sol";
 
+/// @notice The cheat code of halmos that these proofs use.
+interface Svm {
+    function createUint(uint256 bits, string calldata name) external pure returns (uint256 value);
+}
+
 /// @notice A job of two seats and two rounds, any amounts, brought to each phase; for proofs, which halmos runs.
-/// @dev Everything is symbolic that is given as `Terms` or `Move`. The contract compares addresses with each other
+/// @dev Symbolic are the terms and whatever a proof takes as an argument. The contract compares addresses with each other
 /// only, so a fixed cast with one stranger stands for all callers.
 abstract contract Stage {
     struct Terms {
@@ -18,6 +23,8 @@ abstract contract Stage {
     }
 
     Vm internal constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
+
+    Svm private constant SVM = Svm(address(uint160(uint256(keccak256("svm cheat code")))));
 
     uint8 internal constant SEATS = 2;
     uint32 internal constant ROUNDS = 2;
@@ -40,11 +47,14 @@ abstract contract Stage {
     address internal constant DEAD = 0x000000000000000000000000000000000000dEaD;
     uint256 internal constant CAST = 8;
 
+    /// @dev The code of a wallet that calls every signature valid.
+    bytes private constant ANY_SIGNATURE = hex"631626ba7e60e01b5f5260205ff3";
+
     ICliCooper internal cooper;
 
-    function setUp() public {
+    function setUp() public virtual {
         vm.warp(START);
-        bytes memory code = vm.getCode("build/forge/CliCooper.sol/CliCooper.json");
+        bytes memory code = vm.getCode("build/proven/CliCooper.json");
         address place;
         assembly {
             place := create(0, add(code, 32), mload(code))
@@ -67,6 +77,15 @@ abstract contract Stage {
     }
 
     /* STEPS */
+
+    function _anyTerms() internal pure returns (Terms memory t) {
+        t.pay = uint96(SVM.createUint(96, "pay"));
+        t.stake = uint96(SVM.createUint(96, "stake"));
+        t.ownerBond = uint96(SVM.createUint(96, "ownerBond"));
+        t.challengeBond = uint96(SVM.createUint(96, "challengeBond"));
+        t.arbiterFee = uint96(SVM.createUint(96, "arbiterFee"));
+        t.silencePenalty = uint96(SVM.createUint(96, "silencePenalty"));
+    }
 
     function _key(uint256 round) internal pure returns (bytes32 key) {
         key = keccak256("last label key");
@@ -122,6 +141,18 @@ abstract contract Stage {
         bytes32 head = cooper.jobOf(job).head;
         vm.prank(OWNER);
         cooper.nameReplacement(job, head, seat, REPLACEMENT);
+    }
+
+    /// @dev Both contents count as signed, since for this call the trainer is a wallet that anybody fools.
+    function _equivocate(uint256 job, uint8 seat, address trainer) internal {
+        ICliCooper.Contents[2] memory contents;
+        contents[0].manifestDigest = bytes32(uint256(1));
+        bytes[2] memory none;
+        uint32 round = cooper.jobOf(job).round;
+        vm.etch(trainer, ANY_SIGNATURE);
+        vm.prank(STRANGER);
+        cooper.proveEquivocation(job, round, seat, 0, contents, none);
+        vm.etch(trainer, "");
     }
 
     /* PHASES */
@@ -182,6 +213,27 @@ abstract contract Stage {
     function _toArbitration(Terms memory t, uint8 accused, ICliCooper.Ground ground) internal returns (uint256 job) {
         job = _toLastReview(t);
         _challenge(job, accused, ground);
+    }
+
+    /// @dev No seat is held any more.
+    function _toEmptyRefill(Terms memory t) internal returns (uint256 job) {
+        job = _toSecondRound(t);
+        _equivocate(job, 0, FIRST);
+        _equivocate(job, 1, SECOND);
+        _name(job, 1);
+    }
+
+    /// @dev Seat 1 is accused before it has committed.
+    function _toArbitrationInCommit(Terms memory t) internal returns (uint256 job) {
+        job = _toSecondRound(t);
+        _commit(job, FIRST);
+        _challenge(job, 1, ICliCooper.Ground.Withheld);
+    }
+
+    /// @dev Seat 0 has been expelled since seat 1 was accused, so what is interrupted is a refill.
+    function _toArbitrationWithVacancy(Terms memory t) internal returns (uint256 job) {
+        job = _toArbitration(t, 1, ICliCooper.Ground.Fault);
+        _equivocate(job, 0, FIRST);
     }
 
     function _toDone(Terms memory t) internal returns (uint256 job) {
