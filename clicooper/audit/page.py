@@ -32,7 +32,7 @@ from clicooper.storage.local import write_atomic
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["PALETTE", "SERIES", "draw_svg", "render_page", "write_page"]
+__all__ = ["PALETTE", "SERIES", "draw_svg", "render_main", "render_page", "write_page"]
 
 PALETTE = {
     "ground": ("#ffffff", "#14171a"),
@@ -71,6 +71,17 @@ def render_page(template: str, **context: object) -> str:
         template: file name below ``templates/``.
         context: what the template names; a name that is missing is an error of the program.
     """
+    return _environment().get_template(template).render(**_frame(), **context)
+
+
+def render_main(template: str, **context: object) -> Markup:
+    """The main part of a page alone, escaped, to stand in another page."""
+    page = _environment().get_template(template)
+    main = "".join(page.blocks["main"](page.new_context({**_frame(), **context})))
+    return Markup(main)  # noqa: S704 - rendered above, where every value was escaped
+
+
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("clicooper.audit", "templates"),
         autoescape=True,
@@ -80,14 +91,18 @@ def render_page(template: str, **context: object) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"thousands": _thousands, "fixed": _fixed, "general": _general, "utc": _utc}
+    return environment
+
+
+def _frame() -> dict[str, object]:
+    """What every page needs, whatever it says."""
     script = files("clicooper.audit").joinpath("templates", "copy.js").read_text("utf-8")
-    fixed = {
+    return {
         "palette": PALETTE,
         "version": __version__,
         "script": Markup(script),  # noqa: S704 - a file of this package
         "script_hash": b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     }
-    return environment.get_template(template).render(**fixed, **context)
 
 
 def write_page(path: Path, html: str) -> None:

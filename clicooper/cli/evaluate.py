@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from clicooper.cli import evaluate_marks, evaluate_privacy
+from clicooper.cli import evaluate_all, evaluate_marks, evaluate_privacy
 
 __all__ = ["app"]
 
@@ -16,3 +16,4 @@ app = typer.Typer(
 )
 app.command("privacy", short_help="Attack a release; find the epsilon that is worth it.")(evaluate_privacy.privacy)
 app.command("marks", short_help="Remove or forge watermarks.")(evaluate_marks.marks)
+app.command("all", short_help="Both, in one page and one JSON object.")(evaluate_all.everything)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from clicooper.attacks.outcomes import OutcomeLog
     from clicooper.config import JobConfig
 
-__all__ = ["marks"]
+__all__ = ["evaluate_marks", "marks"]
 
 SUITE = 1
 """Version of the attacks; outcomes of another one are not taken up again."""
@@ -50,26 +50,54 @@ def marks(
 
     Takes some minutes a seed. Every outcome is kept under --home, so an interrupted evaluation goes on where it was.
     """
-    from clicooper.attacks.mark_evaluation import attack_job  # noqa: PLC0415 - imports torch
-    from clicooper.attacks.mark_summary import summarise  # noqa: PLC0415
-    from clicooper.cli.marks_report import write_marks_report  # noqa: PLC0415
-    from clicooper.cli.marks_result import marks_result, print_marks  # noqa: PLC0415
+    from clicooper.cli.marks_report import write_marks_report  # noqa: PLC0415 - imports matplotlib
+    from clicooper.cli.marks_result import print_marks  # noqa: PLC0415
     from clicooper.config import load_config  # noqa: PLC0415
 
     output: Output = context.obj["output"]
-    if seeds < 1:
-        raise UsageError(f"--seeds {seeds}: nothing to average", hint="give at least 1; 5 for intervals worth reading")
     config = load_config(**context.obj["settings"], data=data)
-    log = _open_log(config, run, fresh)
     with output.progress() as progress:
-        left = [seed for seed in range(1, seeds + 1) if not log.is_finished(seed)]
-        for seed, job in _jobs(config, run, left, frozenset(trust_model or ()), progress):
-            attack_job(job, seed, log, progress, frozenset(only or ()))
-    result = marks_result(summarise(log, seeds))
+        result = evaluate_marks(
+            config, seeds, progress, run, frozenset(only or ()), frozenset(trust_model or ()), fresh=fresh
+        )
     if report is not None:
         write_marks_report(report, result)
     output.finish(result, lambda console: print_marks(console, result))
     return int(result["code"])
+
+
+def evaluate_marks(
+    config: JobConfig,
+    seeds: int,
+    progress: Show,
+    run: Path | None = None,
+    only: frozenset[str] = frozenset(),
+    trusted: frozenset[str] = frozenset(),
+    *,
+    fresh: bool = False,
+) -> dict[str, Any]:
+    """Attacks the marks of jobs under ``seeds`` seeds, where that was not done before; the command's result object.
+
+    Args:
+        run: a finished run folder to attack; None rehearses a job for every seed.
+        only: names of attacks; empty for all.
+        trusted: custom models whose code may run here.
+        fresh: forget the outcomes of earlier calls.
+
+    Raises:
+        UsageError: no seeds, or an attack that does not exist.
+    """
+    from clicooper.attacks.mark_evaluation import attack_job  # noqa: PLC0415 - imports torch
+    from clicooper.attacks.mark_summary import summarise  # noqa: PLC0415
+    from clicooper.cli.marks_result import marks_result  # noqa: PLC0415
+
+    if seeds < 1:
+        raise UsageError(f"--seeds {seeds}: nothing to average", hint="give at least 1; 5 for intervals worth reading")
+    log = _open_log(config, run, fresh)
+    left = [seed for seed in range(1, seeds + 1) if not log.is_finished(seed)]
+    for seed, job in _jobs(config, run, left, trusted, progress):
+        attack_job(job, seed, log, progress, only)
+    return marks_result(summarise(log, seeds))
 
 
 def _jobs(

@@ -12,7 +12,7 @@ from clicooper.cli.evaluate_view import FRONTIER, frontier_cells
 if TYPE_CHECKING:
     from clicooper.attacks.frontier import Point
 
-__all__ = ["render_privacy_report", "write_privacy_report"]
+__all__ = ["privacy_page", "render_privacy_report", "write_privacy_report"]
 
 
 def write_privacy_report(path: Path, result: dict[str, Any], points: tuple[Point, ...]) -> None:
@@ -26,16 +26,20 @@ def write_privacy_report(path: Path, result: dict[str, Any], points: tuple[Point
 
 def render_privacy_report(result: dict[str, Any], points: tuple[Point, ...]) -> str:
     """The report as an HTML document; equal input gives equal text."""
+    return render_page("privacy.html.j2", **privacy_page(result, points))
+
+
+def privacy_page(result: dict[str, Any], points: tuple[Point, ...]) -> dict[str, object]:
+    """What the template ``privacy.html.j2`` names."""
     from clicooper.attacks.catalogue import CATALOGUE  # noqa: PLC0415 - attacks load torch
 
     sources = list(dict.fromkeys(point.source for point in points))
     by_source = {source: [point for point in points if point.source == source] for source in sources}
-    return render_page(
-        "privacy.html.j2",
-        result=result,
-        catalogue=CATALOGUE,
-        headings=[words for _, words in FRONTIER],
-        sources=[
+    return {
+        "result": result,
+        "catalogue": CATALOGUE,
+        "headings": [words for _, words in FRONTIER],
+        "sources": [
             {
                 "name": source,
                 "number": number,
@@ -45,7 +49,7 @@ def render_privacy_report(result: dict[str, Any], points: tuple[Point, ...]) -> 
             }
             for number, (source, found) in enumerate(zip(sources, result["recommendations"], strict=True))
         ],
-    )
+    }
 
 
 def _plots(points: list[Point]) -> list[tuple[str, Any]]:

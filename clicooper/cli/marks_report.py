@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
     from matplotlib.axes import Axes
 
-__all__ = ["render_marks_report", "write_marks_report"]
+__all__ = ["marks_page", "render_marks_report", "write_marks_report"]
 
 _TOLERATED_POINTS = 2
 _FAIL, _MUTED = PALETTE["fail"][0], PALETTE["muted"][0]
@@ -36,17 +36,21 @@ def write_marks_report(path: Path, result: dict[str, Any]) -> None:
 
 def render_marks_report(result: dict[str, Any]) -> str:
     """The report as an HTML document; equal input gives equal text."""
+    return render_page("marks.html.j2", **marks_page(result))
+
+
+def marks_page(result: dict[str, Any]) -> dict[str, object]:
+    """What the template ``marks.html.j2`` names."""
     removals = [row for row in result["rows"] if row["kind"] == "removal"]
-    return render_page(
-        "marks.html.j2",
-        result=result,
-        cost=result["rows"][0],
-        removals=removals,
-        forgeries=[row for row in result["rows"] if row["kind"] == "forgery"],
-        weaknesses=[row for row in removals if row["open_weakness"]],
-        kept=sum(row["keeps_accuracy"] for row in removals),
-        plots={"trade": _draw_trade(removals)},
-    )
+    return {
+        "result": result,
+        "cost": result["rows"][0],
+        "removals": removals,
+        "forgeries": [row for row in result["rows"] if row["kind"] == "forgery"],
+        "weaknesses": [row for row in removals if row["open_weakness"]],
+        "kept": sum(row["keeps_accuracy"] for row in removals),
+        "plots": {"trade": _draw_trade(removals)},
+    }
 
 
 def _draw_trade(removals: Sequence[dict[str, Any]]) -> Markup:
