@@ -53,7 +53,7 @@ slither: analysis-setup  ## fails on a finding of medium impact or above that th
 
 halmos: analysis-setup  ## proves solvency, single payout and exit on the committed bytecode; writes tests/contract/proofs.json
 	FOUNDRY_PROFILE=prove $(ANALYSE) python scripts/prove.py --forge-build-out build/prove --match-contract 'Proof$$' \
-		--loop 40 --solver-timeout-assertion 120s --proof-timeout 900 $(ARGS)
+		--loop 40 --solver-timeout-assertion 900s --proof-timeout 1800 $(ARGS)
 
 mutate: analysis-setup  ## thousands of small changes of the contracts, of which the tests must notice 95 %: hours
 	$(ANALYSE) python scripts/mutate.py $(ARGS)
