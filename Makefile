@@ -89,6 +89,7 @@ paper: $(VENV)/.run-ready  ## the paper's claims beside what is measured here; A
 contracts: $(VENV)/.dev-ready $(NODE)  ## rebuild the compiled contract and compare bytes
 	$(PY) scripts/compile.py --check
 
+.PHONY: calibrate-marks
 calibrate-marks: $(VENV)/.dev-ready  ## how often marks deceive by chance, over 1,000 models; draws the plot of docs/watermark.md
 	$(PY) scripts/calibrate_marks.py --plot docs/images/mark-calibration.svg $(ARGS)
 
