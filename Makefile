@@ -17,7 +17,7 @@ ANALYSE       = PATH="$(CURDIR)/scripts:$(CURDIR)/$(ANALYSIS)/bin:$$PATH"
 BROWNIE_HOME := $(CURDIR)/build/brownie-home
 FREE_PORT     = $(shell $(PYTHON) -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 
-.PHONY: calibrate-marks demo test setup lint format bench contracts vectors clean test-python test-contracts test-contracts-long coverage-contracts test-brownie brownie-setup analysis-setup slither halmos mutate verify-contracts
+.PHONY: demo test setup lint format bench contracts vectors clean test-python test-contracts test-contracts-long coverage-contracts test-brownie brownie-setup analysis-setup slither halmos mutate verify-contracts
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.run-ready  ## set up with pip alone, then run the whole job
@@ -84,6 +84,7 @@ bench: $(VENV)/.dev-ready $(NODE) $(IPFS)
 contracts: $(VENV)/.dev-ready $(NODE)  ## rebuild the compiled contract and compare bytes
 	$(PY) scripts/compile.py --check
 
+.PHONY: calibrate-marks
 calibrate-marks: $(VENV)/.dev-ready  ## how often marks deceive by chance, over 1,000 models; draws the plot of docs/watermark.md
 	$(PY) scripts/calibrate_marks.py --plot docs/images/mark-calibration.svg $(ARGS)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 from clicooper.config import JobConfig
 from clicooper.learning.head import HeadSpec
+from clicooper.watermark.carriers import MarkParams, required_weights
 
 __all__ = ["head_spec", "model_shape", "model_widths"]
 
 SHAPES: dict[str, tuple[int, ...]] = {"mlp": (16,), "cnn": (1, 8, 8), "resnet18": (3, 32, 32)}
 MLP_WIDTH = 384
-"""One square layer of this width holds the marks of one seat."""
+"""One square layer of this width holds the marks of one seat, up to 25 rounds of the usual size."""
 
 CNN_CHANNELS = 128
 RESNET_CHANNELS = (64, 128, 256, 512)
@@ -22,8 +25,12 @@ def model_shape(config: JobConfig) -> tuple[int, ...]:
 
 def model_widths(config: JobConfig) -> tuple[int, ...]:
     """Hidden widths or channels; by default one layer more than there are seats, each with room for a seat's marks."""
-    layers = config.trainers + 1
-    defaults = {"mlp": (MLP_WIDTH,) * layers, "cnn": (CNN_CHANNELS,) * layers, "resnet18": RESNET_CHANNELS}
+    layers, room = (
+        config.trainers + 1,
+        required_weights(MarkParams(config.mark_bits, config.mark_strength), config.rounds),
+    )
+    width, channels = max(MLP_WIDTH, math.isqrt(room - 1) + 1), max(CNN_CHANNELS, math.isqrt((room - 1) // 9) + 1)
+    defaults = {"mlp": (width,) * layers, "cnn": (channels,) * layers, "resnet18": RESNET_CHANNELS}
     return config.widths or defaults.get(config.model, ())
 
 

@@ -160,11 +160,12 @@ def with_weights(state: State, layout: Layout, vector: NDArray[np.float64]) -> S
 
 
 def required_weights(params: MarkParams, rounds: int = 1) -> int:
-    """Fewest carrying weights for the two marks of every round: ``N (c^2 + 1) max(2 / 0.1^2, 2 R / 0.5^2)``.
+    """Fewest carrying weights for the two marks of every round: ``2 N (c^2 + 1) max(1 / 0.1^2, R / 0.5^2)``.
 
     One mark has norm about ``sqrt(N (c^2 + 1))`` times the root mean square. The two of a round stay within a tenth of
     the weights' own norm; those of all R rounds together, which are independent of each other, within half of it. A
-    mark of the first round then still stands at ``c / sqrt(1 + 0.5^2)`` standard deviations a block after all others.
+    mark of the first round then still has ``z = c sqrt(N) / sqrt(1 + 0.5^2)`` after all others: 14 with 64 bits, 20
+    with 128, where 10 are needed.
 
     Args:
         params: of every mark.

@@ -124,11 +124,11 @@ def test_no_mark_fits_a_small_segment():
 
 
 def test_every_mark_of_as_many_rounds_as_fit_is_found_in_the_last_weights():
-    """The smallest segment for 40 rounds; between them nothing but marks changes it, as in the least robust case."""
-    params, rounds = MarkParams(64), 40
+    """The shortest marks in the smallest segment for 50 rounds; between them nothing but marks changes it."""
+    params, rounds = MarkParams(64), 50
     size = required_weights(params, rounds)
     state = {"0.weight": np.random.default_rng(1).standard_normal((size // 100, 100)).astype(np.float32)}
-    seeds = [bytes([round_]) * 32 for round_ in range(2 * rounds)]
+    seeds = [bytes([number]) * 32 for number in range(2 * rounds)]
     for progress, ownership in zip(seeds[::2], seeds[1::2], strict=True):
         state = dict(embed_both(state, progress, ownership, params))
     assert all(read_mark(state, seed, params, tests=2 * rounds).found for seed in seeds)

@@ -21,7 +21,7 @@ from clicooper.watermark.detect import ACCEPT_LOG2_P, read_carrier
 from clicooper.watermark.similarity import compare_suspect
 from clicooper.watermark.suspect import align_suspect
 
-KEYS, BITS, WEIGHTS = 10_000, 64, 2_048
+KEYS, BITS, WEIGHTS = 10_000, 64, 1_024
 KINDS = ["random", "trained", "aligned"]
 LEVELS = [1e-2, 1e-3]
 CONFIDENCE = 0.999
