@@ -17,7 +17,7 @@ ANALYSE       = PATH="$(CURDIR)/scripts:$(CURDIR)/$(ANALYSIS)/bin:$$PATH"
 BROWNIE_HOME := $(CURDIR)/build/brownie-home
 FREE_PORT     = $(shell $(PYTHON) -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 
-.PHONY: demo test setup lint format bench false-alarms calibrate-marks paper contracts vectors clean test-python test-contracts test-contracts-long coverage-contracts test-brownie brownie-setup analysis-setup slither halmos mutate verify-contracts
+.PHONY: demo test setup lint format bench false-alarms paper contracts vectors clean test-python test-contracts test-contracts-long coverage-contracts test-brownie brownie-setup analysis-setup slither halmos mutate verify-contracts
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.run-ready  ## set up with pip alone, then run the whole job

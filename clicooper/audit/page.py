@@ -77,7 +77,10 @@ def render_page(template: str, **context: object) -> str:
 def render_main(template: str, **context: object) -> Markup:
     """The main part of a page alone, escaped, to stand in another page."""
     page = _environment().get_template(template)
-    main = "".join(page.blocks["main"](page.new_context({**_frame(), **context})))
+    names = page.new_context({**_frame(), **context})
+    # A block alone does not know what its template imports and defines; rendering the whole once tells it.
+    "".join(page.root_render_func(names))
+    main = "".join(page.blocks["main"](names))
     return Markup(main)  # noqa: S704 - rendered above, where every value was escaped
 
 

@@ -12,7 +12,7 @@ from clicooper.cli.output import Output
 if TYPE_CHECKING:
     from clicooper.attacks.frontier import Point
 
-__all__ = ["everything"]
+__all__ = ["everything", "join", "render_evaluation"]
 
 EPSILONS = (1.0, 2.0, 4.0, 8.0)
 SHAPES = tuple((gamma, group) for gamma in (4, 16, 64) for group in (1, 4))
@@ -45,7 +45,9 @@ def everything(
         )
         marks = evaluate_marks(config, seeds, progress)
     if report is not None:
-        _write(report, privacy, points, marks)
+        from clicooper.audit.page import write_page  # noqa: PLC0415 - matplotlib is slow to import
+
+        write_page(report, render_evaluation(privacy, points, marks))
     result = join(privacy, marks)
 
     def show(console: Any) -> None:
@@ -69,8 +71,9 @@ def join(privacy: dict[str, Any], marks: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _write(report: Path, privacy: dict[str, Any], points: tuple[Point, ...], marks: dict[str, Any]) -> None:
-    from clicooper.audit.page import render_main, render_page, write_page  # noqa: PLC0415 - matplotlib is slow
+def render_evaluation(privacy: dict[str, Any], points: tuple[Point, ...], marks: dict[str, Any]) -> str:
+    """Both reports as one HTML document; equal input gives equal text."""
+    from clicooper.audit.page import render_main, render_page  # noqa: PLC0415 - matplotlib is slow to import
     from clicooper.cli.evaluate_report import privacy_page  # noqa: PLC0415
     from clicooper.cli.marks_report import marks_page  # noqa: PLC0415
 
@@ -78,4 +81,4 @@ def _write(report: Path, privacy: dict[str, Any], points: tuple[Point, ...], mar
         ("privacy", "What a release gives away", render_main("privacy.html.j2", **privacy_page(privacy, points))),
         ("marks", "What it takes to remove or forge marks", render_main("marks.html.j2", **marks_page(marks))),
     ]
-    write_page(report, render_page("evaluation.html.j2", sections=sections, warning=privacy["warning"]))
+    return render_page("evaluation.html.j2", sections=sections, warning=privacy["warning"])
