@@ -27,7 +27,7 @@ from clicooper.audit.grants import (
     seal_grant,
     write_grants,
 )
-from clicooper.audit.sampling import sample_intervals
+from clicooper.audit.sampling import CONFIRMATIONS, sample_intervals
 from clicooper.audit.state import follow_record
 from clicooper.audit.unpublished import unpublished_states
 from clicooper.audit.verdict import Check, CheckResult, Replayed
@@ -49,10 +49,6 @@ from clicooper.storage.retention import JobRetention
 from clicooper.types import ZERO_DIGEST, Address, Digest, Head, JobId, JobParams, Verdict
 
 __all__ = ["Owner", "RoundRefused", "VerifiedRound"]
-
-CONFIRMATIONS = 2
-"""Blocks after a round's last commit whose hash seeds the audit sample."""
-
 
 HELD_OUT = "held-out records"
 
@@ -274,7 +270,7 @@ class Owner:
             raise UsageError(what, hint="verify once the last seat has; `job show` says for whom the job waits")
         drawn = self.draw(round_, evidence)
         results = [*await_publication(evidence, round_, drawn, self.policy.publish_deadline_s, self.timer)]
-        results += check_commitments(evidence, round_)
+        results += check_commitments(evidence, round_, drawn)
         results += guarded(Check.BOUNDARY, "receipts", partial(self._check_receipts, round_, evidence), round_)
         rows, replayed = check_round(evidence, round_, drawn)
         held_out = partial(self._check_progress, round_, evidence)
