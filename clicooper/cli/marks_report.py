@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["marks_page", "render_marks_report", "write_marks_report"]
 
 _TOLERATED_POINTS = 2
+_TICKS = (0, 2, 5, 10, 30, 100)
 _FAIL, _MUTED = PALETTE["fail"][0], PALETTE["muted"][0]
 
 
@@ -65,6 +66,8 @@ def _draw_trade(removals: Sequence[dict[str, Any]]) -> Markup:
         axes.axhline(90, color=_MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
         axes.set(xlabel="accuracy lost (points)", ylabel="ownership marks shown (%)", ylim=(-5, 106))
         axes.set_xscale("symlog", linthresh=5)
+        axes.set_xlim(min([*points, -2]) - 1, 130)
+        axes.set_xticks(_TICKS, [str(tick) for tick in _TICKS], minor=False)
         handles, labels = axes.get_legend_handles_labels()
         axes.figure.legend(handles, labels, loc="outside upper left", ncols=2)
 
