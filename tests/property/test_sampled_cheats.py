@@ -115,7 +115,7 @@ def test_owner_refuses_exactly_if_its_own_draw_meets_the_cheat(run: int, tmp_pat
     with rehearsal(tmp_path / "run", config, seating({CHEAT: SkipsTwentyPercent})) as job:
         committed = job.train_and_commit()
         refused = refusal_of(job, committed)
-        drawn = set(job.opened.owner._draw(0, committed, 20))
+        drawn = set(job.opened.owner.draw(0))
     assert 1 <= len(drawn) <= 3
     named = {accused_in(row) for row in refused if row.seat is not None and row.verdict.value == "fail"}
     assert named == ({frozenset({CHEAT})} if drawn & skipped else set())
