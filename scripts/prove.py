@@ -73,7 +73,6 @@ def watched(run_test: Callable[[Any], Any], notes: Notes, limit_s: int) -> Calla
         if notes.proven(proof):
             notes.add(proof, PROVEN)
             return halmos.TestResult(ctx.info.sig, halmos.PASS)
-        result = halmos.TestResult(ctx.info.sig, halmos.Exitcode.EXCEPTION.value)
         # Again every second, should something on the way take the first one for its own.
         signal.setitimer(signal.ITIMER_REAL, limit_s, 1)
         try:
@@ -81,9 +80,12 @@ def watched(run_test: Callable[[Any], Any], notes: Notes, limit_s: int) -> Calla
         except TookTooLong:
             print(f"[TIMEOUT] {ctx.info.sig} (not done after {limit_s} s)")
             result = halmos.TestResult(ctx.info.sig, halmos.Exitcode.TIMEOUT.value)
+        except Exception:  # an interruption is none, and says nothing of the proof
+            notes.add(proof, "error")
+            raise
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-            notes.add(proof, _said(result))
+        notes.add(proof, _said(result))
         return result
 
     return run
