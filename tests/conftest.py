@@ -6,8 +6,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.scenario import FinishedRun, finished_run, tiny_config
+
+settings.register_profile("clicooper", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("clicooper")
+# No property fails because the machine is busy.
 
 collect_ignore = ["brownie"]
 """Runs inside Brownie's own environment alone: `make test-brownie`."""
