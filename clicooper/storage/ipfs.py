@@ -75,7 +75,10 @@ class IpfsStore:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         address = parse_node_address(url)
-        self._opened_as = partial(IpfsStore, url, timeout_s=timeout_s, retries=retries)
+        # A function, since whatever shows a store's attributes must not show the address's credentials.
+        self._reopening: Callable[[], partial[IpfsStore]] = lambda: partial(
+            IpfsStore, url, timeout_s=timeout_s, retries=retries
+        )
         self.name = f"IPFS node {address.public}"
         self._transport = _Transport(address)
         self._rpc = Rpc(self._transport, address.public, timeout_s, retries)
@@ -88,7 +91,7 @@ class IpfsStore:
 
     def __reduce__(self) -> tuple[partial[IpfsStore], tuple[()]]:
         """Pickled as an address, credentials included: whoever unpickles it talks to the node itself."""
-        return self._opened_as, ()
+        return self._reopening(), ()
 
     def put_block(self, block: bytes, codec: str = "dag-cbor") -> CID:
         """See ``Store``."""

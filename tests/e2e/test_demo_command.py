@@ -129,7 +129,7 @@ def test_progress_goes_to_stderr_stage_by_stage(finished: Finished) -> None:
     assert stages[0] == "preparing the job"
     assert [line for line in stages if "round" in line] == [
         *("round 0: training", "round 0: verifying", "round 1: training", "round 1: verifying"),
-        *("auditing round 0", "auditing round 1"),
+        *("auditing: round 0", "auditing: round 1"),
     ]
 
 
