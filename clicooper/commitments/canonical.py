@@ -32,6 +32,7 @@ __all__ = [
     "digest_of_cid",
     "encode",
     "encode_tensor",
+    "parse",
     "sha256",
     "tensor_digest",
 ]
@@ -77,24 +78,37 @@ def encode(value: Mapping[str, Any]) -> bytes:
     return block
 
 
+_DAMAGED = "the block was not written by this protocol, or is damaged"
+
+
 def decode(block: bytes) -> dict[str, Any]:
     """Decodes one canonical DAG-CBOR map.
 
     Raises:
         SpecError: not DAG-CBOR, not canonical, not a map, nested too deep, or followed by more bytes.
     """
-    hint = "the block was not written by this protocol, or is damaged"
+    value = parse(block)
+    if encode(value) != block:
+        raise SpecError("DAG-CBOR block is not in canonical form", hint=_DAMAGED)
+    return value
+
+
+def parse(block: bytes) -> dict[str, Any]:
+    """As ``decode``, for whoever encodes the value again anyway and compares it with ``block`` itself.
+
+    Raises:
+        SpecError: not DAG-CBOR, not a map, or followed by more bytes.
+    """
+    hint = _DAMAGED
     if len(block) > MAX_BLOCK_BYTES:
         raise SpecError(f"block of {len(block)} bytes exceeds {MAX_BLOCK_BYTES}", hint=hint)
     try:
-        value = dag_cbor.decode(block)
+        value = _with_base32_links(dag_cbor.decode(block))
     except _DECODER_ERRORS as e:
         raise SpecError(f"not a DAG-CBOR block: {' '.join(str(e).split())[:120]}", hint=hint) from e
     if not isinstance(value, dict):
         raise SpecError("DAG-CBOR block is not a map", hint=hint)
-    if encode(value) != block:
-        raise SpecError("DAG-CBOR block is not in canonical form", hint=hint)
-    return {key: _with_base32_links(item) for key, item in value.items()}
+    return value
 
 
 def _with_base32_links(value: Any) -> Any:

@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from clicooper.commitments.canonical import cid_of_block, decode, encode, sha256
+from clicooper.commitments.canonical import cid_of_block, encode, parse, sha256
 from clicooper.errors import SpecError
 from clicooper.types import Digest
 
@@ -105,7 +105,7 @@ class Record(Part):
             SpecError: not canonical DAG-CBOR, or not a record of this kind and version.
         """
         try:
-            record = cls.model_validate(decode(block))
+            record = cls.model_validate(parse(block))
         except ValidationError as e:
             first = e.errors()[0]
             where = ".".join(str(part) for part in first["loc"])

@@ -8,7 +8,7 @@ Taking the digests is the job of ``recorder``. Signing a boundary and judging a 
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Self, TypeAlias
 
@@ -49,9 +49,14 @@ class StepDigests:
     state: Digest
 
 
+def _digests(step: StepDigests) -> tuple[Digest, ...]:
+    """In their order in a row; a round has many steps, and ``dataclasses.astuple`` copies each."""
+    return step.input, step.output, step.grad_received, step.grad_sent, step.state
+
+
 def row_bytes(digests: StepDigests) -> bytes:
     """One step as ``ROW_BYTES`` bytes."""
-    return digests.input + digests.output + digests.grad_received + digests.grad_sent + digests.state
+    return b"".join(_digests(digests))
 
 
 def rows_from_bytes(data: bytes) -> tuple[StepDigests, ...]:
@@ -106,7 +111,7 @@ class Transcript:
         if not self.steps or self.interval < 1:
             raise SpecError("a transcript needs at least one step and an interval of at least 1", hint=hint)
         for step, digests in enumerate(self.steps):
-            if any(len(digest) != 32 for digest in astuple(digests)):
+            if any(len(digest) != 32 for digest in _digests(digests)):
                 raise SpecError(f"step {step} of a transcript has a digest that is not 32 bytes", hint=hint)
             if (digests.state != ZERO_DIGEST) != ends_interval(step, len(self.steps), self.interval):
                 raise SpecError(f"step {step} of a transcript has no state digest, or one too many", hint=hint)
