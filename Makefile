@@ -55,7 +55,7 @@ halmos: analysis-setup  ## proves solvency, single payout and exit on the commit
 	FOUNDRY_PROFILE=prove $(ANALYSE) python scripts/prove.py --forge-build-out build/prove --match-contract 'Proof$$' \
 		--loop 40 --solver-timeout-assertion 900s --proof-timeout 1800 $(ARGS)
 
-mutate: analysis-setup  ## thousands of small changes of the contracts, of which the tests must notice 95 %: hours
+mutate: analysis-setup  ## thousands of small changes of the contracts, of which the tests must notice 95 %: half an hour from nothing
 	$(ANALYSE) python scripts/mutate.py $(ARGS)
 
 brownie-setup: $(BROWNIE)/.ready $(NODE)

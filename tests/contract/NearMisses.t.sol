@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
+import {CliCooperLens} from "../../contracts/CliCooperLens.sol";
 import {ICliCooper} from "../../contracts/interfaces/ICliCooper.sol";
 import {Base} from "./Base.sol";
 
@@ -133,5 +134,58 @@ contract NearMissesTest is Base {
             _joinAs(admitted[i], job, 0);
             vm.assertEq(cooper.seatOf(job, 0).trainer, admitted[i], "joined");
         }
+    }
+
+    /// @dev Not the first second that is too early, and not the last.
+    function test_cure_of_withheld_data() public {
+        uint256 job = _toReview();
+        uint256 cure = _now() + ARBITRATION_WINDOW / 2;
+        bytes32 id = _challenge(job, 1, ICliCooper.Ground.Withheld);
+        for (uint256 early = 1; early < 3; ++early) {
+            vm.warp(cure - early);
+            vm.expectRevert(abi.encodeWithSelector(ICliCooper.TooEarly.selector, cure - early, cure));
+            vm.prank(arbiter);
+            cooper.rule(job, id, true);
+        }
+    }
+
+    function test_seat_that_does_not_exist() public {
+        uint256 job = _toOpen();
+        for (uint8 seat = SEATS; seat < SEATS + 3; ++seat) {
+            vm.expectRevert(abi.encodeWithSelector(ICliCooper.NoSuchSeat.selector, seat));
+            cooper.seatOf(job, seat);
+        }
+    }
+
+    function test_page_of_heads_that_asks_for_too_many() public {
+        CliCooperLens lens = CliCooperLens(_create(vm.getCode("CliCooperLens.sol:CliCooperLens")));
+        uint256 job = _toReview();
+        _accept(job);
+        _commitAll(job);
+        _accept(job);
+        vm.assertEq(lens.roundHeads(cooper, job, 1, 5).length, 1, "one is left");
+    }
+
+    /// @dev The bit of the seat above is no bit of this one.
+    function test_mark_below_one_that_is_open() public {
+        (uint256 job, bytes32 progress, bytes32 key) = (_toCommit(), keccak256("progress"), keccak256("ownership"));
+        bytes32 mark = keccak256(abi.encode(progress, keccak256(abi.encodePacked(key))));
+        ICliCooper.OpenedCommit[] memory lower = new ICliCooper.OpenedCommit[](2);
+        ICliCooper.OpenedCommit[] memory upper = new ICliCooper.OpenedCommit[](1);
+        bytes32[] memory heads = new bytes32[](SEATS);
+        for (uint256 i = 0; i < SEATS; ++i) {
+            heads[i] = cooper.jobOf(job).head;
+            vm.prank(trainers[i]);
+            cooper.commit(job, heads[i], _manifest(0, i), mark);
+        }
+        _accept(job);
+        lower[0] = ICliCooper.OpenedCommit(trainers[1], _manifest(0, 1), mark);
+        lower[1] = upper[0] = ICliCooper.OpenedCommit(trainers[2], _manifest(0, 2), mark);
+        vm.prank(trainers[2]);
+        cooper.openMark(job, 0, 2, heads[2], upper, progress, key, "");
+        vm.expectEmit(address(cooper));
+        emit ICliCooper.MarkOpened(job, 0, 1, trainers[1], progress, key, "");
+        vm.prank(trainers[1]);
+        cooper.openMark(job, 0, 1, heads[1], lower, progress, key, "");
     }
 }
