@@ -68,7 +68,7 @@ def unprotected_accuracy(
     classes = int(max(labels.max(), test_labels.max())) + 1
     whole = model.model_copy(update={"outputs": max(classes, 2), "cuts": ()})
     scale = 1.0 / (float(np.sqrt(np.mean(np.square(features, dtype=np.float64)))) or 1.0)
-    plain = training.model_copy(update={"input_scale": scale, "input_noise": 0.0})
+    plain = training.model_copy(update={"input_scale": scale, "input_noise": 0.0, "label_noise": 0.0})
     segment = Segment(whole, plain, 0, initial_state(whole, seeds, 0))
     rows = batch_rows(seeds, 0, len(features), plain)
     with use_threads(1):
