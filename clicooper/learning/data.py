@@ -163,9 +163,7 @@ def split_dataset(
     return Splits(head=indices[0], holdout=indices[1], test=indices[2], release=indices[3])
 
 
-def _strata(
-    dataset: Dataset, source: NDArray[np.int64], by_class: bool
-) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+def _strata(dataset: Dataset, source: NDArray[np.int64], by_class: bool) -> Iterator[tuple[str, NDArray[np.bool_]]]:
     """What is split by the same shares, in words, and which records it has: each class, copies with their first."""
     if not by_class:
         yield "the data set", np.ones(len(dataset), dtype=np.bool_)
@@ -188,8 +186,7 @@ def _deal_stratum(name: str, copies: NDArray[np.int64], shares: tuple[float, ...
             group += 1
     if group == copies.size:
         raise DataError(
-            f"{name} has {total} records in {copies.size} distinct inputs, "
-            f"too few for the shares {shares}",
+            f"{name} has {total} records in {copies.size} distinct inputs, too few for the shares {shares}",
             hint="use smaller shares or more records",
         )
     return parts

@@ -1,7 +1,7 @@
 """The labels under which records are released: the true ones, or what randomised response made of them.
 
-Job: the one place where true labels become releasable, and the digests that name both. Non-jobs: the response itself and
-the map of its labels (``privacy``). Whatever is drawn or counted for a release takes ``labels`` and ``digest`` from
+Job: the one place where true labels become releasable, and the digests that name both. Non-jobs: the response itself
+and the map of its labels (``privacy``). Whatever is drawn or counted for a release takes ``labels`` and ``digest`` from
 here; ``source`` is for the owner's ledger and for the response alone.
 """
 
@@ -26,18 +26,23 @@ class ReleasedLabels:
     """Labels of the records that are released.
 
     Attributes:
-        labels: int64 (n,), noisy where ``label_epsilon`` is given.
+        labels: int64 (n,), noisy where there is a response.
         classes: K, public.
         source: digest of inputs and true labels: names the data set in its owner's ledger.
-        digest: digest of inputs and ``labels``: a true label tells nothing through it, for its noisy one is all it holds.
-        label_epsilon: of the response; None where the labels are true.
+        digest: digest of inputs and ``labels``, for all further draws: a true label gets no further than its noisy one.
+        response: None where the labels are true.
     """
 
     labels: NDArray[np.int64] = field(repr=False)
     classes: int
     source: Digest
     digest: Digest
-    label_epsilon: float | None
+    response: RandomisedResponse | None = None
+
+    @property
+    def mixing(self) -> float:
+        """rho, the share of labels that were drawn uniformly; 0 where they are true."""
+        return 0.0 if self.response is None else self.response.mixing
 
     def expand(self, secret: MasterSecret, gamma: int) -> LabelMap:
         """The data set's label map; raises what ``expand_labels`` raises."""
@@ -47,7 +52,7 @@ class ReleasedLabels:
             secret=secret,
             context=self.digest,
             gamma=gamma,
-            label_epsilon=self.label_epsilon,
+            response=self.response,
         )
 
 
@@ -67,6 +72,7 @@ def label_records(
     inputs, labels, classes = dataset.inputs[records], dataset.labels[records], dataset.classes
     source = records_digest(inputs, labels, classes)
     if label_epsilon is None:
-        return ReleasedLabels(labels, classes, source, source, None)
-    noisy = RandomisedResponse(label_epsilon, classes).respond(labels, secret=secret, context=source)
-    return ReleasedLabels(noisy, classes, source, records_digest(inputs, noisy, classes), label_epsilon)
+        return ReleasedLabels(labels, classes, source, source)
+    response = RandomisedResponse(label_epsilon, classes)
+    noisy = response.respond(labels, secret=secret, context=source)
+    return ReleasedLabels(noisy, classes, source, records_digest(inputs, noisy, classes), response)

@@ -172,7 +172,7 @@ def _loss(logits: Tensor, labels: Tensor, training: TrainingSpec) -> Tensor:
     the noise makes of p: forward correction (Patrini et al., "Making Deep Neural Networks Robust to Label Noise",
     CVPR 2017, theorem 2). It is least in expectation at the posterior of the clean labels, never exceeds
     ``log(P / rho)``, and is the plain one at rho = 0. Exact where every class has as many pseudo-labels; else a
-    replaced label of class c is uniform within the class only, 1 / (K gamma_c), which trainers cannot know.
+    replaced label falls on each of class c with 1 / (K gamma_c), not 1 / P, and trainers do not know which those are.
     """
     rho = training.label_noise
     if not rho:

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clicooper.errors import DataError, PrivacyClaimError, UsageError
-from clicooper.privacy.randomised_response import RandomisedResponse
 from clicooper.privacy.randomness import bind, permutation
 from clicooper.types import Digest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from clicooper.privacy.randomised_response import RandomisedResponse
     from clicooper.privacy.randomness import MasterSecret
 
 __all__ = ["DROPPED", "LabelMap", "deal_shards", "expand_labels"]
@@ -42,7 +42,7 @@ class LabelMap:
         classes: K.
         m: records in every pseudo-label.
         gamma: per class, its number of pseudo-labels (public).
-        label_epsilon: of the randomised response behind the labels that were expanded; None where they are true.
+        response: the randomised response behind the labels that were expanded; None where they are true.
         digest: names the map in the owner's ledger; commits to it only as far as the map cannot be guessed.
 
     Raises:
@@ -54,7 +54,7 @@ class LabelMap:
     classes: int
     m: int
     gamma: tuple[int, ...]
-    label_epsilon: float | None = None
+    response: RandomisedResponse | None = None
     digest: Digest = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -64,7 +64,7 @@ class LabelMap:
             object.__setattr__(self, name, array)
         self._refuse_uneven()
         parts = (self.classes, self.m, self.pseudo_of_record.tobytes(), self.class_of_pseudo.tobytes())
-        noise = () if self.label_epsilon is None else (float(self.label_epsilon),)
+        noise = () if self.response is None else (float(self.response.epsilon),)
         object.__setattr__(self, "digest", bind("clicooper.label-map", *parts, *noise))
 
     def _refuse_uneven(self) -> None:
@@ -87,9 +87,14 @@ class LabelMap:
         return int(self.class_of_pseudo.size)
 
     @property
+    def label_epsilon(self) -> float | None:
+        """What the response cost each record's label; None where there was none."""
+        return None if self.response is None else self.response.epsilon
+
+    @property
     def mixing(self) -> float:
         """rho of the response behind the labels, 0 where they are true."""
-        return 0.0 if self.label_epsilon is None else RandomisedResponse(self.label_epsilon, self.classes).mixing
+        return 0.0 if self.response is None else self.response.mixing
 
     @property
     def fold(self) -> NDArray[np.float64]:
@@ -110,7 +115,7 @@ def expand_labels(
     context: Digest,
     gamma: int | None = None,
     m: int | None = None,
-    label_epsilon: float | None = None,
+    response: RandomisedResponse | None = None,
 ) -> LabelMap:
     """Draws the label map: ``gamma_c = floor(n_c / m)`` pseudo-labels of exactly ``m`` records for each class c.
 
@@ -126,14 +131,14 @@ def expand_labels(
             has one map for ever.
         gamma: pseudo-labels wanted for the smallest class, at least 1; then ``m = floor(min_c n_c / gamma)``.
         m: records per pseudo-label, instead of ``gamma``.
-        label_epsilon: of the response that gave ``labels``, if one did.
+        response: what gave ``labels``, if they are noisy.
 
     Raises:
         UsageError: both or neither of ``gamma`` and ``m``.
         DataError: labels out of range, or a class with too few records.
     """
     counts = _class_counts(labels, classes)
-    size = _records_per_pseudo_label(counts, gamma, m, "" if label_epsilon is None else " after randomised response")
+    size = _records_per_pseudo_label(counts, gamma, m, "" if response is None else " after randomised response")
     per_class = counts // size
     bound = bind("clicooper.label-map.draw", bytes(context), classes, size, labels.astype("<i8").tobytes())
     order = permutation(secret.derive("clicooper.labels.group", bound), labels.size)
@@ -147,7 +152,7 @@ def expand_labels(
         first += gamma_c
     class_of_pseudo = np.empty(names.size, dtype=np.int64)
     class_of_pseudo[names] = np.repeat(np.arange(classes), per_class)
-    return LabelMap(pseudo_of_record, class_of_pseudo, classes, size, tuple(int(g) for g in per_class), label_epsilon)
+    return LabelMap(pseudo_of_record, class_of_pseudo, classes, size, tuple(int(g) for g in per_class), response)
 
 
 def deal_shards(

@@ -1,7 +1,8 @@
 """The owner's ledger: what a data set has already spent, remembered across crashes and jobs.
 
-Job: refuse a release over the budget, a second label map and a second response of the labels, and give a release its number before any noise is
-drawn. Non-jobs: computing epsilon (``accounting``), the file's format (``_ledger_file``), storing secrets.
+Job: refuse a release over the budget, a second label map and a second response of the labels, and give a release its
+number before any noise is drawn. Non-jobs: computing epsilon (``accounting``), the file's format (``_ledger_file``),
+storing secrets.
 
 One file belongs to one data set. A reservation is on disk before ``reserve`` returns. After a crash the same
 content gets the same number again, hence the same derived keys and the same bytes: it costs nothing twice. A
