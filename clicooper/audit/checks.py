@@ -29,6 +29,7 @@ from clicooper.learning.segments import initial_state
 from clicooper.learning.transcript import Transcript, interval_bounds
 from clicooper.privacy.accounting import gaussian_sigma, sensitivity
 from clicooper.privacy.randomised_response import RandomisedResponse, noise_of_rows
+from clicooper.privacy.statement import INPUT_OR_LABEL
 from clicooper.storage.base import ListableStore, Store, missing
 from clicooper.storage.cid import cid_bytes, cid_text
 from clicooper.storage.graph import walk
@@ -280,6 +281,7 @@ def check_release(evidence: Evidence) -> Iterator[CheckResult]:
         ("claim of spec and release", claim, release.release),
         ("sigma at least the analytic Gaussian mechanism's", True, claim.sigma >= sigma * (1 - 1e-9)),
         ("delta below one in the number of records", True, claim.delta < 1 / claim.records),
+        ("labels are in the claim", claim.label_epsilon is not None, claim.adjacency == INPUT_OR_LABEL),
         ("label noise that the loss corrects", _label_noise(claim), spec.training.label_noise),
         ("shape", release.shape, tuple(values.shape)),
         ("record shape", spec.model.input_shape, tuple(values.shape[1:])),

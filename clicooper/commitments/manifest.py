@@ -191,7 +191,7 @@ class ReleaseSpec(Part):
     m: Positive
     records: Positive
     secure: bool
-    label_epsilon: PositiveNumber | None = None
+    label_epsilon: Annotated[float, Field(gt=0, le=64)] | None = None
 
     @model_serializer(mode="wrap")
     def _leave_out_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
