@@ -18,7 +18,7 @@ from clicooper.attacks.cells import Figure, measure_cell
 from clicooper.attacks.material import Kept, Material, load_material
 from clicooper.attacks.scores import mean_and_deviation
 from clicooper.attacks.trained import TrainingPlan
-from clicooper.attacks.victim import Setting, label_words, make_victim
+from clicooper.attacks.victim import Setting, make_victim, setting_words
 from clicooper.commitments.canonical import encode, sha256
 from clicooper.errors import DataError
 from clicooper.learning.data import dataset_digest
@@ -118,8 +118,7 @@ class Point:
     @property
     def words(self) -> str:
         """Such as ``digits, eps 2, gamma 4, b 1``."""
-        shape = f"eps {self.epsilon:g}, gamma {self.gamma}, b {self.group}"
-        return f"{self.source}, {shape}{label_words(self.label_epsilon)}"
+        return f"{self.source}, {setting_words(self.epsilon, self.gamma, self.group, self.label_epsilon)}"
 
     def row(self, name: str) -> Row:
         """A figure by name; KeyError where these records do not have it."""

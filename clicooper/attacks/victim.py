@@ -25,7 +25,7 @@ from clicooper.privacy.labels import LabelMap
 from clicooper.privacy.randomness import MasterSecret, bind
 from clicooper.privacy.release import Release, ReleaseParams, clip_rows, make_release
 
-__all__ = ["Observation", "Setting", "Victim", "label_words", "make_victim"]
+__all__ = ["Observation", "Setting", "Victim", "make_victim", "setting_words"]
 
 _BARE_NOISE = 0.01
 """What is called next to no noise, in units of the clip."""
@@ -57,16 +57,17 @@ class Setting:
 
     def words(self) -> str:
         """The setting without its seed, such as ``eps 2, gamma 4, b 1``."""
-        return f"eps {self.epsilon:g}, gamma {self.gamma}, b {self.group}{label_words(self.label_epsilon)}"
+        return setting_words(self.epsilon, self.gamma, self.group, self.label_epsilon)
 
     def numbers(self) -> dict[str, Any]:
         """What is set, by name: settings that differ in nothing else have different numbers."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
-def label_words(label_epsilon: float | None) -> str:
-    """``, label eps 2``, or nothing where labels are not protected."""
-    return "" if label_epsilon is None else f", label eps {label_epsilon:g}"
+def setting_words(epsilon: float, gamma: int, group: int, label_epsilon: float | None) -> str:
+    """Such as ``eps 2, gamma 4, b 1``, and the label epsilon where there is one."""
+    labels = "" if label_epsilon is None else f", label eps {label_epsilon:g}"
+    return f"eps {epsilon:g}, gamma {gamma}, b {group}{labels}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,8 +15,7 @@ import pytest
 from clicooper.audit.verdict import Check
 from clicooper.cli.main import main
 from clicooper.commitments.manifest import TrainingSpec
-from clicooper.config import load_config
-from clicooper.errors import DataError, PrivacyBudgetError, UsageError
+from clicooper.errors import DataError, PrivacyBudgetError
 from clicooper.privacy.ledger import Ledger
 from clicooper.privacy.randomised_response import RandomisedResponse
 from clicooper.protocol.owner import Owner
@@ -160,9 +159,3 @@ def test_class_that_the_response_left_too_small_stops_the_job_before_anything_is
     ):
         pass
     assert not (tmp_path / "run" / "owner" / "ledger.json").exists()
-
-
-def test_smoothing_beside_randomised_labels_is_refused() -> None:
-    with pytest.raises(UsageError, match="choose one"):
-        load_config(label_epsilon=2.0, label_smoothing=0.1)
-    assert load_config(label_epsilon=2.0, label_smoothing=0.0).label_epsilon == 2.0
