@@ -18,11 +18,13 @@ from clicooper.attacks.cells import Figure, measure_cell
 from clicooper.attacks.material import Kept, Material, load_material
 from clicooper.attacks.scores import mean_and_deviation
 from clicooper.attacks.trained import TrainingPlan
-from clicooper.attacks.victim import Setting, make_victim
+from clicooper.attacks.victim import Setting, make_victim, setting_words
 from clicooper.commitments.canonical import encode, sha256
 from clicooper.errors import DataError
 from clicooper.learning.data import dataset_digest
+from clicooper.learning.released import label_records
 from clicooper.privacy.hiding import prototype_distance, shape_that_hides
+from clicooper.privacy.randomness import MasterSecret
 from clicooper.privacy.release import ReleaseParams
 
 __all__ = ["Cells", "Grid", "Point", "Row", "Shelf", "evaluate", "hiding_shape", "recommend"]
@@ -50,6 +52,7 @@ class Grid:
         hiding: also the shape that hides the map at each epsilon, by the rule of ``privacy.hiding``, from the first
             seed's head and the records that trained it.
         seeds: 0 to ``seeds - 1``; each divides the records, trains a head and draws all secrets anew.
+        label_epsilon: of the randomised response of the labels, everywhere; None releases them as they are.
     """
 
     source: str
@@ -59,6 +62,7 @@ class Grid:
     delta: float = 1e-5
     clip: float = 1.0
     dims: int = 16
+    label_epsilon: float | None = None
     hiding: bool = False
     kept: Kept = field(default_factory=Kept)
     plan: TrainingPlan = field(default_factory=TrainingPlan)
@@ -68,7 +72,7 @@ class Grid:
         named = [(epsilon, *shape) for shape in self.shapes for epsilon in self.epsilons]
         ruled = [(epsilon, *hiding_shape(material, epsilon, self)) for epsilon in self.epsilons if self.hiding]
         different = dict.fromkeys([*named, *ruled])
-        return [Setting(*chosen, material.seed, self.delta, self.clip) for chosen in different]
+        return [Setting(*chosen, material.seed, self.delta, self.clip, self.label_epsilon) for chosen in different]
 
 
 class Shelf(Protocol):
@@ -109,11 +113,12 @@ class Point:
     gamma: int
     group: int
     rows: tuple[Row, ...]
+    label_epsilon: float | None = None
 
     @property
     def words(self) -> str:
         """Such as ``digits, eps 2, gamma 4, b 1``."""
-        return f"{self.source}, eps {self.epsilon:g}, gamma {self.gamma}, b {self.group}"
+        return f"{self.source}, {setting_words(self.epsilon, self.gamma, self.group, self.label_epsilon)}"
 
     def row(self, name: str) -> Row:
         """A figure by name; KeyError where these records do not have it."""
@@ -166,7 +171,7 @@ def evaluate(grid: Grid, shelf: Shelf, progress: Callable[[str, int, int], None]
     if not found:
         reason = next(iter(impossible.values()), "nothing was asked for")
         raise DataError(f"no setting of this grid is possible: {reason}", hint="lower gamma or the group size")
-    points = tuple(Point(grid.source, *key, _averaged(cells)) for key, cells in found.items())
+    points = tuple(Point(grid.source, *key, _averaged(cells), grid.label_epsilon) for key, cells in found.items())
     return Cells(points, tuple(f"{words}: {reason}" for words, reason in impossible.items()))
 
 
@@ -174,8 +179,11 @@ def hiding_shape(material: Material, epsilon: float, grid: Grid) -> tuple[int, i
     """Gamma and group size that hide the map at this epsilon, from records that are never released."""
     own = material.own(grid.clip)
     sigma = ReleaseParams(epsilon, grid.delta, grid.clip).sigma
-    rarest = int(np.bincount(material.dataset.labels[material.splits.release]).min())
-    distance = prototype_distance(own.features, own.labels)
+    secret = MasterSecret.from_seed(material.seed)
+    released = label_records(material.dataset, material.splits.release, secret, grid.label_epsilon)
+    rarest = int(np.bincount(released.labels).min())
+    # Noisy classes lie closer together: each mean moves by the share rho towards the mean of all.
+    distance = prototype_distance(own.features, own.labels) * (1.0 - released.mixing)
     shape = shape_that_hides(distance, material.dataset.classes, sigma, rarest)
     return shape.gamma, shape.group
 
@@ -198,7 +206,7 @@ def _name(material: Material, setting: Setting, grid: Grid) -> str:
         "version": CELLS_VERSION,
         "data": bytes(dataset_digest(material.dataset)),
         "splits": [sha256(getattr(material.splits, part).tobytes()) for part in ("head", "release", "holdout", "test")],
-        "setting": {name: _plain(value) for name, value in asdict(setting).items()},
+        "setting": {name: _plain(value) for name, value in setting.numbers().items()},
         "plan": {name: _plain(value) for name, value in asdict(grid.plan).items()},
         "dims": grid.dims,
     }

@@ -88,5 +88,4 @@ def _loaded(source: str, seed: int, kept: Kept) -> tuple[Dataset, Splits]:
             f"{dataset.name} has {n} records, but {taken} are kept from the release",
             hint="lower head_records, holdout_records or test_records",
         )
-    shares = {"head": kept.head / n, "holdout": kept.holdout / n, "test": kept.test / n}
-    return dataset, split_dataset(dataset, seed, **shares)
+    return dataset, split_dataset(dataset, seed, head=kept.head / n, holdout=kept.holdout / n, test=kept.test / n)

@@ -30,6 +30,9 @@ def demo(
     trainers: Annotated[int | None, typer.Option("--trainers", help="Trainers, 2 to 32.  [default: 3]")] = None,
     epsilon: Annotated[float | None, typer.Option("--epsilon", help="Privacy of the release.  [default: 4]")] = None,
     gamma: Annotated[int | None, typer.Option("--gamma", help="Pseudo-labels per class.  [default: 4]")] = None,
+    label_epsilon: Annotated[
+        float | None, typer.Option("--label-epsilon", help="Privacy of one record's label.  [default: none]")
+    ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", help="Repeatable run; INSECURE, since the seed fixes every secret.")
     ] = None,
@@ -57,6 +60,7 @@ def demo(
         trainers=trainers,
         epsilon=epsilon,
         gamma=gamma,
+        label_epsilon=label_epsilon,
         seed=seed,
         data=data,
         model=model,

@@ -38,6 +38,10 @@ def privacy(
     epsilons: Annotated[str, typer.Option("--epsilons", help="Privacy of the release, several.")] = "1,2,4,8",
     gammas: Annotated[str, typer.Option("--gammas", help="Pseudo-labels per class, several.")] = "4,16,64",
     groups: Annotated[str, typer.Option("--groups", help="Records in a released row, several.")] = "1,4",
+    label_epsilon: Annotated[
+        float | None,
+        typer.Option("--label-epsilon", help="Privacy of one record's label.  [default: none]"),
+    ] = None,
     hiding: Annotated[
         bool, typer.Option("--hiding/--no-hiding", help="Also gamma and group that hide the label map, by rule.")
     ] = True,
@@ -53,7 +57,7 @@ def privacy(
     """
     from clicooper.cli import session  # noqa: PLC0415
 
-    config, output = session.settings(context), _output(context)
+    config, output = session.settings(context, label_epsilon=label_epsilon), _output(context)
     noise = _numbers("--epsilons", epsilons, float)
     sizes = _numbers("--gammas", gammas, int), _numbers("--groups", groups, int)
     grids = [
@@ -125,13 +129,26 @@ def make_grid(
         weight_decay=config.weight_decay,
     )
     kept = Kept(config.head_records, config.holdout_records, config.test_records)
-    return Grid(source, epsilons, shapes, seeds, config.delta, config.clip, hiding=hiding, kept=kept, plan=plan)
+    return Grid(
+        source,
+        epsilons,
+        shapes,
+        seeds,
+        config.delta,
+        config.clip,
+        label_epsilon=config.label_epsilon,
+        hiding=hiding,
+        kept=kept,
+        plan=plan,
+    )
 
 
 def _rows(point: Point) -> list[dict[str, Any]]:
     from clicooper.attacks.catalogue import CATALOGUE  # noqa: PLC0415
 
     setting = {"data": point.source, "epsilon": point.epsilon, "gamma": point.gamma, "group": point.group}
+    if point.label_epsilon is not None:
+        setting["label_epsilon"] = point.label_epsilon
     return [
         {
             "name": row.name,

@@ -142,6 +142,8 @@ class TrainingSpec(Part):
         input_scale: factor on released activations before they enter seat 0.
         input_noise: standard deviation of the Gaussian noise added per step after scaling, public and seeded.
         label_smoothing: in [0, 1).
+        label_noise: share of rows whose pseudo-label was drawn uniformly, in [0, 1), for the forward correction of the
+            loss. 0 is not written, so that specs without it keep their bytes.
     """
 
     optimizer: Literal["sgd", "adamw"]
@@ -153,6 +155,14 @@ class TrainingSpec(Part):
     input_scale: PositiveNumber
     input_noise: Number
     label_smoothing: Number
+    label_noise: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.0
+
+    @model_serializer(mode="wrap")
+    def _leave_out_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = handler(self)
+        if not self.label_noise:
+            del fields["label_noise"]
+        return fields
 
 
 class SeedSpec(Part):
@@ -164,7 +174,11 @@ class SeedSpec(Part):
 
 
 class ReleaseSpec(Part):
-    """What is claimed of the activation release; see ``privacy.release.Statement`` for the words."""
+    """What is claimed of the activation release; see ``privacy.release.Statement`` for the words.
+
+    Attributes:
+        label_epsilon: of the randomised response behind the labels; None, which is not written, where they are true.
+    """
 
     epsilon: PositiveNumber
     delta: PositiveNumber
@@ -177,6 +191,14 @@ class ReleaseSpec(Part):
     m: Positive
     records: Positive
     secure: bool
+    label_epsilon: Annotated[float, Field(gt=0, le=64)] | None = None
+
+    @model_serializer(mode="wrap")
+    def _leave_out_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = handler(self)
+        if self.label_epsilon is None:
+            del fields["label_epsilon"]
+        return fields
 
 
 class MarkSpec(Part):

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import tempfile
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Book", "LedgerEntry", "ReleaseRequest", "Status", "locked", "read_book", "write_book"]
 
-FORMAT = "clicooper-ledger/1"
+FORMAT, FORMAT_WITH_LABELS = "clicooper-ledger/1", "clicooper-ledger/2"
+"""Entries of the second say what their labels cost; a program that knows the first alone must not add them up."""
 
 
 class Status(Enum):
@@ -45,6 +47,7 @@ class ReleaseRequest:
         label_map: the label map's digest.
         sigma, sensitivity: the mechanism, same unit.
         epsilon, delta: its guarantee on its own.
+        label_epsilon: of the randomised response behind its label map; None where labels are not protected.
     """
 
     dataset: Digest
@@ -54,6 +57,7 @@ class ReleaseRequest:
     sensitivity: float
     epsilon: float
     delta: float
+    label_epsilon: float | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,12 @@ class Book:
     budget_epsilon: float
     delta: float
     entries: tuple[LedgerEntry, ...]
+
+    @property
+    def format(self) -> str:
+        """What it is written as: the first format, unless some labels were randomised."""
+        noisy = any(entry.label_epsilon is not None for entry in self.entries)
+        return FORMAT_WITH_LABELS if noisy else FORMAT
 
 
 @contextmanager
@@ -115,10 +125,10 @@ def write_book(path: Path, book: Book) -> None:
         RunFolderError: the file cannot be written.
     """
     document = {
-        "format": FORMAT,
+        "format": book.format,
         "budget_epsilon": book.budget_epsilon,
         "delta": book.delta,
-        "entries": [{name: _plain(value) for name, value in asdict(entry).items()} for entry in book.entries],
+        "entries": [_record(entry) for entry in book.entries],
     }
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
@@ -140,6 +150,14 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def _record(entry: LedgerEntry) -> dict[str, Any]:
+    """An entry as JSON, without a label epsilon that it does not have."""
+    record = {name: _plain(value) for name, value in asdict(entry).items()}
+    if entry.label_epsilon is None:
+        del record["label_epsilon"]
+    return record
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return "0x" + value.hex()
@@ -147,16 +165,19 @@ def _plain(value: Any) -> Any:
 
 
 def _book(document: dict[str, Any]) -> Book:
-    if set(document) != {"format", "budget_epsilon", "delta", "entries"} or document["format"] != FORMAT:
-        raise ValueError("unknown format")
+    if set(document) != {"format", "budget_epsilon", "delta", "entries"}:
+        raise ValueError("unknown or missing fields")
     entries = tuple(_entry(item) for item in document["entries"])
     if [entry.number for entry in entries] != list(range(len(entries))):
         raise ValueError("entries are not numbered from 0")
-    return Book(float(document["budget_epsilon"]), float(document["delta"]), entries)
+    book = Book(float(document["budget_epsilon"]), float(document["delta"]), entries)
+    if document["format"] != book.format:
+        raise ValueError("unknown format")
+    return book
 
 
 def _entry(item: dict[str, Any]) -> LedgerEntry:
-    if set(item) != {field.name for field in fields(LedgerEntry)}:
+    if set(item) | {"label_epsilon"} != {known.name for known in fields(LedgerEntry)}:
         raise ValueError("unknown or missing fields")
     entry = LedgerEntry(
         dataset=_digest(item["dataset"]),
@@ -169,11 +190,21 @@ def _entry(item: dict[str, Any]) -> LedgerEntry:
         number=int(item["number"]),
         status=Status(item["status"]),
         release=None if item["release"] is None else _digest(item["release"]),
+        label_epsilon=_label_epsilon(item),
     )
     if (entry.status is Status.PUBLISHED) != (entry.release is not None):
         raise ValueError("status and release contradict each other")
     GaussianRelease(entry.sigma, entry.sensitivity)
     return entry
+
+
+def _label_epsilon(item: dict[str, Any]) -> float | None:
+    if "label_epsilon" not in item:
+        return None
+    epsilon = float(item["label_epsilon"])
+    if not 0 < epsilon < math.inf:
+        raise ValueError("a label epsilon is above 0")
+    return epsilon
 
 
 def _digest(text: str) -> Digest:

@@ -1,11 +1,17 @@
 """The owner's ledger: what a data set has already spent, remembered across crashes and jobs.
 
-Job: refuse a release over the budget and a second label map, and give a release its number before any noise is
-drawn. Non-jobs: computing epsilon (``accounting``), the file's format (``_ledger_file``), storing secrets.
+Job: refuse a release over the budget, a second label map and a second response of the labels, and give a release its
+number before any noise is drawn. Non-jobs: computing epsilon (``accounting``), the file's format (``_ledger_file``),
+storing secrets.
 
 One file belongs to one data set. A reservation is on disk before ``reserve`` returns. After a crash the same
 content gets the same number again, hence the same derived keys and the same bytes: it costs nothing twice. A
 reservation that is never published still counts, since nobody can prove that its bytes stayed at home.
+
+The total is for neighbours that differ in one record's input and label. Its label goes into the one label map alone,
+through one randomised response of pure epsilon_y; every release is Gaussian whatever that map is. So epsilon_y is added
+to the composition of the Gaussian releases, once: for each outcome of the response those lose epsilon_x but for a share
+delta, and the outcomes themselves lose epsilon_y.
 """
 
 from __future__ import annotations
@@ -80,7 +86,7 @@ class Ledger:
         return self._read()
 
     def spent_epsilon(self) -> float:
-        """The exact composition of all entries, reserved ones included, at the ledger's delta."""
+        """The exact composition of all entries, reserved ones included, at the ledger's delta, and the response's."""
         return self._total(self.entries())
 
     def reserve(self, request: ReleaseRequest) -> LedgerEntry:
@@ -89,7 +95,7 @@ class Ledger:
         The content of an earlier entry, reserved or published, gets that entry back: the same release again.
 
         Raises:
-            PrivacyBudgetError: over the budget, a second label map, or another data set.
+            PrivacyBudgetError: over the budget, a second label map or response, or another data set.
             RunFolderError: a missing, damaged or unwritable ledger.
         """
         with locked(self.path):
@@ -130,7 +136,8 @@ class Ledger:
         return entry
 
     def _total(self, entries: tuple[LedgerEntry, ...]) -> float:
-        return compose([GaussianRelease(entry.sigma, entry.sensitivity) for entry in entries], self.delta)
+        gaussian = compose([GaussianRelease(entry.sigma, entry.sensitivity) for entry in entries], self.delta)
+        return gaussian + max((entry.label_epsilon or 0.0 for entry in entries), default=0.0)
 
     def _refuse_foreign(self, request: ReleaseRequest, entries: tuple[LedgerEntry, ...]) -> None:
         if any(entry.dataset != request.dataset for entry in entries):
@@ -138,6 +145,13 @@ class Ledger:
                 "this ledger belongs to another data set",
                 hint="an edited copy of the same records shares their budget; other records need their own ledger",
             )
+        for entry in entries:
+            if entry.label_epsilon != request.label_epsilon:
+                raise PrivacyBudgetError(
+                    f"this data set's labels were released {_words(entry.label_epsilon)}, "
+                    f"and cannot be released again {_words(request.label_epsilon)}",
+                    hint="keep label_epsilon as it was: a second response to the same labels adds to the first",
+                )
         if any(entry.label_map != request.label_map for entry in entries):
             raise PrivacyBudgetError(
                 "this data set already has another label map",
@@ -164,3 +178,7 @@ class Ledger:
 
     def _write(self, entries: tuple[LedgerEntry, ...]) -> None:
         write_book(self.path, Book(self.budget_epsilon, self.delta, entries))
+
+
+def _words(label_epsilon: float | None) -> str:
+    return "as they are" if label_epsilon is None else f"with label epsilon {label_epsilon:g}"

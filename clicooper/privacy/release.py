@@ -228,7 +228,7 @@ def _features_digest(features: NDArray[Any]) -> bytes:
 
 
 def _statement(params: ReleaseParams, label_map: LabelMap, *, released_rows: int, secure: bool) -> Statement:
-    return Statement(
+    statement = Statement(
         epsilon=params.epsilon,
         delta=params.delta,
         sigma=params.sigma,
@@ -240,3 +240,4 @@ def _statement(params: ReleaseParams, label_map: LabelMap, *, released_rows: int
         released_rows=released_rows,
         secure=secure,
     )
+    return statement if label_map.label_epsilon is None else statement.with_labels(label_map.label_epsilon)

@@ -5,11 +5,13 @@ Job: say in plain words what ``accounting`` proves, and not a word more. Non-job
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from clicooper.privacy.accounting import REPLACE_ONE
 
-__all__ = ["Statement"]
+__all__ = ["INPUT_OR_LABEL", "Statement"]
+
+INPUT_OR_LABEL = f"{REPLACE_ONE}: its input, its label, or both"
 
 _COVERS = (
     "the input of any one released record, against anyone who knows all the others",
@@ -25,6 +27,8 @@ _EXCLUDES = (
     "choices tuned on the released records",
     "further copies of a record, augmented or repeated: each copy spends epsilon again",
 )
+_LABELS_TOO = "the label of any one released record, and both together"
+_EXCLUDES_BUT_LABELS = ("how many classes there are", *_EXCLUDES[1:], "what an input by itself tells of its class")
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Statement:
         secure: False if the master secret came from a seed.
         adjacency: which data sets are neighbours.
         covers, excludes: what the guarantee is about, and what it is not about.
+        label_epsilon: of one record's label, in addition to ``epsilon``; None where labels are not protected.
     """
 
     epsilon: float
@@ -58,13 +63,22 @@ class Statement:
     adjacency: str = f"{REPLACE_ONE}: its input"
     covers: tuple[str, ...] = _COVERS
     excludes: tuple[str, ...] = _EXCLUDES
+    label_epsilon: float | None = None
+
+    def with_labels(self, epsilon: float) -> Statement:
+        """The statement where every label went through randomised response before anything was counted."""
+        return replace(
+            self,
+            label_epsilon=epsilon,
+            adjacency=INPUT_OR_LABEL,
+            covers=(self.covers[0], _LABELS_TOO, *self.covers[1:]),
+            excludes=_EXCLUDES_BUT_LABELS,
+        )
 
     def text(self) -> str:
         """The statement in plain words, several lines, no trailing newline."""
         lines = [
-            f"({self.epsilon:g}, {self.delta:g})-differential privacy per source record, computational.",
-            "Neighbours differ in one record's input; its label, all class counts, n, m, gamma, C, b and the head "
-            "are fixed and not protected.",
+            *self._guarantee(),
             f"Mechanism: mean of b = {self.group} records clipped to L2 norm C = {self.clip:g}, Gaussian noise "
             f"sigma = {self.sigma:.6g} per coordinate (analytic calibration, sensitivity 2C/b).",
             f"Released: {self.released_rows} rows from n = {self.records} records; m = {self.m} records per "
@@ -76,6 +90,22 @@ class Statement:
         if not self.secure:
             lines.insert(0, "INSECURE: derived from a seed; whoever knows the seed can subtract the noise.")
         return "\n".join(lines)
+
+    def _guarantee(self) -> list[str]:
+        if self.label_epsilon is None:
+            return [
+                f"({self.epsilon:g}, {self.delta:g})-differential privacy per source record, computational.",
+                "Neighbours differ in one record's input; its label, all class counts, n, m, gamma, C, b and the head "
+                "are fixed and not protected.",
+            ]
+        return [
+            f"({self.epsilon + self.label_epsilon:g}, {self.delta:g})-differential privacy per source record, input "
+            f"and label, computational: its input alone costs ({self.epsilon:g}, {self.delta:g}), its label alone "
+            f"({self.label_epsilon:g}, 0).",
+            "Neighbours differ in one record's input, its label, or both; n, the number of classes, C, b and the head "
+            "are fixed and not protected. Labels went through randomised response before anything was counted: class "
+            "counts, m and gamma are those of the noisy labels.",
+        ]
 
 
 def _ranges(gamma: tuple[int, ...]) -> str:

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from clicooper.config import JobConfig
 from clicooper.errors import DataError
-from clicooper.learning.data import Dataset, Splits, dataset_digest, load_dataset, split_dataset
+from clicooper.learning.data import Dataset, Splits, load_dataset, split_dataset
 from clicooper.learning.head import Head, train_head
-from clicooper.privacy.labels import LabelMap, deal_shards, expand_labels
+from clicooper.learning.released import ReleasedLabels, label_records
+from clicooper.privacy.labels import LabelMap, deal_shards
 from clicooper.privacy.randomness import MasterSecret
 from clicooper.privacy.release import Release, ReleaseParams, make_release
 from clicooper.protocol.defaults import head_spec, model_shape
@@ -27,11 +28,11 @@ __all__ = ["Material", "material_of", "release_of"]
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """What a job is made of before any noise: the owner's data, its head, and the label map."""
+    """What a job is made of before any noise on activations: the owner's data, its head, and the label map."""
 
     dataset: Dataset
     splits: Splits
-    digest: Digest
+    labels: ReleasedLabels
     head: Head
     features: NDArray[np.float64]
     label_map: LabelMap
@@ -43,15 +44,15 @@ def material_of(config: JobConfig, master: MasterSecret) -> Material:
 
     Raises:
         DataError: the data cannot be read, or are too few.
+        PrivacyClaimError: a label epsilon that leaves nothing of the labels.
     """
     dataset = load_dataset(config.data)
     splits = _split(config, dataset)
     head = _head(config, dataset, splits)
-    released = Dataset(dataset.name, dataset.inputs[splits.release], dataset.labels[splits.release], dataset.classes)
-    data = dataset_digest(released)
-    label_map = expand_labels(released.labels, dataset.classes, secret=master, context=data, gamma=config.gamma)
+    labels = label_records(dataset, splits.release, master, config.label_epsilon)
+    label_map = labels.expand(master, config.gamma)
     params = ReleaseParams(config.epsilon, config.delta, config.clip, config.group)
-    return Material(dataset, splits, data, head, _features(config, dataset, head), label_map, params)
+    return Material(dataset, splits, labels, head, _features(config, dataset, head), label_map, params)
 
 
 def release_of(
@@ -74,9 +75,8 @@ def _split(config: JobConfig, dataset: Dataset) -> Splits:
             hint="lower head_records, holdout_records or test_records",
         )
     shares = {name: count / n for name, count in kept.items()}
-    return split_dataset(
-        dataset, config.split_seed, head=shares["head"], holdout=shares["holdout"], test=shares["test"]
-    )
+    # A label that is protected must not decide which records are released.
+    return split_dataset(dataset, config.split_seed, by_class=config.label_epsilon is None, **shares)
 
 
 def _head(config: JobConfig, dataset: Dataset, splits: Splits) -> Head:

@@ -38,6 +38,7 @@ from clicooper.learning.segments import initial_state
 from clicooper.privacy.hiding import MapHiding, measure_hiding
 from clicooper.privacy.labels import LabelMap
 from clicooper.privacy.ledger import Ledger, ReleaseRequest
+from clicooper.privacy.randomised_response import noise_of_rows
 from clicooper.privacy.randomness import MasterSecret
 from clicooper.privacy.release import Release, clip_rows, release_content, release_context
 from clicooper.protocol.defaults import model_shape, model_widths
@@ -92,6 +93,7 @@ class PreparedJob:
 
     Attributes:
         release: in shard order; its pseudo-labels and records are secret.
+        released_labels: int64 (n,), of the records of ``splits.release``, as the label map was made from them.
         features: clean, clipped activations of every record; they never leave the owner.
     """
 
@@ -102,6 +104,7 @@ class PreparedJob:
     release: Release
     dataset: Dataset
     splits: Splits
+    released_labels: NDArray[np.int64] = field(repr=False)
     head: Head
     features: NDArray[np.float64] = field(repr=False)
 
@@ -119,8 +122,7 @@ class PreparedJob:
     def map_hiding(self) -> MapHiding:
         """How well this release hides its label map; for the owner's eyes."""
         rows = self.secrets.label_map.m // self.config.group
-        kept = self.splits.release
-        return measure_hiding(self.features[kept], self.dataset.labels[kept], self.release.sigma, rows)
+        return measure_hiding(self.features[self.splits.release], self.released_labels, self.release.sigma, rows)
 
     def read_out(self, states: list[State], records: NDArray[np.int64], draws: int | None = None) -> Accuracy:
         """Accuracy of committed segments on records of the owner's own.
@@ -163,7 +165,8 @@ def prepare_job(
             anything is published.
     """
     material = material_of(config, master)
-    content = release_content(material.digest, state_digest(material.head.state()), material.label_map, material.params)
+    head = state_digest(material.head.state())
+    content = release_content(material.labels.digest, head, material.label_map, material.params)
     model = _model(config, material.label_map)
     _check_model(config, model)
     context = _reserve(config, material, content, folder)
@@ -189,7 +192,7 @@ def restore_job(
     """
     material = material_of(config, master)
     hint = "name the folder that the job was created from, with its data in their place"
-    entries = Ledger.open(folder.owner / "ledger.json", config.epsilon, config.delta).entries()
+    entries = _ledger(config, folder).entries()
     if not entries:
         raise UsageError(f"the ledger in {folder.owner} knows no release", hint=hint)
     context = release_context(entries[-1].content, entries[-1].number)
@@ -211,6 +214,7 @@ def _prepared(
         release=release,
         dataset=material.dataset,
         splits=material.splits,
+        released_labels=material.labels.labels,
         head=material.head,
         features=clip_rows(material.features, config.clip),
     )
@@ -218,25 +222,31 @@ def _prepared(
 
 def _reserve(config: JobConfig, material: Material, content: Digest, folder: RunFolder) -> Digest:
     """Reserves the release in the data set's ledger before any noise is drawn; a crash repeats the same bytes."""
-    ledger = Ledger.open(folder.owner / "ledger.json", config.epsilon, config.delta)
     mechanism = material.params.mechanism
-    entry = ledger.reserve(
+    entry = _ledger(config, folder).reserve(
         ReleaseRequest(
-            dataset=material.digest,
+            dataset=material.labels.source,
             content=content,
             label_map=material.label_map.digest,
             sigma=mechanism.sigma,
             sensitivity=mechanism.sensitivity,
             epsilon=config.epsilon,
             delta=config.delta,
+            label_epsilon=material.label_map.label_epsilon,
         )
     )
     return release_context(entry.content, entry.number)
 
 
+def _ledger(config: JobConfig, folder: RunFolder) -> Ledger:
+    """The data set's ledger, with room for one release and, where labels are protected, one response."""
+    budget = config.epsilon + (config.label_epsilon or 0.0)
+    return Ledger.open(folder.owner / "ledger.json", budget, config.delta)
+
+
 def _mark_published(config: JobConfig, folder: RunFolder, release: Release) -> None:
     """Records in the ledger which bytes went out under the reservation that was made for them."""
-    ledger = Ledger.open(folder.owner / "ledger.json", config.epsilon, config.delta)
+    ledger = _ledger(config, folder)
     ledger.publish(ledger.entries()[-1].number, sha256(release.activations.tobytes()))
 
 
@@ -271,7 +281,7 @@ def _publish(
     spec = JobSpec(
         version=1 if config.publication == "all" else 2,
         model=model,
-        training=_training(config, release.sigma),
+        training=_training(config, release.sigma, secrets.label_map.mixing),
         seeds=_seeds(config),
         release=claim,
         marks=MarkSpec(bits=config.mark_bits, strength=config.mark_strength),
@@ -314,6 +324,7 @@ def _claim(release: Release) -> ReleaseSpec:
         m=statement.m,
         records=statement.records,
         secure=statement.secure,
+        label_epsilon=statement.label_epsilon,
     )
 
 
@@ -346,7 +357,7 @@ def _seeds(config: JobConfig) -> SeedSpec:
     return SeedSpec(weights=config.spec_seed, batches=config.spec_seed, noise=config.spec_seed)
 
 
-def _training(config: JobConfig, sigma: float) -> TrainingSpec:
+def _training(config: JobConfig, sigma: float, mixing: float) -> TrainingSpec:
     return TrainingSpec(
         optimizer=config.optimizer,
         learning_rate=config.learning_rate,
@@ -357,6 +368,7 @@ def _training(config: JobConfig, sigma: float) -> TrainingSpec:
         input_scale=1.0 / sigma,
         input_noise=config.input_noise,
         label_smoothing=config.label_smoothing,
+        label_noise=noise_of_rows(mixing, config.group),
     )
 
 

@@ -66,6 +66,8 @@ def test_sizes_from_the_file(folder: Path) -> None:
         ("epsilon", float("inf")),
         ("delta", 1),
         ("gamma", 0),
+        ("label_epsilon", 0),
+        ("label_epsilon", 65),
         ("group", 0),
         ("seed", -1),
         ("seed", 2**63),
@@ -84,6 +86,13 @@ def test_value_out_of_range_is_refused_in_the_words_of_its_user(name: str, value
     error = refusal(**{name: value})
     assert error.message.startswith(f"--{name.replace('_', '-')} {value}: ")
     assert error.hint == f"{name}: {JobConfig.model_fields[name].description}"
+
+
+def test_smoothing_beside_randomised_labels_is_refused(folder: Path) -> None:
+    assert refusal(label_epsilon=2.0, label_smoothing=0.1).message.startswith("--label-smoothing 0.1: label_epsilon")
+    assert load_config(label_epsilon=2.0, label_smoothing=0.0).label_epsilon == 2.0
+    settings(folder, "label_epsilon = 2.0")
+    assert refusal(label_smoothing=0.1).hint == "label_smoothing: label smoothing, from 0 to below 1"
 
 
 def test_bad_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
