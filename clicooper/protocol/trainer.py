@@ -19,6 +19,8 @@ from multiformats import CID
 from numpy.typing import NDArray
 
 from clicooper.audit.grants import ProgressKey
+from clicooper.audit.receipt_files import keep_receipt
+from clicooper.audit.receipts import check_receipt
 from clicooper.chain.client import Contract, Receipt
 from clicooper.chain.events import (
     Committed,
@@ -49,11 +51,11 @@ from clicooper.learning.schedule import batch_rows, round_batches
 from clicooper.learning.segments import initial_state
 from clicooper.learning.spool import DiskSpool
 from clicooper.learning.training import SeatWorker, TrainedSegment
-from clicooper.protocol.boundary import check_receipt, sign_crossing
+from clicooper.protocol.boundary import sign_crossing
 from clicooper.protocol.grants import holders_of, registered_digests
 from clicooper.protocol.sealing import TrainerSecrets, Vault
 from clicooper.storage.base import Store, get_bytes
-from clicooper.storage.seal import label_key, open_labels, write_secret
+from clicooper.storage.seal import label_key, open_labels
 from clicooper.types import Address, Digest, Head, JobId, JobParams
 from clicooper.watermark.carriers import MarkParams, check_capacity
 from clicooper.watermark.detect import ACCEPT_LOG2_P, MarkReading, read_mark
@@ -281,8 +283,7 @@ class Trainer:
         kept = self._receipts.setdefault(expected.round, {})
         kept[expected.boundary, expected.direction] = receipt
         if self._spool is not None:
-            path = self._spool / f"round-{expected.round}" / f"receipt-{expected.boundary}-{expected.direction}"
-            write_secret(path, receipt.to_block())
+            keep_receipt(self._spool / f"round-{expected.round}", receipt)
 
     def receipts(self, round_: int) -> tuple[BoundaryReceipt, ...]:
         """What this seat can show of a round until it is settled: its neighbours' newest signatures."""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from clicooper.audit.receipts import BoundaryRefused
 from clicooper.audit.verdict import Check
 from clicooper.chain.events import Committed
 from clicooper.commitments.boundary import BoundaryReceipt, Crossing
@@ -17,7 +18,6 @@ from clicooper.commitments.canonical import tensor_digest
 from clicooper.commitments.manifest import SegmentManifest
 from clicooper.learning.training import SeatWorker
 from clicooper.learning.transcript import running_digest
-from clicooper.protocol.boundary import BoundaryRefused
 from clicooper.protocol.decision import Challenge
 from clicooper.protocol.owner import RoundRefused
 from clicooper.protocol.round import commit_in_order, run_round, train_segments
