@@ -19,7 +19,7 @@ from clicooper.audit.exhibit_make import make_exhibit
 from clicooper.audit.exhibit_receipts import ShownReceipts
 from clicooper.audit.exhibit_subject import Subject
 from clicooper.audit.finding import Finding, Opinion
-from clicooper.audit.receipts import transports_of
+from clicooper.audit.receipts import BoundaryRefused, transports_of
 from clicooper.commitments.boundary import BoundaryReceipt, Crossing
 from clicooper.protocol.boundary import sign_crossing
 from clicooper.protocol.trainer import CommittedSegment, Trainer
@@ -170,14 +170,16 @@ def test_forged_or_foreign_receipt_acquits_nobody(name: str, altered: Disputed, 
 
 
 def test_forged_receipt_convicts_no_honest_sender(tmp_path: Path) -> None:
-    """A receiver that records another input signs itself what its neighbour would not."""
+    """A receiver that records another input signs itself what its neighbour refuses to."""
     with disputed(tmp_path, RecordsAnotherInput, 1) as case:
-        opened, said = case.opened(INTERVAL), case.committed[1].manifest.boundary.input
-        true = case.job.opened.trainers[0].sign_sent(
-            Crossing(case.job.opened.job, 0, case.committed[0].head_before, 0, "forward", 4, Digest(said))
-        )
-        forged = sign_crossing(case.job.parties.trainers[1], true.crossing)
-        for receipt in (forged, true.model_copy(update={"signature": forged.signature})):
+        opened, said = case.opened(INTERVAL), Digest(case.committed[1].manifest.boundary.input)
+        wished = Crossing(case.job.opened.job, 0, case.committed[0].head_before, 0, "forward", 4, said)
+        with pytest.raises(BoundaryRefused, match="vouched for another value"):
+            case.job.opened.trainers[0].sign_sent(wished)
+        forged = sign_crossing(case.job.parties.trainers[1], wished)
+        sent = replace(wished, running=Digest(case.committed[0].manifest.boundary.output))
+        true = sign_crossing(case.job.parties.trainers[0], sent)
+        for receipt in (forged, true, true.model_copy(update={"running": said})):
             assert found(judge_exhibit(opened, 0, shown=case.shown(receipt))) == (Finding.CANNOT_TELL, 1, None)
             assert found(judge_exhibit(opened, 1, shown=case.shown(receipt))) == (Finding.GUILTY, 1, None)
 
