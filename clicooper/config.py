@@ -143,6 +143,10 @@ class JobConfig(BaseSettings):
     test_records: int = Field(default=360, ge=1, description="records that measure accuracy, never released")
 
     epsilon: float = Field(default=4.0, gt=0, description="privacy of the release for one record, above 0")
+    mechanism: Literal["gaussian", "privunit"] = Field(
+        default="gaussian",
+        description="gaussian, or privunit: far less noise on single records (group 1), whose norms it drops",
+    )
     delta: float = Field(default=1e-5, gt=0, lt=1, description="failure probability of that privacy, between 0 and 1")
     clip: float = Field(default=1.0, gt=0, description="largest L2 norm of one record's activation")
     group: int = Field(default=4, ge=1, description="records averaged into one released row, at least 1")

@@ -20,16 +20,18 @@ from clicooper.attacks.frontier import Point
 from clicooper.cli.evaluate_privacy import evaluate_grids, make_grid
 from clicooper.cli.evaluate_view import LEAKS, WORTH, frontier_cells
 from clicooper.config import JobConfig, load_config
+from clicooper.privacy.release import Mechanism
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "privacy.md"
 SEEDS = 3
-PAPER = {"digits": ((4, 4), (64, 1)), "pairs": ((1, 5), (5, 1))}
+MECHANISMS: tuple[Mechanism, ...] = ("gaussian", "privunit")
+PAPER = {"digits": ((4, 4), (16, 1), (64, 1)), "pairs": ((1, 5), (5, 1))}
 """Gamma and group size: what is easy to learn from, and what hides most, at the paper's epsilon."""
 
 FEW_RECORDS = 40
 """Records of a head that is worth little by itself, so that training has something to add."""
 
-FRONTIER = ((4, 4), (16, 1), (64, 1))
+FRONTIER = ((4, 4), (4, 1), (16, 1), (64, 1))
 
 NOISY_LABELS = (None, 4.0, 2.0)
 """Label epsilons, at epsilon 4 of the input; the first row is what they are to be compared with."""
@@ -50,7 +52,7 @@ def frontier_table(points: Sequence[Point], columns: tuple[tuple[str, str], ...]
     headings = ["ε", "γ", "b", *(words for _, words in columns)]
     lines = ["| " + " | ".join(headings) + " |", "|---" * len(headings) + "|"]
     for point in points:
-        setting = [f"{point.epsilon:g}", str(point.gamma), str(point.group)]
+        setting = [f"{point.epsilon:g}", *point.shape]
         lines.append("| " + " | ".join(setting + frontier_cells(point, columns)) + " |")
     return "\n".join(lines)
 
@@ -61,9 +63,7 @@ def noisy_labels_table(points: Sequence[Point], columns: tuple[tuple[str, str], 
     lines = ["| " + " | ".join(headings) + " |", "|---" * len(headings) + "|"]
     for point in points:
         cost = "–" if point.label_epsilon is None else f"{point.label_epsilon:g}"
-        lines.append(
-            "| " + " | ".join([cost, str(point.gamma), str(point.group), *frontier_cells(point, columns)]) + " |"
-        )
+        lines.append("| " + " | ".join([cost, *point.shape, *frontier_cells(point, columns)]) + " |")
     return "\n".join(lines)
 
 
@@ -90,7 +90,9 @@ def show(what: str, done: int, total: int) -> None:
 def paper(config: JobConfig) -> dict[str, str]:
     """The sections of the table."""
     grids = [
-        make_grid(config, source, SEEDS, (2.0,), shapes, hiding=source == "digits") for source, shapes in PAPER.items()
+        make_grid(config, source, SEEDS, (2.0,), shapes, source == "digits", mechanism)
+        for source, shapes in PAPER.items()
+        for mechanism in MECHANISMS
     ]
     result, points = evaluate_grids(config, grids, show)
     columns = WORTH + LEAKS
@@ -103,8 +105,9 @@ def paper(config: JobConfig) -> dict[str, str]:
 
 def frontier(config: JobConfig) -> dict[str, str]:
     """The sections of the frontier."""
-    grid = make_grid(config, "digits", SEEDS, (1.0, 2.0, 4.0, 8.0), FRONTIER, hiding=True)
-    result, points = evaluate_grids(config, [grid], show)
+    epsilons = (1.0, 2.0, 4.0, 8.0)
+    grids = [make_grid(config, "digits", SEEDS, epsilons, FRONTIER, True, mechanism) for mechanism in MECHANISMS]
+    result, points = evaluate_grids(config, grids, show)
     tables = f"{frontier_table(points, WORTH)}\n\n{frontier_table(points, LEAKS)}"
     return {"frontier": tables, "advice": advice(result)}
 
@@ -112,8 +115,8 @@ def frontier(config: JobConfig) -> dict[str, str]:
 def few_records(config: JobConfig) -> dict[str, str]:
     """The section of an owner that has labelled few records: is training worth it there, and is its map hidden?"""
     poor = config.model_copy(update={"head_records": FEW_RECORDS})
-    grid = make_grid(poor, "digits", SEEDS, (2.0,), ((4, 16),), hiding=True)
-    result, points = evaluate_grids(poor, [grid], show)
+    grids = [make_grid(poor, "digits", SEEDS, (2.0,), ((4, 16), (4, 1)), True, mechanism) for mechanism in MECHANISMS]
+    result, points = evaluate_grids(poor, grids, show)
     return {"few-records": f"{frontier_table(points, WORTH + LEAKS)}\n\n{advice(result)}"}
 
 

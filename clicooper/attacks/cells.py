@@ -88,11 +88,18 @@ def _groupings(victim: Victim) -> Iterator[Figure]:
     graded = [grade(prototypes.name_by_prototypes(view, few), truth, classes) for view in views]
     yield Figure("grouping.few_shot", *(score.ari for score in graded))
     known = prototypes.oracle_prototypes(victim)
-    seen, blank, bare = (grade(prototypes.name_by_prototypes(view, known), truth, classes) for view in views)
+    seen, blank, bare = (grade(_oracle(victim, view, known), truth, classes) for view in views)
     yield Figure("grouping.oracle", seen.ari, blank.ari, bare.ari)
     shares = np.array(victim.label_map.gamma) / victim.label_map.pseudo_labels
     yield Figure("grouping.oracle.named", seen.named, float(np.square(shares).sum()), bare.named)
     yield Figure("grouping.oracle.gain", seen.gain_bits, 0.0, bare.gain_bits)
+
+
+def _oracle(victim: Victim, view: Observation, known: prototypes.Prototypes) -> Guess:
+    """Knows the class means and spread; under PrivUnit, whose answers are not Gaussian, all features."""
+    if view.privunit is None:
+        return prototypes.name_by_prototypes(view, known)
+    return prototypes.name_by_records(view, victim.released_features, victim.named)
 
 
 def _seats(victim: Victim, trained: Trained) -> Iterator[Figure]:

@@ -23,13 +23,13 @@ from clicooper.commitments.canonical import encode, sha256
 from clicooper.errors import DataError
 from clicooper.learning.data import dataset_digest
 from clicooper.learning.released import label_records
-from clicooper.privacy.hiding import prototype_distance, shape_that_hides
+from clicooper.privacy.hiding import gamma_that_hides, prototype_distance, shape_that_hides
 from clicooper.privacy.randomness import MasterSecret
-from clicooper.privacy.release import ReleaseParams
+from clicooper.privacy.release import Mechanism, ReleaseParams
 
-__all__ = ["Cells", "Grid", "Point", "Row", "Shelf", "evaluate", "hiding_shape", "recommend"]
+__all__ = ["Cells", "Grid", "Point", "Row", "Shelf", "evaluate", "hiding_shape", "nearest", "recommend"]
 
-CELLS_VERSION = 1
+CELLS_VERSION = 2
 """Part of a cell's name: raised whenever an attack or a figure changes its meaning."""
 
 HIDDEN_ARI = 0.03
@@ -53,6 +53,7 @@ class Grid:
             seed's head and the records that trained it.
         seeds: 0 to ``seeds - 1``; each divides the records, trains a head and draws all secrets anew.
         label_epsilon: of the randomised response of the labels, everywhere; None releases them as they are.
+        mechanism: of the release, everywhere; PrivUnit takes of the shapes those of single records.
     """
 
     source: str
@@ -63,16 +64,21 @@ class Grid:
     clip: float = 1.0
     dims: int = 16
     label_epsilon: float | None = None
+    mechanism: Mechanism = "gaussian"
     hiding: bool = False
     kept: Kept = field(default_factory=Kept)
     plan: TrainingPlan = field(default_factory=TrainingPlan)
 
     def settings(self, material: Material) -> list[Setting]:
         """All different settings, with the seed of their material."""
-        named = [(epsilon, *shape) for shape in self.shapes for epsilon in self.epsilons]
+        shapes = [shape for shape in self.shapes if self.mechanism == "gaussian" or shape[1] == 1]
+        named = [(epsilon, *shape) for shape in shapes for epsilon in self.epsilons]
         ruled = [(epsilon, *hiding_shape(material, epsilon, self)) for epsilon in self.epsilons if self.hiding]
         different = dict.fromkeys([*named, *ruled])
-        return [Setting(*chosen, material.seed, self.delta, self.clip, self.label_epsilon) for chosen in different]
+        return [
+            Setting(*chosen, material.seed, self.delta, self.clip, self.label_epsilon, self.mechanism)
+            for chosen in different
+        ]
 
 
 class Shelf(Protocol):
@@ -114,11 +120,22 @@ class Point:
     group: int
     rows: tuple[Row, ...]
     label_epsilon: float | None = None
+    mechanism: Mechanism = "gaussian"
+
+    @property
+    def setting(self) -> str:
+        """Such as ``eps 2, gamma 4, b 1``."""
+        return setting_words(self.epsilon, self.gamma, self.group, self.label_epsilon, self.mechanism)
 
     @property
     def words(self) -> str:
         """Such as ``digits, eps 2, gamma 4, b 1``."""
-        return f"{self.source}, {setting_words(self.epsilon, self.gamma, self.group, self.label_epsilon)}"
+        return f"{self.source}, {self.setting}"
+
+    @property
+    def shape(self) -> tuple[str, str]:
+        """Gamma and group size as a table shows them; PrivUnit, which takes single records, by its name."""
+        return str(self.gamma), str(self.group) if self.mechanism == "gaussian" else "PrivUnit"
 
     def row(self, name: str) -> Row:
         """A figure by name; KeyError where these records do not have it."""
@@ -171,19 +188,23 @@ def evaluate(grid: Grid, shelf: Shelf, progress: Callable[[str, int, int], None]
     if not found:
         reason = next(iter(impossible.values()), "nothing was asked for")
         raise DataError(f"no setting of this grid is possible: {reason}", hint="lower gamma or the group size")
-    points = tuple(Point(grid.source, *key, _averaged(cells), grid.label_epsilon) for key, cells in found.items())
+    points = tuple(
+        Point(grid.source, *key, _averaged(cells), grid.label_epsilon, grid.mechanism) for key, cells in found.items()
+    )
     return Cells(points, tuple(f"{words}: {reason}" for words, reason in impossible.items()))
 
 
 def hiding_shape(material: Material, epsilon: float, grid: Grid) -> tuple[int, int]:
     """Gamma and group size that hide the map at this epsilon, from records that are never released."""
     own = material.own(grid.clip)
-    sigma = ReleaseParams(epsilon, grid.delta, grid.clip).sigma
+    sigma = ReleaseParams(epsilon, grid.delta, grid.clip, mechanism=grid.mechanism).noise(own.features.shape[1])
     secret = MasterSecret.from_seed(material.seed)
     released = label_records(material.dataset, material.splits.release, secret, grid.label_epsilon)
     rarest = int(np.bincount(released.labels).min())
     # Noisy classes lie closer together: each mean moves by the share rho towards the mean of all.
     distance = prototype_distance(own.features, own.labels) * (1.0 - released.mixing)
+    if grid.mechanism == "privunit":
+        return gamma_that_hides(distance, material.dataset.classes, sigma, rarest).gamma, 1
     shape = shape_that_hides(distance, material.dataset.classes, sigma, rarest)
     return shape.gamma, shape.group
 
@@ -257,18 +278,31 @@ def _advice(ordered: Sequence[Point], tests: Sequence[_Test]) -> str:
     for point in ordered:
         if all(holds(point) for holds in tests):
             return f"Recommended: {point.words}, where all of this holds."
+    best = nearest(ordered)
+    otherwise = f" Whoever hires trainers all the same is best off with {best.words}." if best else ""
     if not any(_beats_controls(point) for point in ordered):
         return (
             "No setting is recommended: on these records the owner does at least as well with its head alone, which "
-            "reveals nothing, or with the release alone, which needs no trainers."
+            f"reveals nothing, or with the release alone, which needs no trainers.{otherwise}"
         )
-    return "No setting here has all of this at once: choose what to give up, from the table."
+    return f"No setting here has all of this at once: choose what to give up, from the table.{otherwise}"
+
+
+def nearest(points: Iterable[Point]) -> Point | None:
+    """Of the settings with the smallest epsilon that keep the accuracy, the one whose map is hidden best, if any."""
+    kept = [point for point in points if _keeps_accuracy(point)]
+    least = min((point.epsilon for point in kept), default=None)
+    return min(
+        (point for point in kept if point.epsilon == least),
+        key=lambda point: point.row("grouping.oracle").value,
+        default=None,
+    )
 
 
 def _found(which: str, points: Sequence[Point], words: str, holds: _Test) -> str:
     for point in points:
         if holds(point):
-            return f"The {which} epsilon at which {words}: {point.epsilon:g} (gamma {point.gamma}, b {point.group})."
+            return f"The {which} epsilon at which {words}: {point.epsilon:g} ({point.setting.partition(', ')[2]})."
     return f"Nowhere in this grid: {words}."
 
 

@@ -202,8 +202,7 @@ def _simulated(
     ends = np.searchsorted(auxiliary.labels[order], auxiliary.labels[first], side="right")
     for _ in range(seen.group - 1):
         features += auxiliary.features[order[rng.integers(starts, ends)]]
-    rows = features / seen.group + rng.normal(0, seen.sigma, features.shape)
-    return rows, auxiliary.inputs[first]
+    return seen.simulate(features / seen.group, rng), auxiliary.inputs[first]
 
 
 def _through_head(head: Head, inputs: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ confidence alone, for it is computed from the release and can say no more.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,17 +80,42 @@ def _support(
 
     In a group the other records are unknown: their mean is the class's, and their spread adds to the noise.
     """
+    told = _by_privunit if seen.privunit is not None else _by_gaussian
+    total = np.full(len(features), -np.inf)
+    for part in told(rows, features, labels, seen, known):
+        total = np.logaddexp(total, logsumexp(part, axis=0))
+    return np.asarray(total - np.log(len(rows)))
+
+
+def _by_privunit(
+    rows: NDArray[np.float64],
+    features: NDArray[np.float64],
+    _labels: NDArray[np.int64],
+    seen: Observation,
+    _known: Prototypes,
+) -> Iterator[NDArray[np.float64]]:
+    """Exact log likelihoods of rows under records, float64 (chunk, n), chunk by chunk."""
+    answers = seen.answers
+    for at in range(0, len(rows), _CHUNK):
+        yield answers.log_likelihood(rows[at : at + _CHUNK], features)
+
+
+def _by_gaussian(
+    rows: NDArray[np.float64],
+    features: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    seen: Observation,
+    known: Prototypes,
+) -> Iterator[NDArray[np.float64]]:
+    """The same for groups under Gaussian noise, up to a constant."""
     share = 1 / seen.group
     centres = share * features + (1 - share) * known.means[labels]
     covariance = seen.sigma**2 * np.eye(rows.shape[1]) + share * (1 - share) * known.spread
     root = np.linalg.cholesky(covariance)
     points, centres = (np.linalg.solve(root, x.T).T for x in (rows, centres))
-    total = np.full(len(features), -np.inf)
     for at in range(0, len(points), _CHUNK):
         part = points[at : at + _CHUNK]
-        squares = np.square(part).sum(axis=1)[:, None] - 2 * part @ centres.T + np.square(centres).sum(axis=1)
-        total = np.logaddexp(total, logsumexp(-squares / 2, axis=0))
-    return np.asarray(total - np.log(len(rows)))
+        yield -(np.square(part).sum(axis=1)[:, None] - 2 * part @ centres.T + np.square(centres).sum(axis=1)) / 2
 
 
 def _shadow_scores(
@@ -125,7 +151,7 @@ def _shadow_rows(
     order = order[np.argsort(labels[order], kind="stable")]
     whole = len(order) // seen.group * seen.group
     means = features[order[:whole]].reshape(-1, seen.group, features.shape[1]).mean(axis=1)
-    return np.asarray(means + rng.normal(0, seen.sigma, means.shape))
+    return seen.simulate(means, rng)
 
 
 def _graded(members: NDArray[np.float64], others: NDArray[np.float64]) -> MembershipScore:

@@ -18,7 +18,14 @@ from clicooper.attacks.grouping import assign_balanced
 from clicooper.attacks.scores import Guess
 from clicooper.attacks.victim import Observation, Victim
 
-__all__ = ["Prototypes", "draw_examples", "few_shot_prototypes", "name_by_prototypes", "oracle_prototypes"]
+__all__ = [
+    "Prototypes",
+    "draw_examples",
+    "few_shot_prototypes",
+    "name_by_prototypes",
+    "name_by_records",
+    "oracle_prototypes",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +74,29 @@ def name_by_prototypes(seen: Observation, known: Prototypes) -> Guess:
     root = np.linalg.cholesky(covariance + 1e-9 * np.trace(covariance) / len(covariance) * np.eye(len(covariance)))
     points, centres = (np.linalg.solve(root, x.T).T for x in (seen.means, known.means))
     squares = np.square(points).sum(axis=1)[:, None] - 2 * points @ centres.T + np.square(centres).sum(axis=1)
-    joint = -squares / 2 + np.log(np.array(seen.gamma) / seen.count)
+    return _named(-squares / 2, seen)
+
+
+def name_by_records(seen: Observation, features: NDArray[np.float64], labels: NDArray[np.int64]) -> Guess:
+    """The same for PrivUnit, whose answers are not Gaussian, by whoever knows all records but not their rows.
+
+    A row of class c is an answer to any of its records with equal probability, so its likelihood is their mean: exact.
+
+    Args:
+        features: float64 (n, d), of the released records; labels: int64 (n,), every class present.
+    """
+    told = np.exp(seen.answers.log_likelihood(seen.rows, features))
+    classes = np.log(np.stack([told[:, labels == label].mean(axis=1) for label in range(seen.classes)], axis=1))
+    scores = np.zeros((seen.count, seen.classes))
+    np.add.at(scores, seen.pseudo_labels, classes)
+    return _named(scores, seen)
+
+
+def _named(scores: NDArray[np.float64], seen: Observation) -> Guess:
+    """The balanced assignment of greatest likelihood, and each pseudo-label's posterior on its own."""
+    joint = scores + np.log(np.array(seen.gamma) / seen.count)
     posterior = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
-    return Guess(assign_balanced(-squares / 2, seen.gamma), posterior=posterior)
+    return Guess(assign_balanced(scores, seen.gamma), posterior=posterior)
 
 
 def _estimated(features: NDArray[np.float64], labels: NDArray[np.int64], classes: int) -> Prototypes:

@@ -22,8 +22,9 @@ from clicooper.learning.data import Dataset, Splits
 from clicooper.learning.head import Head
 from clicooper.learning.released import label_records
 from clicooper.privacy.labels import LabelMap
+from clicooper.privacy.privunit import PrivUnit
 from clicooper.privacy.randomness import MasterSecret, bind
-from clicooper.privacy.release import Release, ReleaseParams, clip_rows, make_release
+from clicooper.privacy.release import Mechanism, Release, ReleaseParams, clip_rows, make_release
 
 __all__ = ["Observation", "Setting", "Victim", "make_victim", "setting_words"]
 
@@ -40,6 +41,7 @@ class Setting:
         gamma: pseudo-labels of the rarest class.
         seed: of the owner's secrets, in [0, 2^32).
         label_epsilon: of the randomised response of the labels; None releases them as they are.
+        mechanism: of the release.
     """
 
     epsilon: float
@@ -49,25 +51,28 @@ class Setting:
     delta: float = 1e-5
     clip: float = 1.0
     label_epsilon: float | None = None
+    mechanism: Mechanism = "gaussian"
 
     @property
     def params(self) -> ReleaseParams:
         """As the release takes them."""
-        return ReleaseParams(self.epsilon, self.delta, self.clip, self.group)
+        return ReleaseParams(self.epsilon, self.delta, self.clip, self.group, self.mechanism)
 
     def words(self) -> str:
         """The setting without its seed, such as ``eps 2, gamma 4, b 1``."""
-        return setting_words(self.epsilon, self.gamma, self.group, self.label_epsilon)
+        return setting_words(self.epsilon, self.gamma, self.group, self.label_epsilon, self.mechanism)
 
     def numbers(self) -> dict[str, Any]:
         """What is set, by name: settings that differ in nothing else have different numbers."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        unsaid = {"label_epsilon": None, "mechanism": "gaussian"}
+        return {name: value for name, value in asdict(self).items() if name not in unsaid or value != unsaid[name]}
 
 
-def setting_words(epsilon: float, gamma: int, group: int, label_epsilon: float | None) -> str:
-    """Such as ``eps 2, gamma 4, b 1``, and the label epsilon where there is one."""
+def setting_words(epsilon: float, gamma: int, group: int, label_epsilon: float | None, mechanism: Mechanism) -> str:
+    """Such as ``eps 2, gamma 4, b 1``; PrivUnit has its name instead of b, and a label epsilon is said where it is."""
+    shape = f"b {group}" if mechanism == "gaussian" else "PrivUnit"
     labels = "" if label_epsilon is None else f", label eps {label_epsilon:g}"
-    return f"eps {epsilon:g}, gamma {gamma}, b {group}{labels}"
+    return f"eps {epsilon:g}, gamma {gamma}, {shape}{labels}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +86,7 @@ class Observation:
         sigma: noise of a coordinate, public.
         group: records in a row, public.
         clip: L2 bound of a record, public.
+        privunit: the mechanism that answered unit vectors, public; None where the noise is Gaussian.
     """
 
     rows: NDArray[np.float64] = field(repr=False)
@@ -89,6 +95,7 @@ class Observation:
     sigma: float
     group: int
     clip: float
+    privunit: PrivUnit | None = None
 
     @property
     def classes(self) -> int:
@@ -117,9 +124,31 @@ class Observation:
         """Noise of a coordinate of ``means``."""
         return self.sigma / float(np.sqrt(self.rows_per_label.mean()))
 
-    def with_rows(self, rows: NDArray[np.float64], sigma: float | None = None) -> Observation:
-        """The same release with other activations, of which the attacker knows the noise: for floors and controls."""
-        return replace(self, rows=rows, sigma=self.sigma if sigma is None else sigma)
+    @property
+    def answers(self) -> PrivUnit:
+        """The mechanism that answered.
+
+        Raises:
+            DataError: a Gaussian release.
+        """
+        if self.privunit is None:
+            raise DataError("this release is Gaussian", hint="ask for the likelihood of Gaussian rows")
+        return self.privunit
+
+    def with_rows(self, rows: NDArray[np.float64]) -> Observation:
+        """The same release with other activations under the same mechanism."""
+        return replace(self, rows=rows)
+
+    def with_little_noise(self, rows: NDArray[np.float64], sigma: float) -> Observation:
+        """The same release with other activations under Gaussian noise that the attacker knows."""
+        return replace(self, rows=rows, sigma=sigma, privunit=None)
+
+    def simulate(self, features: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+        """Rows as this mechanism would release them from mean features, float64 (n, d): everybody knows how."""
+        if self.privunit is None:
+            return np.asarray(features + rng.normal(0, self.sigma, features.shape))
+        uniform, normal = rng.random((len(features), 2)), rng.normal(size=features.shape)
+        return self.clip * self.privunit.answer(features, uniform, normal)
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,17 +200,22 @@ class Victim:
             sigma=self.release.sigma,
             group=self.setting.group,
             clip=self.setting.clip,
+            privunit=self.setting.params.privunit(rows.shape[1]) if self.setting.mechanism == "privunit" else None,
         )
 
     def blank(self) -> Observation:
         """The floor: the same release with rows of noise alone, as if no record had any feature."""
         seen = self.observation()
         rng = np.random.default_rng([self.setting.seed, 1])
-        return seen.with_rows(rng.normal(0, seen.sigma, seen.rows.shape))
+        noise = rng.normal(0, seen.sigma, seen.rows.shape)
+        if seen.privunit is None:
+            return seen.with_rows(noise)
+        length = seen.clip / seen.privunit.gain
+        return seen.with_rows(length * noise / np.linalg.norm(noise, axis=1, keepdims=True))
 
     def bare(self) -> Observation:
         """The control of hiding: the same release with next to no noise, on which an attack that works must succeed."""
-        return self.observation().with_rows(self.clean_rows, sigma=_BARE_NOISE * self.setting.clip)
+        return self.observation().with_little_noise(self.clean_rows, _BARE_NOISE * self.setting.clip)
 
 
 def make_victim(dataset: Dataset, splits: Splits, head: Head, setting: Setting) -> Victim:

@@ -6,6 +6,7 @@ turns it into the right row. What is compared is named in the row, with both sid
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -28,6 +29,7 @@ from clicooper.learning.schedule import batch_input, batch_rows
 from clicooper.learning.segments import initial_state
 from clicooper.learning.transcript import Transcript, interval_bounds
 from clicooper.privacy.accounting import gaussian_sigma, sensitivity
+from clicooper.privacy.privunit import PrivUnit
 from clicooper.privacy.randomised_response import RandomisedResponse, noise_of_rows
 from clicooper.privacy.statement import INPUT_OR_LABEL
 from clicooper.storage.base import ListableStore, Store, missing
@@ -276,10 +278,11 @@ def check_release(evidence: Evidence) -> Iterator[CheckResult]:
     """The released activations are what the spec's privacy claim says, as far as a reader can tell."""
     spec, release, values = evidence.spec, evidence.release, evidence.activations
     claim = spec.release
-    sigma = gaussian_sigma(claim.epsilon, claim.delta, sensitivity(claim.clip, claim.group))
+    least, lengths = _needed_noise(claim, values)
     claims: list[tuple[str, object, object]] = [
         ("claim of spec and release", claim, release.release),
-        ("sigma at least the analytic Gaussian mechanism's", True, claim.sigma >= sigma * (1 - 1e-9)),
+        ("sigma at least the mechanism's", True, claim.sigma >= least * (1 - 1e-9)),
+        ("length of every row, where the mechanism fixes it", True, lengths),
         ("delta below one in the number of records", True, claim.delta < 1 / claim.records),
         ("labels are in the claim", claim.label_epsilon is not None, claim.adjacency == INPUT_OR_LABEL),
         ("label noise that the loss corrects", _label_noise(claim), spec.training.label_noise),
@@ -290,6 +293,17 @@ def check_release(evidence: Evidence) -> Iterator[CheckResult]:
         ("on the public grid", True, _on_grid(values, claim.grid)),
     ]
     yield _first_difference(Check.RELEASE, str(spec.activation_release), claims, None, None)
+
+
+def _needed_noise(claim: ReleaseSpec, values: np.ndarray) -> tuple[float, bool]:
+    """The least sigma that the claim allows, and whether all rows have the length that its mechanism gives them."""
+    if claim.mechanism == "gaussian":
+        return gaussian_sigma(claim.epsilon, claim.delta, sensitivity(claim.clip, claim.group)), True
+    rows = values.reshape(len(values), -1).astype(np.float64)
+    answers = PrivUnit(claim.epsilon, rows.shape[1])
+    # Rounding to the grid moves every coordinate by half a cell at most.
+    off = np.abs(np.linalg.norm(rows, axis=1) - claim.clip / answers.gain)
+    return claim.clip * answers.sigma, claim.group == 1 and bool((off <= claim.grid * math.sqrt(rows.shape[1])).all())
 
 
 def _label_noise(claim: ReleaseSpec) -> float:

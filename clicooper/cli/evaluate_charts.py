@@ -69,16 +69,18 @@ def draw_frontier(name: str, caption: str, controls: Sequence[tuple[str, str]], 
 def _lines(name: str, points: Sequence[Point]) -> Iterator[tuple[str, list[Point]]]:
     """One line a shape; shapes that were measured at one epsilon only are those of the rule, and share a line."""
     present = sorted((point for point in points if point.has(name)), key=lambda point: point.epsilon)
-    by_shape: dict[tuple[int, int], list[Point]] = {}
+    by_shape: dict[tuple[int, int, str], list[Point]] = {}
     for point in present:
-        by_shape.setdefault((point.gamma, point.group), []).append(point)
+        by_shape.setdefault((point.gamma, point.group, point.mechanism), []).append(point)
     several = len({point.epsilon for point in present}) > 1
-    ruled = [chosen[0] for chosen in by_shape.values() if several and len(chosen) == 1]
-    for (gamma, group), chosen in sorted(by_shape.items()):
+    for (gamma, group, mechanism), chosen in sorted(by_shape.items()):
         if not several or len(chosen) > 1:
-            yield f"gamma {gamma}, b {group}", chosen
-    if ruled:
-        yield "map hidden, by rule", sorted(ruled, key=lambda point: point.epsilon)
+            yield f"gamma {gamma}, " + (f"b {group}" if mechanism == "gaussian" else "PrivUnit"), chosen
+    ruled = [chosen[0] for chosen in by_shape.values() if several and len(chosen) == 1]
+    for mechanism, words in (("gaussian", "map hidden, by rule"), ("privunit", "map hidden, PrivUnit")):
+        line = [point for point in ruled if point.mechanism == mechanism]
+        if line:
+            yield words, sorted(line, key=lambda point: point.epsilon)
 
 
 def _level(name: str, control: str, points: Sequence[Point]) -> float:

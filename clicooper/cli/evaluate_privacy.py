@@ -16,8 +16,11 @@ from clicooper.errors import UsageError
 if TYPE_CHECKING:
     from clicooper.attacks.frontier import Cells, Grid, Point
     from clicooper.config import JobConfig
+    from clicooper.privacy.release import Mechanism
 
 __all__ = ["evaluate_grids", "make_grid", "privacy"]
+
+_KNOWN: tuple[Mechanism, ...] = ("gaussian", "privunit")
 
 SHELF = "evaluations"
 """Folder of finished cells under the home folder."""
@@ -42,6 +45,9 @@ def privacy(
         float | None,
         typer.Option("--label-epsilon", help="Privacy of one record's label.  [default: none]"),
     ] = None,
+    mechanisms: Annotated[
+        str, typer.Option("--mechanisms", help="gaussian, privunit, or both with a comma between them.")
+    ] = "gaussian,privunit",
     hiding: Annotated[
         bool, typer.Option("--hiding/--no-hiding", help="Also gamma and group that hide the label map, by rule.")
     ] = True,
@@ -61,7 +67,9 @@ def privacy(
     noise = _numbers("--epsilons", epsilons, float)
     sizes = _numbers("--gammas", gammas, int), _numbers("--groups", groups, int)
     grids = [
-        make_grid(config, source, seeds, noise, tuple(product(*sizes)), hiding) for source in data or [config.data]
+        make_grid(config, source, seeds, noise, tuple(product(*sizes)), hiding, mechanism)
+        for source in data or [config.data]
+        for mechanism in _mechanisms(mechanisms)
     ]
     with output.progress() as progress:
         result, points = evaluate_grids(config, grids, progress)
@@ -78,7 +86,7 @@ def privacy(
 def evaluate_grids(
     config: JobConfig, grids: Sequence[Grid], progress: Show
 ) -> tuple[dict[str, Any], tuple[Point, ...]]:
-    """Evaluates grids, one a data set; the command's result object, and the points behind it."""
+    """Evaluates grids, each of one data set and mechanism; the command's result object, and the points behind it."""
     from clicooper.attacks.frontier import evaluate, recommend  # noqa: PLC0415 - torch is slow to import
     from clicooper.attacks.shelf import FolderShelf  # noqa: PLC0415
 
@@ -86,15 +94,17 @@ def evaluate_grids(
     shelf = FolderShelf(config.home / SHELF)
     cells = [evaluate(grid, shelf, progress) for grid in grids]
     points = tuple(point for found in cells for point in found.points)
+    by_source = {
+        source: [point for point in points if point.source == source]
+        for source in dict.fromkeys(grid.source for grid in grids)
+    }
     result = {
         "ok": True,
         "code": 0,
         "seeds": grids[0].seeds,
         "rows": [row for point in points for row in _rows(point)],
         "claims": _claims(cells),
-        "recommendations": [
-            {"data": grid.source, "lines": recommend(found.points)} for grid, found in zip(grids, cells, strict=True)
-        ],
+        "recommendations": [{"data": source, "lines": recommend(found)} for source, found in by_source.items()],
         "impossible": [words for found in cells for words in found.impossible],
         "warning": WARNING,
         "seconds": round(time.perf_counter() - started, 2),
@@ -114,6 +124,7 @@ def make_grid(
     epsilons: tuple[float, ...],
     shapes: tuple[tuple[int, int], ...],
     hiding: bool,
+    mechanism: Mechanism = "gaussian",
 ) -> Grid:
     """A grid that trains and divides its records as a job of this configuration does."""
     from clicooper.attacks.frontier import Grid  # noqa: PLC0415
@@ -137,16 +148,36 @@ def make_grid(
         config.delta,
         config.clip,
         label_epsilon=config.label_epsilon,
+        mechanism=mechanism,
         hiding=hiding,
         kept=kept,
         plan=plan,
     )
 
 
+def _mechanisms(text: str) -> list[Mechanism]:
+    """The mechanisms named, in their order.
+
+    Raises:
+        UsageError: a name that is none, or no name.
+    """
+    named = [part.strip() for part in text.split(",") if part.strip()]
+    found: list[Mechanism] = [known for name in named for known in _KNOWN if known == name]
+    if not named or len(found) != len(named):
+        raise UsageError(f"--mechanisms {text}: no such mechanism", hint="gaussian, privunit, or gaussian,privunit")
+    return list(dict.fromkeys(found))
+
+
 def _rows(point: Point) -> list[dict[str, Any]]:
     from clicooper.attacks.catalogue import CATALOGUE  # noqa: PLC0415
 
-    setting = {"data": point.source, "epsilon": point.epsilon, "gamma": point.gamma, "group": point.group}
+    setting = {
+        "data": point.source,
+        "epsilon": point.epsilon,
+        "gamma": point.gamma,
+        "group": point.group,
+        "mechanism": point.mechanism,
+    }
     if point.label_epsilon is not None:
         setting["label_epsilon"] = point.label_epsilon
     return [

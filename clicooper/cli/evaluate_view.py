@@ -72,7 +72,7 @@ def _print_frontier(
     headings = ("eps", "gamma", "b", *(words for _, words in columns))
     rows = table(title, "data", *headings, numeric=headings)
     for point in points:
-        setting = (f"{point.epsilon:g}", str(point.gamma), str(point.group))
+        setting = (f"{point.epsilon:g}", *point.shape)
         rows.add_row(point.source, *setting, *frontier_cells(point, columns))
     console.print(rows)
 

@@ -177,7 +177,9 @@ class ReleaseSpec(Part):
     """What is claimed of the activation release; see ``privacy.release.Statement`` for the words.
 
     Attributes:
+        sigma: root mean square of the noise on a coordinate.
         label_epsilon: of the randomised response behind the labels; None, which is not written, where they are true.
+        mechanism: what made the noise; ``gaussian`` is not written.
     """
 
     epsilon: PositiveNumber
@@ -192,12 +194,15 @@ class ReleaseSpec(Part):
     records: Positive
     secure: bool
     label_epsilon: Annotated[float, Field(gt=0, le=64)] | None = None
+    mechanism: Literal["gaussian", "privunit"] = "gaussian"
 
     @model_serializer(mode="wrap")
     def _leave_out_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields: dict[str, Any] = handler(self)
         if self.label_epsilon is None:
             del fields["label_epsilon"]
+        if self.mechanism == "gaussian":
+            del fields["mechanism"]
         return fields
 
 

@@ -2,8 +2,10 @@
 
 A network trained under heavy noise is dominated by its bias on clean inputs, so a plain forward pass throws its
 knowledge away. The contrastive readout shows it what it was trained on, the clean activation under many draws of the
-same noise, and subtracts what it says to the noise alone (protocol, section 5). It is local: nothing here may leave
-the owner. Training and measuring accuracy against controls are not its job.
+same noise, and subtracts what it says to the noise alone (protocol, section 5). A class is scored by the mean of its
+pseudo-labels' log-probabilities, not by the log of their sum: each pseudo-label was learnt from few noisy rows, a mean
+averages their errors away, and a sum is ruled by the largest of them. It is local: nothing here may leave the owner.
+Training and measuring accuracy against controls are not its job.
 """
 
 import math
@@ -57,7 +59,7 @@ class Readout:
     Args:
         model: the job's model.
         states: weights and buffers by seat, as committed.
-        fold: (outputs, classes), non-negative: how much of a pseudo-label's probability counts for a class.
+        fold: (outputs, classes), non-negative: the weight of a pseudo-label among those of a class.
         scale: the training's ``input_scale``.
 
     Raises:
@@ -66,11 +68,12 @@ class Readout:
     """
 
     def __init__(self, model: ModelSpec, states: Sequence[State], fold: NDArray[Any], scale: float) -> None:
-        self._fold = np.asarray(fold, dtype=np.float64)
-        if self._fold.ndim != 2 or len(self._fold) != model.outputs:
-            raise DataError(f"fold of shape {list(self._fold.shape)}", hint=f"({model.outputs}, classes)")
-        if not np.isfinite(self._fold).all() or (self._fold < 0).any() or (self._fold.sum(axis=0) <= 0).any():
+        weights = np.asarray(fold, dtype=np.float64)
+        if weights.ndim != 2 or len(weights) != model.outputs:
+            raise DataError(f"fold of shape {list(weights.shape)}", hint=f"({model.outputs}, classes)")
+        if not np.isfinite(weights).all() or (weights < 0).any() or (weights.sum(axis=0) <= 0).any():
             raise DataError("the fold is not a map onto classes", hint="non-negative, every class with a pseudo-label")
+        self._means = weights / weights.sum(axis=0)
         if len(states) != len(model.cuts) + 1:
             raise SpecError(f"{len(states)} states for {len(model.cuts) + 1} seats", hint="one for every seat")
         segments = [_loaded(build_segment(model, seat), state, seat) for seat, state in enumerate(states)]
@@ -79,7 +82,7 @@ class Readout:
         self._scale = np.float32(scale)
 
     def naive_scores(self, activations: NDArray[Any]) -> NDArray[np.float64]:
-        """``log(p(a * scale) F)`` of one plain forward pass.
+        """Mean over the pseudo-labels of each class of ``log p(a * scale)``, in one plain forward pass.
 
         Args:
             activations: float (n, *input_shape), clean.
@@ -99,7 +102,9 @@ class Readout:
         draws: int | None = None,
         max_disagreement: float = 0.005,
     ) -> ReadoutResult:
-        """Mean over shared draws ``e ~ N(0, sigma^2 I)`` of ``log(p((a + e) scale) F) - log(p(e scale) F)``.
+        """Mean over shared draws ``e ~ N(0, sigma^2 I)`` of ``log p((a + e) scale) - log p(e scale)``, by class.
+
+        By class means as in ``naive_scores``.
 
         Args:
             activations: float (n, *input_shape), clean, n at least 1.
@@ -111,7 +116,7 @@ class Readout:
         if sigma < 0 or (draws is not None and (draws < 2 or draws % 2)):
             raise SpecError("the readout needs sigma >= 0 and an even number of draws", hint="such as 256")
         clean = self._checked(activations)
-        halves = np.zeros((2, len(clean), self._fold.shape[1]))
+        halves = np.zeros((2, len(clean), self._means.shape[1]))
         done, target = 0, draws or FIRST_DRAWS
         while True:
             for draw in range(done, target):
@@ -138,12 +143,10 @@ class Readout:
         yield from (clean[start : start + rows] for start in range(0, len(clean), rows))
 
     def _log_classes(self, activations: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Log of the folded softmax, finite: no class is less probable than float64's smallest normal number."""
+        """Per class the mean of its pseudo-labels' log-probabilities, float64 (n, classes)."""
         with torch.inference_mode():
-            logits = self._network(torch.from_numpy(activations * self._scale)).double().numpy()
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        folded = (powers @ self._fold) / powers.sum(axis=1, keepdims=True)
-        return np.asarray(np.log(np.maximum(folded, np.finfo(np.float64).tiny)))
+            logits = self._network(torch.from_numpy(activations * self._scale)).double()
+        return np.asarray(torch.log_softmax(logits, dim=1).numpy() @ self._means)
 
     def _checked(self, activations: NDArray[Any]) -> NDArray[np.float32]:
         clean = np.asarray(activations, dtype=np.float32)

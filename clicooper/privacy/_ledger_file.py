@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from clicooper.errors import PrivacyClaimError, RunFolderError
 from clicooper.privacy.accounting import GaussianRelease
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Book", "LedgerEntry", "ReleaseRequest", "Status", "locked", "read_book", "write_book"]
 
-FORMAT, FORMAT_WITH_LABELS = "clicooper-ledger/1", "clicooper-ledger/2"
-"""Entries of the second say what their labels cost; a program that knows the first alone must not add them up."""
+FORMAT, FORMAT_WITH_MORE = "clicooper-ledger/1", "clicooper-ledger/2"
+"""Entries of the second may say what their labels cost, or that they are not Gaussian; a program that knows the first
+alone must not add them up."""
 
 
 class Status(Enum):
@@ -48,6 +49,7 @@ class ReleaseRequest:
         sigma, sensitivity: the mechanism, same unit.
         epsilon, delta: its guarantee on its own.
         label_epsilon: of the randomised response behind its label map; None where labels are not protected.
+        mechanism: ``gaussian``, or ``privunit``, which spends ``epsilon`` whatever sigma and sensitivity are.
     """
 
     dataset: Digest
@@ -58,6 +60,11 @@ class ReleaseRequest:
     epsilon: float
     delta: float
     label_epsilon: float | None = field(default=None, kw_only=True)
+    mechanism: Literal["gaussian", "privunit"] = field(default="gaussian", kw_only=True)
+
+
+_DEFAULTS: dict[str, Any] = {"label_epsilon": None, "mechanism": "gaussian"}
+"""What the second format may add, and what an entry without it means."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +86,8 @@ class Book:
 
     @property
     def format(self) -> str:
-        """What it is written as: the first format, unless some labels were randomised."""
-        noisy = any(entry.label_epsilon is not None for entry in self.entries)
-        return FORMAT_WITH_LABELS if noisy else FORMAT
+        """What it is written as: the first format, unless some entry says what that does not know."""
+        return FORMAT_WITH_MORE if any(_further(entry) for entry in self.entries) else FORMAT
 
 
 @contextmanager
@@ -151,11 +157,13 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _record(entry: LedgerEntry) -> dict[str, Any]:
-    """An entry as JSON, without a label epsilon that it does not have."""
-    record = {name: _plain(value) for name, value in asdict(entry).items()}
-    if entry.label_epsilon is None:
-        del record["label_epsilon"]
-    return record
+    """An entry as JSON; what the first format does not know is written only where it says something."""
+    record = {name: _plain(value) for name, value in asdict(entry).items() if name not in _DEFAULTS}
+    return record | _further(entry)
+
+
+def _further(entry: LedgerEntry) -> dict[str, Any]:
+    return {name: getattr(entry, name) for name in _DEFAULTS if getattr(entry, name) != _DEFAULTS[name]}
 
 
 def _plain(value: Any) -> Any:
@@ -177,7 +185,7 @@ def _book(document: dict[str, Any]) -> Book:
 
 
 def _entry(item: dict[str, Any]) -> LedgerEntry:
-    if set(item) | {"label_epsilon"} != {known.name for known in fields(LedgerEntry)}:
+    if set(item) | set(_DEFAULTS) != {known.name for known in fields(LedgerEntry)}:
         raise ValueError("unknown or missing fields")
     entry = LedgerEntry(
         dataset=_digest(item["dataset"]),
@@ -191,6 +199,7 @@ def _entry(item: dict[str, Any]) -> LedgerEntry:
         status=Status(item["status"]),
         release=None if item["release"] is None else _digest(item["release"]),
         label_epsilon=_label_epsilon(item),
+        mechanism=_mechanism(item),
     )
     if (entry.status is Status.PUBLISHED) != (entry.release is not None):
         raise ValueError("status and release contradict each other")
@@ -205,6 +214,12 @@ def _label_epsilon(item: dict[str, Any]) -> float | None:
     if not 0 < epsilon < math.inf:
         raise ValueError("a label epsilon is above 0")
     return epsilon
+
+
+def _mechanism(item: dict[str, Any]) -> Literal["gaussian", "privunit"]:
+    if item.get("mechanism", "privunit") != "privunit":
+        raise ValueError("no such mechanism")
+    return "privunit" if "mechanism" in item else "gaussian"
 
 
 def _digest(text: str) -> Digest:

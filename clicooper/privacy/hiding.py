@@ -25,6 +25,7 @@ __all__ = [
     "HIDING_RATIO",
     "HidingShape",
     "MapHiding",
+    "gamma_that_hides",
     "measure_hiding",
     "needed_ratio",
     "prototype_distance",
@@ -112,11 +113,11 @@ def prototype_distance(features: NDArray[Any], labels: NDArray[np.int64]) -> flo
 
 @dataclass(frozen=True)
 class HidingShape:
-    """Gamma and group size that hide the label map at some epsilon, with all records of a pseudo-label in one row.
+    """Gamma and group size that hide the label map at some epsilon.
 
     Attributes:
         gamma: pseudo-labels of the rarest class.
-        group: records in a row, and in a pseudo-label.
+        group: records in a row.
         ratio: the noise-to-prototype ratio that is reached.
         warning: empty, or what is wrong with it.
     """
@@ -143,7 +144,23 @@ def shape_that_hides(distance: float, classes: int, sigma_of_one: float, rarest_
     """
     needed = needed_ratio(classes)
     group = min(max(1, floor(sigma_of_one / (needed * distance))), rarest_class)
-    shape = HidingShape(rarest_class // group, group, sigma_of_one / (group * distance), "")
+    return _warned(HidingShape(rarest_class // group, group, sigma_of_one / (group * distance), ""), needed)
+
+
+def gamma_that_hides(distance: float, classes: int, noise: float, rarest_class: int) -> HidingShape:
+    """The largest pseudo-labels of single-record rows that keep the ratio: m rows average to noise ``/ sqrt(m)``.
+
+    Args:
+        noise: of a coordinate of one row, whatever m is: that of PrivUnit, or of a Gaussian release with b = 1.
+        distance, classes, rarest_class: as in ``shape_that_hides``.
+    """
+    needed = needed_ratio(classes)
+    m = min(max(1, floor((noise / (needed * distance)) ** 2)), rarest_class)
+    shape = HidingShape(rarest_class // m, 1, noise / (sqrt(m) * distance), "")
+    return _warned(shape, needed)
+
+
+def _warned(shape: HidingShape, needed: float) -> HidingShape:
     if shape.ratio < needed:
         return replace(shape, warning="even single records are exposed at this epsilon: lower it, or use another head")
     if shape.gamma < MIN_GAMMA:

@@ -8,10 +8,11 @@ One file belongs to one data set. A reservation is on disk before ``reserve`` re
 content gets the same number again, hence the same derived keys and the same bytes: it costs nothing twice. A
 reservation that is never published still counts, since nobody can prove that its bytes stayed at home.
 
-The total is for neighbours that differ in one record's input and label. Its label goes into the one label map alone,
-through one randomised response of pure epsilon_y; every release is Gaussian whatever that map is. So epsilon_y is added
-to the composition of the Gaussian releases, once: for each outcome of the response those lose epsilon_x but for a share
-delta, and the outcomes themselves lose epsilon_y.
+Releases by PrivUnit are pure, and their epsilons are added to the composition of the Gaussian ones. The total is for
+neighbours that differ in one record's input and label. Its label goes into the one label map alone, through one
+randomised response of pure epsilon_y; every release keeps its guarantee whatever that map is. So epsilon_y is added once:
+for each outcome of the response the releases lose epsilon_x but for a share delta, and the outcomes themselves lose
+epsilon_y.
 """
 
 from __future__ import annotations
@@ -136,8 +137,9 @@ class Ledger:
         return entry
 
     def _total(self, entries: tuple[LedgerEntry, ...]) -> float:
-        gaussian = compose([GaussianRelease(entry.sigma, entry.sensitivity) for entry in entries], self.delta)
-        return gaussian + max((entry.label_epsilon or 0.0 for entry in entries), default=0.0)
+        noisy = [GaussianRelease(one.sigma, one.sensitivity) for one in entries if one.mechanism == "gaussian"]
+        pure = sum(entry.epsilon for entry in entries if entry.mechanism == "privunit")
+        return compose(noisy, self.delta) + pure + max((entry.label_epsilon or 0.0 for entry in entries), default=0.0)
 
     def _refuse_foreign(self, request: ReleaseRequest, entries: tuple[LedgerEntry, ...]) -> None:
         if any(entry.dataset != request.dataset for entry in entries):

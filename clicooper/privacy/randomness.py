@@ -31,7 +31,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["MAX_DEVIATION", "WORDS", "MasterSecret", "bernoulli", "bind", "integers", "normal_noise", "permutation"]
+__all__ = [
+    "MAX_DEVIATION",
+    "WORDS",
+    "MasterSecret",
+    "bernoulli",
+    "bind",
+    "integers",
+    "normal_noise",
+    "permutation",
+    "uniform_draws",
+]
 
 KEY_BYTES = 32
 BLOCK_WORDS = 1 << 20
@@ -145,6 +155,17 @@ def normal_noise(key: bytes, shape: tuple[int, ...], sigma: float) -> NDArray[np
         noise[start : start + words.size] = np.where(words >> np.uint64(63), -magnitude, magnitude)
         start += words.size
     return noise.reshape(shape)
+
+
+def uniform_draws(key: bytes, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Independent draws from (0, 1), row-major, one 64-bit word each: ``(w + 1/2) 2^-53`` of its upper 53 bits w.
+
+    Args:
+        key: 32 bytes, used for nothing else.
+        shape: shape of the result.
+    """
+    words = np.concatenate(list(_words(key, prod(shape))) or [np.empty(0, dtype=np.uint64)])
+    return (((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53).reshape(shape)
 
 
 def permutation(key: bytes, n: int) -> NDArray[np.int64]:

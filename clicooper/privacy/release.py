@@ -5,6 +5,8 @@ released records. Non-jobs: running the head, publishing, and remembering what w
 
     A = mean over a group of b same-pseudo-label records of clip_C(h(x)) + N(0, sigma^2 I)
 
+or, for single records (b = 1), ``C PrivUnit(h(x) / |h(x)|)``, which has pure epsilon and loses the norm of h(x).
+
 Noise is added in float64 and the sum rounded to a public grid, a power of two: rounding is post-processing, and
 discards the low bits in which floating-point noise betrays its summand (Mironov, "On significance of the least
 significant bits for differential privacy", CCS 2012). The guarantee is computational, and is proved for real
@@ -16,13 +18,14 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
 from clicooper.errors import DataError, PrivacyClaimError
 from clicooper.privacy.accounting import GaussianRelease, gaussian_sigma, refuse_weak_delta, sensitivity
-from clicooper.privacy.randomness import MAX_DEVIATION, bind, normal_noise, permutation
+from clicooper.privacy.privunit import PrivUnit
+from clicooper.privacy.randomness import MAX_DEVIATION, bind, normal_noise, permutation, uniform_draws
 from clicooper.privacy.statement import Statement
 from clicooper.types import Digest
 
@@ -32,10 +35,12 @@ if TYPE_CHECKING:
     from clicooper.privacy.labels import LabelMap
     from clicooper.privacy.randomness import MasterSecret
 
-__all__ = ["Release", "ReleaseParams", "clip_rows", "make_release", "release_content", "release_context"]
+__all__ = ["Mechanism", "Release", "ReleaseParams", "clip_rows", "make_release", "release_content", "release_context"]
 
 CLIP_MARGIN = 1 - 2.0**-20
 """Clipping aims this factor below C, so that rounding in the clip and the mean cannot exceed the sensitivity."""
+
+Mechanism: TypeAlias = Literal["gaussian", "privunit"]
 
 GRID_CELLS = 1024
 FLOAT32_INTEGERS = 1 << 24
@@ -49,30 +54,51 @@ class ReleaseParams:
         epsilon: > 0.
         delta: in (0, 1/n).
         clip: C, L2 bound of one flattened record of features, 1e-12 <= C <= 1e12.
-        group: b >= 1, records averaged into one row.
+        group: b >= 1, records averaged into one row; 1 for PrivUnit.
+        mechanism: ``gaussian``, or ``privunit``, which needs no delta and releases directions: every record counts as
+            one of norm C.
+
+    Raises:
+        PrivacyClaimError: numbers out of range, or groups of records answered by PrivUnit.
     """
 
     epsilon: float
     delta: float
     clip: float
     group: int = 1
+    mechanism: Mechanism = "gaussian"
 
     def __post_init__(self) -> None:
         if not 1e-12 <= self.clip <= 1e12:
             raise PrivacyClaimError(f"clip {self.clip} is outside 1e-12..1e12", hint="rescale the head's output")
-        if not 1e-30 <= self.sigma <= 1e30:
+        if self.mechanism == "privunit":
+            if self.group != 1:
+                raise PrivacyClaimError(
+                    f"privunit answers single records, not groups of {self.group}: averaging them gains no privacy",
+                    hint="set group to 1, or mechanism to gaussian",
+                )
+            self.privunit(2)
+        elif not 1e-30 <= self.sigma <= 1e30:
             raise PrivacyClaimError(f"sigma {self.sigma:g} is outside 1e-30..1e30", hint="choose a sensible epsilon")
 
     @property
-    def mechanism(self) -> GaussianRelease:
-        """Noise and sensitivity, as the accountant and the ledger need them."""
+    def gaussian(self) -> GaussianRelease:
+        """Noise and sensitivity of the Gaussian mechanism at this epsilon and delta."""
         bound = sensitivity(self.clip, self.group)
         return GaussianRelease(gaussian_sigma(self.epsilon, self.delta, bound), bound)
 
     @property
     def sigma(self) -> float:
-        """Standard deviation of the noise on each coordinate, in the unit of the features."""
-        return self.mechanism.sigma
+        """Standard deviation of Gaussian noise on each coordinate, in the unit of the features; see ``noise``."""
+        return self.gaussian.sigma
+
+    def privunit(self, dims: int) -> PrivUnit:
+        """The mechanism for records of ``dims`` features, before it is scaled by C."""
+        return PrivUnit(self.epsilon, dims)
+
+    def noise(self, dims: int) -> float:
+        """Root mean square of the chosen mechanism's noise on one of ``dims`` coordinates, in the features' unit."""
+        return self.clip * self.privunit(dims).sigma if self.mechanism == "privunit" else self.sigma
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +109,7 @@ class Release:
         activations: float32 (r, *shape), every entry a multiple of ``grid``, exactly.
         pseudo_labels: int64 (r,), secret until a round's label release.
         record_of_row: int64 (r, b), secret for ever.
-        sigma: standard deviation of the noise.
+        sigma: standard deviation of the noise on a coordinate.
         grid: a power of two.
         statement: what may be claimed.
     """
@@ -163,17 +189,21 @@ def make_release(
     sums = np.zeros((len(record_of_row), *features.shape[1:]), dtype=np.float64)
     for members in record_of_row.T:
         sums += features[members] * factors[members].reshape(-1, *[1] * (features.ndim - 1))
-    sigma = params.sigma
-    noise_key = secret.derive("clicooper.release.noise", bind("noise", bytes(bound), _features_digest(features)))
-    noisy = sums / params.group + normal_noise(noise_key, sums.shape, sigma)
-    grid = _grid(params.clip, sigma)
+    key = secret.derive("clicooper.release.noise", bind("noise", bytes(bound), _features_digest(features)))
+    dims = math.prod(features.shape[1:])
+    if params.mechanism == "privunit":
+        choice = secret.derive("clicooper.release.privunit", bind("noise", bytes(bound), _features_digest(features)))
+        noisy = _answered(sums, params, choice, key)
+    else:
+        noisy = sums / params.group + normal_noise(key, sums.shape, params.sigma)
+    grid = _grid(params, dims)
     return Release(
         activations=(np.rint(noisy / grid) * grid).astype(np.float32),
         pseudo_labels=label_map.pseudo_of_record[record_of_row[:, 0]],
         record_of_row=record_of_row,
-        sigma=sigma,
+        sigma=params.noise(dims),
         grid=grid,
-        statement=_statement(params, label_map, released_rows=len(record_of_row), secure=secret.secure),
+        statement=_statement(params, label_map, dims, released_rows=len(record_of_row), secure=secret.secure),
     )
 
 
@@ -205,19 +235,38 @@ def _clip_factors(features: NDArray[np.float64], clip: float) -> NDArray[np.floa
     return factors
 
 
-def _grid(clip: float, sigma: float) -> float:
+def _answered(records: NDArray[np.float64], params: ReleaseParams, choice: bytes, key: bytes) -> NDArray[np.float64]:
+    """PrivUnit's answers to single records, scaled to mean C h(x)/|h(x)|."""
+    flat = records.reshape(len(records), -1)
+    # The norm is lost anyway; dividing by the peak first keeps it from underflow.
+    peak = np.maximum(np.abs(flat).max(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    scaled = flat / peak
+    directions = scaled / np.maximum(np.linalg.norm(scaled, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    uniform, normal = uniform_draws(choice, (len(flat), 2)), normal_noise(key, flat.shape, 1.0)
+    answers = params.clip * params.privunit(flat.shape[1]).answer(directions, uniform, normal)
+    return np.asarray(answers.reshape(records.shape))
+
+
+def _grid(params: ReleaseParams, dims: int) -> float:
     """The public grid: the largest power of two <= sigma/1024, or coarser where float32 needs it.
 
-    A row's entries are at most C in size and its noise at most ``MAX_DEVIATION`` sigma, so every multiple of the
-    grid is k * grid with |k| < 2^24 by the second bound, and float32 holds it exactly.
+    A row's entries are at most ``reach`` in size: C and ``MAX_DEVIATION`` sigma for Gaussian noise, the norm of an
+    answer for PrivUnit. So every multiple of the grid is k * grid with |k| < 2^24 by the second bound, and float32
+    holds it exactly.
     """
+    sigma = params.noise(dims)
+    reach = params.clip + MAX_DEVIATION * sigma
+    if params.mechanism == "privunit":
+        reach = params.clip / params.privunit(dims).gain
     fine = 2.0 ** math.floor(math.log2(sigma / GRID_CELLS))
-    exact = 2.0 ** math.ceil(math.log2((clip + MAX_DEVIATION * sigma) / (FLOAT32_INTEGERS - 1)))
+    exact = 2.0 ** math.ceil(math.log2(reach / (FLOAT32_INTEGERS - 1)))
     return max(fine, exact)
 
 
-def _numbers(params: ReleaseParams) -> tuple[float | int, ...]:
-    return float(params.epsilon), float(params.delta), float(params.clip), int(params.group)
+def _numbers(params: ReleaseParams) -> tuple[float | int | str, ...]:
+    """Every parameter, for binding; the mechanism only where it is not the first that there was."""
+    named = () if params.mechanism == "gaussian" else (params.mechanism,)
+    return float(params.epsilon), float(params.delta), float(params.clip), int(params.group), *named
 
 
 def _features_digest(features: NDArray[Any]) -> bytes:
@@ -227,11 +276,11 @@ def _features_digest(features: NDArray[Any]) -> bytes:
     return digest.digest()
 
 
-def _statement(params: ReleaseParams, label_map: LabelMap, *, released_rows: int, secure: bool) -> Statement:
+def _statement(params: ReleaseParams, label_map: LabelMap, dims: int, *, released_rows: int, secure: bool) -> Statement:
     statement = Statement(
         epsilon=params.epsilon,
         delta=params.delta,
-        sigma=params.sigma,
+        sigma=params.noise(dims),
         clip=params.clip,
         group=params.group,
         gamma=label_map.gamma,
@@ -239,5 +288,6 @@ def _statement(params: ReleaseParams, label_map: LabelMap, *, released_rows: int
         records=int(label_map.pseudo_of_record.size),
         released_rows=released_rows,
         secure=secure,
+        mechanism=params.mechanism,
     )
     return statement if label_map.label_epsilon is None else statement.with_labels(label_map.label_epsilon)

@@ -6,6 +6,7 @@ Job: say in plain words what ``accounting`` proves, and not a word more. Non-job
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from clicooper.privacy.accounting import REPLACE_ONE
 
@@ -48,6 +49,7 @@ class Statement:
         adjacency: which data sets are neighbours.
         covers, excludes: what the guarantee is about, and what it is not about.
         label_epsilon: of one record's label, in addition to ``epsilon``; None where labels are not protected.
+        mechanism: ``gaussian`` or ``privunit``, whose guarantee is pure: it holds at delta 0.
     """
 
     epsilon: float
@@ -64,6 +66,7 @@ class Statement:
     covers: tuple[str, ...] = _COVERS
     excludes: tuple[str, ...] = _EXCLUDES
     label_epsilon: float | None = None
+    mechanism: Literal["gaussian", "privunit"] = "gaussian"
 
     def with_labels(self, epsilon: float) -> Statement:
         """The statement where every label went through randomised response before anything was counted."""
@@ -79,8 +82,7 @@ class Statement:
         """The statement in plain words, several lines, no trailing newline."""
         lines = [
             *self._guarantee(),
-            f"Mechanism: mean of b = {self.group} records clipped to L2 norm C = {self.clip:g}, Gaussian noise "
-            f"sigma = {self.sigma:.6g} per coordinate (analytic calibration, sensitivity 2C/b).",
+            self._mechanism(),
             f"Released: {self.released_rows} rows from n = {self.records} records; m = {self.m} records per "
             f"pseudo-label, gamma = {_ranges(self.gamma)}. No amplification is claimed from dropping or shuffling.",
             "Covers: " + "; ".join(self.covers) + ".",
@@ -90,6 +92,17 @@ class Statement:
         if not self.secure:
             lines.insert(0, "INSECURE: derived from a seed; whoever knows the seed can subtract the noise.")
         return "\n".join(lines)
+
+    def _mechanism(self) -> str:
+        if self.mechanism == "privunit":
+            return (
+                f"Mechanism: PrivUnit on each record's direction, scaled to C = {self.clip:g}; noise of root mean "
+                f"square {self.sigma:.6g} per coordinate; pure, so that it holds at delta 0 too."
+            )
+        return (
+            f"Mechanism: mean of b = {self.group} records clipped to L2 norm C = {self.clip:g}, Gaussian noise "
+            f"sigma = {self.sigma:.6g} per coordinate (analytic calibration, sensitivity 2C/b)."
+        )
 
     def _guarantee(self) -> list[str]:
         if self.label_epsilon is None:

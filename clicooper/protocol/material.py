@@ -51,7 +51,7 @@ def material_of(config: JobConfig, master: MasterSecret) -> Material:
     head = _head(config, dataset, splits)
     labels = label_records(dataset, splits.release, master, config.label_epsilon)
     label_map = labels.expand(master, config.gamma)
-    params = ReleaseParams(config.epsilon, config.delta, config.clip, config.group)
+    params = ReleaseParams(config.epsilon, config.delta, config.clip, config.group, config.mechanism)
     return Material(dataset, splits, labels, head, _features(config, dataset, head), label_map, params)
 
 

@@ -6,6 +6,7 @@ Publishing the job on chain and running it are the jobs of ``owner`` and ``job``
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -35,6 +36,7 @@ from clicooper.learning.models import build_segments, suggest_cuts
 from clicooper.learning.readout import Readout
 from clicooper.learning.runtime import runtime_class, use_threads
 from clicooper.learning.segments import initial_state
+from clicooper.privacy.accounting import sensitivity
 from clicooper.privacy.hiding import MapHiding, measure_hiding
 from clicooper.privacy.labels import LabelMap
 from clicooper.privacy.ledger import Ledger, ReleaseRequest
@@ -222,14 +224,16 @@ def _prepared(
 
 def _reserve(config: JobConfig, material: Material, content: Digest, folder: RunFolder) -> Digest:
     """Reserves the release in the data set's ledger before any noise is drawn; a crash repeats the same bytes."""
-    mechanism = material.params.mechanism
+    params = material.params
+    sigma = params.noise(math.prod(material.features.shape[1:]))
     entry = _ledger(config, folder).reserve(
         ReleaseRequest(
             dataset=material.labels.source,
             content=content,
             label_map=material.label_map.digest,
-            sigma=mechanism.sigma,
-            sensitivity=mechanism.sensitivity,
+            sigma=sigma,
+            sensitivity=sensitivity(config.clip, config.group),
+            mechanism=params.mechanism,
             epsilon=config.epsilon,
             delta=config.delta,
             label_epsilon=material.label_map.label_epsilon,
@@ -325,6 +329,7 @@ def _claim(release: Release) -> ReleaseSpec:
         records=statement.records,
         secure=statement.secure,
         label_epsilon=statement.label_epsilon,
+        mechanism=statement.mechanism,
     )
 
 

@@ -33,8 +33,8 @@ def request_for(epsilon=2.0, label_map=MAP, dataset=DATASET, head=HEAD):
         dataset=dataset,
         content=release_content(dataset, head, label_map, params),
         label_map=label_map.digest,
-        sigma=params.mechanism.sigma,
-        sensitivity=params.mechanism.sensitivity,
+        sigma=params.gaussian.sigma,
+        sensitivity=params.gaussian.sensitivity,
         epsilon=params.epsilon,
         delta=params.delta,
         label_epsilon=label_map.label_epsilon,
@@ -171,7 +171,7 @@ def test_one_response_is_paid_once_however_many_releases_use_its_map(path):
     ledger = open_ledger(path, budget=10.0)
     for number in range(3):
         ledger.reserve(noisy_request(head=bind("head", number)))
-    mechanism = ReleaseParams(2.0, 1e-5, clip=1.0).mechanism
+    mechanism = ReleaseParams(2.0, 1e-5, clip=1.0).gaussian
     assert ledger.spent_epsilon() == pytest.approx(1.5 + compose([mechanism] * 3, 1e-5), rel=1e-12)
 
 

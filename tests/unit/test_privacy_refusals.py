@@ -63,7 +63,7 @@ def request(epsilon, label_map=None):
     params, label_map = ReleaseParams(epsilon, 1e-5, 1.0), label_map or one_map()
     content = release_content(bind("data"), bind("head"), label_map, params)
     return ReleaseRequest(
-        bind("data"), content, label_map.digest, params.sigma, params.mechanism.sensitivity, epsilon, 1e-5
+        bind("data"), content, label_map.digest, params.sigma, params.gaussian.sensitivity, epsilon, 1e-5
     )
 
 
