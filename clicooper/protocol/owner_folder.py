@@ -6,6 +6,7 @@
     label-secret.key, label-keys.txt, label-map.bin    what follows from it, to be looked at
     config.json      the settings that the job was prepared with
     grants.age       what the owner was granted, wrapped to itself
+    receipts/        by round, what neighbours signed about what they sent each other, as its receivers have shown it
     ledger.json      releases and their budget
 
 Everything is readable by the owner alone. Which job it is stands beside it in job.json, which is no secret.
