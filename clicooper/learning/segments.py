@@ -5,7 +5,7 @@ its state, float32 in a job and float64 in a dispute. What is recorded of a step
 """
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from clicooper.learning.checkpoint import State
 from clicooper.learning.models import build_segment
 from clicooper.learning.schedule import Purpose, generator
 
-__all__ = ["Segment", "initial_state"]
+__all__ = ["Segment", "initial_state", "training_loss"]
 
 _MOMENTS = {"sgd": ("momentum_buffer",), "adamw": ("step", "exp_avg", "exp_avg_sq")}
 
@@ -108,7 +108,7 @@ class Segment:
         return self._input_gradient()
 
     def loss_backward(self, labels: NDArray[np.int64]) -> tuple[float, NDArray[Any] | None]:
-        """Last seat: mean loss (nats) of the last forward pass, and its input gradient; ``_loss`` says which.
+        """Last seat: mean loss (nats) of the last forward pass, and its input gradient; ``training_loss`` says which.
 
         Args:
             labels: int64 (batch,), pseudo-labels in [0, outputs).
@@ -120,7 +120,7 @@ class Segment:
         logits = self._pending()
         if labels.shape != (logits.shape[0],) or labels.min() < 0 or labels.max() >= self._spec.outputs:
             raise DataError("labels do not fit the batch", hint=f"one in [0, {self._spec.outputs}) for each record")
-        loss = _loss(logits, torch.tensor(labels), self._training)
+        loss = training_loss(logits, torch.tensor(labels), self._training)
         loss.backward()  # type: ignore[no-untyped-call]
         if not math.isfinite(loss.item()):
             raise SpecError("training diverged: the loss is not finite", hint="lower the learning rate")
@@ -165,8 +165,10 @@ class Segment:
             self._optimizer.state[weights[name]][key] = torch.tensor(array, dtype=dtype)
 
 
-def _loss(logits: Tensor, labels: Tensor, training: TrainingSpec) -> Tensor:
-    """Mean cross entropy with label smoothing; where a share rho of the labels was drawn uniformly, corrected for that.
+def training_loss(
+    logits: Tensor, labels: Tensor, training: TrainingSpec, reduction: Literal["mean", "sum"] = "mean"
+) -> Tensor:
+    """Cross entropy with label smoothing; where a share rho of the labels was drawn uniformly, corrected for that.
 
     With P outputs and softmax p the corrected loss is ``-log((1 - rho) p_label + rho / P)``, the cross entropy of what
     the noise makes of p: forward correction (Patrini et al., "Making Deep Neural Networks Robust to Label Noise",
@@ -176,10 +178,12 @@ def _loss(logits: Tensor, labels: Tensor, training: TrainingSpec) -> Tensor:
     """
     rho = training.label_noise
     if not rho:
-        return nn.functional.cross_entropy(logits, labels, label_smoothing=training.label_smoothing)
+        smoothing = training.label_smoothing
+        return nn.functional.cross_entropy(logits, labels, reduction=reduction, label_smoothing=smoothing)
     log_p = -nn.functional.cross_entropy(logits, labels, reduction="none")
     floor = torch.full_like(log_p, math.log(rho / logits.shape[1]))
-    return -torch.logaddexp(log_p + math.log1p(-rho), floor).mean()
+    losses = -torch.logaddexp(log_p + math.log1p(-rho), floor)
+    return losses.mean() if reduction == "mean" else losses.sum()
 
 
 def _complete(flat: State, known: dict[str, tuple[int, ...]]) -> set[str]:

@@ -63,7 +63,7 @@ class MapHiding:
             return f"Label map: noise-to-prototype ratio {self.ratio:.2f}, at least the {needed:.2f} that hides it."
         return (
             f"Label map: noise-to-prototype ratio {self.ratio:.2f}, where {needed:.2f} would hide it. Whoever knows "
-            "the class means can sort these pseudo-labels into classes; (epsilon, delta) covers inputs, not labels."
+            "the class means can sort these pseudo-labels into classes; no epsilon covers the map."
         )
 
 

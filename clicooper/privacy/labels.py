@@ -138,7 +138,7 @@ def expand_labels(
         DataError: labels out of range, or a class with too few records.
     """
     counts = _class_counts(labels, classes)
-    size = _records_per_pseudo_label(counts, gamma, m, "" if response is None else " after randomised response")
+    size = _records_per_pseudo_label(counts, gamma, m, noisy=response is not None)
     per_class = counts // size
     bound = bind("clicooper.label-map.draw", bytes(context), classes, size, labels.astype("<i8").tobytes())
     order = permutation(secret.derive("clicooper.labels.group", bound), labels.size)
@@ -198,7 +198,7 @@ def _class_counts(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
     return np.bincount(labels, minlength=classes).astype(np.int64)
 
 
-def _records_per_pseudo_label(counts: NDArray[np.int64], gamma: int | None, m: int | None, when: str) -> int:
+def _records_per_pseudo_label(counts: NDArray[np.int64], gamma: int | None, m: int | None, *, noisy: bool) -> int:
     if (gamma is None) == (m is None):
         raise UsageError("label expansion needs exactly one of gamma and m", hint="name one of the two")
     wanted, name = (gamma, "gamma") if m is None else (m, "m")
@@ -207,8 +207,9 @@ def _records_per_pseudo_label(counts: NDArray[np.int64], gamma: int | None, m: i
     rarest = int(counts.argmin())
     size = wanted if m is not None else int(counts[rarest]) // wanted
     if not 1 <= size <= counts[rarest]:
+        when = " after randomised response" if noisy else ""
         raise DataError(
             f"class {rarest} has {counts[rarest]} records{when}, too few for {name} = {wanted}",
-            hint=f"lower {name}, or release more records of that class",
+            hint=f"lower {name}, or release more records" + ("" if noisy else " of that class"),
         )
     return size
