@@ -10,9 +10,9 @@ reservation that is never published still counts, since nobody can prove that it
 
 Releases by PrivUnit are pure, and their epsilons are added to the composition of the Gaussian ones. The total is for
 neighbours that differ in one record's input and label. Its label goes into the one label map alone, through one
-randomised response of pure epsilon_y; every release keeps its guarantee whatever that map is. So epsilon_y is added once:
-for each outcome of the response the releases lose epsilon_x but for a share delta, and the outcomes themselves lose
-epsilon_y.
+randomised response of pure epsilon_y; every release keeps its guarantee whatever that map is. So epsilon_y is added
+once: for each outcome of the response the releases lose epsilon_x but for a share delta, and the outcomes themselves
+lose epsilon_y.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def test_replacing_one_input_moves_the_means_by_at_most_the_sensitivity(record, 
     rows = [make_release(x, label_map, params, secret, CONTEXT).record_of_row for x in (features, neighbour)]
     assert np.array_equal(*rows)
     difference = clip_rows(features, 1.5)[rows[0]].mean(axis=1) - clip_rows(neighbour, 1.5)[rows[0]].mean(axis=1)
-    assert np.linalg.norm(difference) <= params.mechanism.sensitivity
+    assert np.linalg.norm(difference) <= params.gaussian.sensitivity
 
 
 @settings(deadline=None)

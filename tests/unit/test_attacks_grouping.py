@@ -30,7 +30,7 @@ def rng(seed=0):
 def test_an_attacker_sees_no_secret():
     """What is known only to the owner: which records are in a row, their features, the map."""
     assert {field.name for field in fields(Observation)} == {
-        "rows", "pseudo_labels", "gamma", "sigma", "group", "clip"
+        "rows", "pseudo_labels", "gamma", "sigma", "group", "clip", "privunit"
     }  # fmt: skip
     owner = victim()
     assert np.array_equal(owner.observation().rows, owner.release.activations.astype(np.float64))

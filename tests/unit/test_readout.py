@@ -12,6 +12,7 @@ from tests.learning_jobs import SEEDS
 
 LINEAR = ModelSpec(kind="mlp", input_shape=(3,), outputs=4, widths=(), cuts=())
 FOLD = np.array([[1, 0], [0, 1], [1, 0], [0, 1]])
+MEANS = FOLD / FOLD.sum(axis=0)
 A = np.random.default_rng(4).normal(size=(9, 3))
 
 
@@ -28,11 +29,11 @@ def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
 
 
-def test_naive_scores_are_the_folded_softmax() -> None:
+def test_naive_scores_are_class_means_of_log_probabilities() -> None:
     rng = np.random.default_rng(1)
     weight, bias = rng.normal(size=(4, 3)), rng.normal(size=4)
     scores = linear(weight, bias, FOLD, 0.5).naive_scores(A)
-    expected = np.log(np.exp(log_softmax(A * 0.5 @ weight.T + bias)) @ FOLD)
+    expected = log_softmax(A * 0.5 @ weight.T + bias) @ MEANS
     assert scores.dtype == np.float64
     assert np.allclose(scores, expected, atol=1e-5)
 
@@ -55,8 +56,8 @@ def test_contrast_matches_the_formula_over_the_same_draws() -> None:
     readout = linear(weight, bias, FOLD, 2.0)
     many = readout.contrastive_scores(A, 1.0, seed=5, draws=4000).scores
     e = np.random.default_rng(9).normal(size=(4000, 1, 3))
-    noisy = np.log(np.exp(log_softmax((A + e) * 2 @ weight.T + bias)) @ FOLD)
-    alone = np.log(np.exp(log_softmax(e * 2 @ weight.T + bias)) @ FOLD)
+    noisy = log_softmax((A + e) * 2 @ weight.T + bias) @ MEANS
+    alone = log_softmax(e * 2 @ weight.T + bias) @ MEANS
     # Independent draws: equal within six standard errors of both means.
     error = (noisy - alone).std(axis=0) * np.sqrt(2 / 4000)
     assert (np.abs(many - (noisy - alone).mean(axis=0)) < 6 * error + 1e-4).all()
