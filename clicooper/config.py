@@ -142,15 +142,15 @@ class JobConfig(BaseSettings):
     holdout_records: int = Field(default=100, ge=1, description="records that judge progress, never released")
     test_records: int = Field(default=360, ge=1, description="records that measure accuracy, never released")
 
-    epsilon: float = Field(default=4.0, gt=0, description="privacy of the release for one record, above 0")
+    epsilon: float = Field(default=2.0, gt=0, description="privacy of the release for one record, above 0")
     mechanism: Literal["gaussian", "privunit"] = Field(
-        default="gaussian",
-        description="gaussian, or privunit: far less noise on single records (group 1), whose norms it drops",
+        default="privunit",
+        description="privunit: the direction of single records (group 1), with little noise; or gaussian",
     )
     delta: float = Field(default=1e-5, gt=0, lt=1, description="failure probability of that privacy, between 0 and 1")
     clip: float = Field(default=1.0, gt=0, description="largest L2 norm of one record's activation")
-    group: int = Field(default=4, ge=1, description="records averaged into one released row, at least 1")
-    gamma: int = Field(default=4, ge=1, description="pseudo-labels of the rarest class, at least 1")
+    group: int = Field(default=1, ge=1, description="records averaged into one released row, at least 1")
+    gamma: int = Field(default=16, ge=1, description="pseudo-labels of the rarest class, at least 1")
     label_epsilon: float | None = Field(
         default=None,
         gt=0,

@@ -10,6 +10,7 @@ Finished cells are kept in the home folder, so that a second run prints what the
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Sequence
@@ -19,10 +20,13 @@ from typing import Any
 from clicooper.attacks.frontier import Point
 from clicooper.cli.evaluate_privacy import evaluate_grids, make_grid
 from clicooper.cli.evaluate_view import LEAKS, WORTH, frontier_cells
+from clicooper.cli.measured import measured_record
 from clicooper.config import JobConfig, load_config
 from clicooper.privacy.release import Mechanism
 
-DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "privacy.md"
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENT = ROOT / "docs" / "privacy.md"
+MEASURED_FILE = ROOT / "clicooper" / "cli" / "measured.json"
 SEEDS = 3
 MECHANISMS: tuple[Mechanism, ...] = ("gaussian", "privunit")
 PAPER = {"digits": ((4, 4), (16, 1), (64, 1)), "pairs": ((1, 5), (5, 1))}
@@ -105,6 +109,9 @@ def paper(config: JobConfig) -> dict[str, str]:
         f"{source}:\n\n{frontier_table([point for point in points if point.source == source], columns)}"
         for source in PAPER
     ]
+    if "--write" in sys.argv:
+        record = measured_record(config, points)
+        MEASURED_FILE.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return {"paper": claims_table(result), "paper-figures": "\n\n".join(by_source)}
 
 

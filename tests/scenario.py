@@ -68,6 +68,10 @@ TINY: Mapping[str, Any] = {
     "head_records": 120,
     "mark_bits": 64,
     "widths": (256, 256, 256, 256),
+    "mechanism": "gaussian",
+    "epsilon": 4.0,
+    "group": 4,
+    "gamma": 4,
 }
 """The smallest job on real digits whose segments hold their marks and learn more than the most frequent class."""
 

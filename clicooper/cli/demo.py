@@ -28,8 +28,14 @@ def demo(
     context: typer.Context,
     rounds: Annotated[int | None, typer.Option("--rounds", help="Rounds of training.  [default: 3]")] = None,
     trainers: Annotated[int | None, typer.Option("--trainers", help="Trainers, 2 to 32.  [default: 3]")] = None,
-    epsilon: Annotated[float | None, typer.Option("--epsilon", help="Privacy of the release.  [default: 4]")] = None,
-    gamma: Annotated[int | None, typer.Option("--gamma", help="Pseudo-labels per class.  [default: 4]")] = None,
+    epsilon: Annotated[float | None, typer.Option("--epsilon", help="Privacy of the release.  [default: 2]")] = None,
+    gamma: Annotated[int | None, typer.Option("--gamma", help="Pseudo-labels per class.  [default: 16]")] = None,
+    mechanism: Annotated[
+        str | None, typer.Option("--mechanism", help="What makes the noise: privunit or gaussian.  [default: privunit]")
+    ] = None,
+    group: Annotated[
+        int | None, typer.Option("--group", help="Records in a row; above 1 for gaussian only.  [default: 1]")
+    ] = None,
     label_epsilon: Annotated[
         float | None, typer.Option("--label-epsilon", help="Privacy of one record's label.  [default: none]")
     ] = None,
@@ -60,6 +66,8 @@ def demo(
         trainers=trainers,
         epsilon=epsilon,
         gamma=gamma,
+        mechanism=mechanism,
+        group=group,
         label_epsilon=label_epsilon,
         seed=seed,
         data=data,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clicooper.audit.verdict import AuditReport, exit_code
+from clicooper.cli.measured import measured_claims
 from clicooper.protocol.evaluation import Accuracies, FinalMark
 from clicooper.protocol.job import OpenJob
 from clicooper.protocol.round import SettledRound
@@ -34,6 +35,7 @@ def demo_result(
     privacy = asdict(statement) | {
         "text": statement.text(),
         "label_map": {"ratio": round(hiding.ratio, 4), "hidden": hiding.holds, "in_words": hiding.text()},
+        "measured": measured_claims(opened.owner.prepared.config),
     }
     return {
         "ok": code == 0,
