@@ -53,7 +53,7 @@ class Grid:
             seed's head and the records that trained it.
         seeds: 0 to ``seeds - 1``; each divides the records, trains a head and draws all secrets anew.
         label_epsilon: of the randomised response of the labels, everywhere; None releases them as they are.
-        mechanism: of the release, everywhere; PrivUnit takes of the shapes those of single records.
+        mechanism: of the release, everywhere; PrivUnit takes every gamma with single records.
     """
 
     source: str
@@ -71,7 +71,7 @@ class Grid:
 
     def settings(self, material: Material) -> list[Setting]:
         """All different settings, with the seed of their material."""
-        shapes = [shape for shape in self.shapes if self.mechanism == "gaussian" or shape[1] == 1]
+        shapes = [(gamma, group if self.mechanism == "gaussian" else 1) for gamma, group in self.shapes]
         named = [(epsilon, *shape) for shape in shapes for epsilon in self.epsilons]
         ruled = [(epsilon, *hiding_shape(material, epsilon, self)) for epsilon in self.epsilons if self.hiding]
         different = dict.fromkeys([*named, *ruled])

@@ -135,6 +135,17 @@ class ClaimsLabelsThatNothingHides(LyingOwner):
         return republished(job, {"release": claim}, {"release": claim})
 
 
+class ClaimsPrivUnitForOtherRows(LyingOwner):
+    """Names a mechanism that needs less noise than its rows were made with. Caught by `release`; names the owner."""
+
+    check = Check.RELEASE.value
+
+    def spec(self, job: Rehearsal) -> JobSpec:
+        update = {"mechanism": "privunit", "group": 1, "sigma": 100.0}
+        claim = job.opened.owner.prepared.spec.release.model_copy(update=update)
+        return republished(job, {"release": claim}, {"release": claim})
+
+
 class ReleasesOffTheGrid(LyingOwner):
     """Rounds its noise to no public grid, whose last bits can tell the record. Caught by `release`; names the owner."""
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.cli_calls import answered, printed, refused
 
-SMALL = ("--seeds", "1", "--epsilons", "8", "--gammas", "2", "--groups", "4", "--no-hiding")
+SMALL = ("--mechanisms", "gaussian", "--seeds", "1", "--epsilons", "8", "--gammas", "2", "--groups", "4", "--no-hiding")
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,9 @@ def test_attacks_claims_and_recommendation_as_an_object(home, capsys, tmp_path):
     assert all(keys <= set(row) for row in result["rows"])
     rows = {row["name"]: row for row in result["rows"]}
     assert rows["grouping.oracle"]["value"] > 0.9
-    assert rows["accuracy.protected"]["setting"] == {"data": "digits", "epsilon": 8.0, "gamma": 2, "group": 4}
+    assert rows["accuracy.protected"]["setting"] == {
+        **{"data": "digits", "epsilon": 8.0, "gamma": 2, "group": 4, "mechanism": "gaussian"}
+    }
     assert [set(claim) for claim in result["claims"]] == [{"claim", "published", "here", "honest_reading"}] * 4
     (found,) = result["recommendations"]
     assert found["data"] == "digits" and len(found["lines"]) == 6

@@ -27,6 +27,7 @@ SETTINGS: dict[str, Any] = {
     "epsilon": 50.0,
     "gamma": 2,
     "group": 2,
+    "mechanism": "gaussian",
     "mark_bits": 64,
     "head_records": 60,
     "holdout_records": 18,

@@ -40,7 +40,7 @@ def test_every_key_with_the_source_that_wins(
         "home": ("here", "--home"),
         "rounds": (5, "clicooper.toml"),
         "trainers": (6, "CLICOOPER_TRAINERS"),
-        "epsilon": (4.0, "default"),
+        "epsilon": (2.0, "default"),
     }
     assert "rounds 5 clicooper.toml" in printed(capsys, "config", "show")
 
