@@ -157,6 +157,9 @@ class JobConfig(BaseSettings):
         le=64,
         description="privacy of one record's label, above 0; not set: unprotected",
     )
+    label_loss: Literal["plain", "corrected"] = Field(
+        default="plain", description="corrected: the loss takes the noise of randomised labels out again (group 1)"
+    )
 
     model: str = Field(default="mlp", description="mlp, cnn, resnet18 or package.module:function")
     activation_shape: Sizes = Field(default=(), description="shape of one released activation; empty: the model's own")
@@ -214,8 +217,8 @@ class JobConfig(BaseSettings):
     @field_validator("label_smoothing")
     @classmethod
     def _check_label_smoothing(cls, value: float, info: ValidationInfo) -> float:
-        if value and info.data.get("label_epsilon") is not None:
-            raise ValueError("label_epsilon corrects the loss for noise that label_smoothing would add; choose one")
+        if value and info.data.get("label_loss") == "corrected":
+            raise ValueError("a corrected label_loss takes out the noise that label_smoothing adds; choose one")
         return value
 
     @property

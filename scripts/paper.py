@@ -43,8 +43,11 @@ FRONTIER = ((4, 4), (16, 1), (64, 1))
 HIDDEN = (1.0, 1.4, 1.8, 2.0)
 
 NOISY_LABELS = (None, 4.0, 2.0)
-"""Label epsilons, at epsilon 4 of the input; the first row is what they are to be compared with."""
-NOISY_SHAPES = ((4, 4), (16, 4), (4, 1), (16, 1))
+"""Label epsilons; the first row is what they are to be compared with."""
+NOISY_SHAPES: tuple[tuple[Mechanism, float, tuple[tuple[int, int], ...]], ...] = (
+    ("privunit", 2.0, ((4, 1), (16, 1))),
+    ("gaussian", 4.0, ((4, 4), (16, 4))),
+)
 NAMED = ("labels.named", "labels named")
 
 
@@ -66,13 +69,14 @@ def frontier_table(points: Sequence[Point], columns: tuple[tuple[str, str], ...]
     return "\n".join(lines)
 
 
-def noisy_labels_table(points: Sequence[Point], columns: tuple[tuple[str, str], ...]) -> str:
-    """Points of one epsilon by what their labels cost, as Markdown."""
-    headings = ["label ε", "γ", "b", *(words for _, words in columns)]
+def noisy_labels_table(found: Sequence[tuple[str, Point]], columns: tuple[tuple[str, str], ...]) -> str:
+    """Points by what their labels cost and by their loss, as Markdown."""
+    headings = ["ε", "γ", "b", "label ε", "loss", *(words for _, words in columns)]
     lines = ["| " + " | ".join(headings) + " |", "|---" * len(headings) + "|"]
-    for point in points:
-        cost = "–" if point.label_epsilon is None else f"{point.label_epsilon:g}"
-        lines.append("| " + " | ".join([cost, *point.shape, *frontier_cells(point, columns)]) + " |")
+    for loss, point in found:
+        cost = ("–", "") if point.label_epsilon is None else (f"{point.label_epsilon:g}", loss)
+        cells = [f"{point.epsilon:g}", *point.shape, *cost, *frontier_cells(point, columns)]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -142,12 +146,16 @@ def hidden(config: JobConfig) -> dict[str, str]:
 
 def noisy_labels(config: JobConfig) -> dict[str, str]:
     """The section of labels that went through randomised response: what it costs, and what it hides."""
-    measured: list[Point] = []
-    for label_epsilon in NOISY_LABELS:
-        noisy = config.model_copy(update={"label_epsilon": label_epsilon})
-        grid = make_grid(noisy, "digits", SEEDS, (4.0,), NOISY_SHAPES, hiding=False)
-        measured += evaluate_grids(noisy, [grid], show)[1]
-    return {"noisy-labels": noisy_labels_table(measured, (*WORTH[:3], *LEAKS[:2], NAMED))}
+    found: list[tuple[str, Point]] = []
+    for mechanism, epsilon, shapes in NOISY_SHAPES:
+        for label_epsilon in NOISY_LABELS:
+            for loss in ("plain", "corrected"):
+                if loss == "corrected" and (label_epsilon is None or mechanism == "gaussian"):
+                    continue  # Rows of several records have nothing for the loss to correct.
+                noisy = config.model_copy(update={"label_epsilon": label_epsilon, "label_loss": loss})
+                grid = make_grid(noisy, "digits", SEEDS, (epsilon,), shapes, False, mechanism)
+                found += [(loss, point) for point in evaluate_grids(noisy, [grid], show)[1]]
+    return {"noisy-labels": noisy_labels_table(found, (*WORTH[:3], *LEAKS[:2], NAMED))}
 
 
 def main() -> None:

@@ -228,7 +228,7 @@ def _name(material: Material, setting: Setting, grid: Grid) -> str:
         "data": bytes(dataset_digest(material.dataset)),
         "splits": [sha256(getattr(material.splits, part).tobytes()) for part in ("head", "release", "holdout", "test")],
         "setting": {name: _plain(value) for name, value in setting.numbers().items()},
-        "plan": {name: _plain(value) for name, value in asdict(grid.plan).items()},
+        "plan": {name: _plain(value) for name, value in asdict(grid.plan).items() if value != "plain"},
         "dims": grid.dims,
     }
     return sha256(encode(record)).hex()

@@ -8,6 +8,7 @@ could be seen here (their cost is measured with the marks).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import torch
@@ -41,6 +42,7 @@ class TrainingPlan:
         widths: hidden layers of the model.
         rounds: rounds, each with a further shard of labels.
         steps: optimizer steps of a round.
+        label_loss: ``corrected`` or not for labels that were randomised, where rows are single records.
     """
 
     widths: tuple[int, ...] = (384, 384, 384, 384)
@@ -50,6 +52,7 @@ class TrainingPlan:
     learning_rate: float = 0.01
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    label_loss: Literal["plain", "corrected"] = "plain"
 
     def training(self, scale: float, label_noise: float = 0.0) -> TrainingSpec:
         """One round's hyper-parameters for inputs scaled by ``scale``, and a loss corrected for ``label_noise``."""
@@ -112,7 +115,8 @@ def train(victim: Victim, plan: TrainingPlan) -> Trained:
     seen, seed = victim.observation(), victim.setting.seed
     seeds = SeedSpec(weights=seed, batches=seed, noise=seed)
     model = ModelSpec(kind="mlp", input_shape=(seen.rows.shape[1],), outputs=seen.count, widths=plan.widths, cuts=())
-    training = plan.training(1.0 / seen.sigma, noise_of_rows(victim.label_map.mixing, seen.group))
+    noise = noise_of_rows(victim.label_map.mixing, seen.group) if plan.label_loss == "corrected" else 0.0
+    training = plan.training(1.0 / seen.sigma, noise)
     context = bind("clicooper.evaluation.shards", bytes(victim.label_map.digest))
     shards = deal_shards(seen.pseudo_labels, plan.rounds, secret=MasterSecret.from_seed(seed), context=context)
     order = np.concatenate(shards)

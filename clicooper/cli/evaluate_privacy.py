@@ -138,6 +138,7 @@ def make_grid(
         learning_rate=config.learning_rate,
         momentum=config.momentum,
         weight_decay=config.weight_decay,
+        label_loss=config.label_loss,
     )
     kept = Kept(config.head_records, config.holdout_records, config.test_records)
     return Grid(

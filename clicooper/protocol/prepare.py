@@ -373,7 +373,7 @@ def _training(config: JobConfig, sigma: float, mixing: float) -> TrainingSpec:
         input_scale=1.0 / sigma,
         input_noise=config.input_noise,
         label_smoothing=config.label_smoothing,
-        label_noise=noise_of_rows(mixing, config.group),
+        label_noise=noise_of_rows(mixing, config.group) if config.label_loss == "corrected" else 0.0,
     )
 
 

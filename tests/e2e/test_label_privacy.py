@@ -39,6 +39,7 @@ learning_rate = 0.05
 epsilon = 50.0
 mechanism = "gaussian"
 gamma = 4
+label_loss = "corrected"
 mark_bits = 64
 widths = [256, 256, 256, 256]
 test_records = 100
@@ -81,7 +82,12 @@ def test_ledger_of_the_demo_holds_the_response(demo: dict[str, Any]) -> None:
 
 
 def noisy_config(**changes: Any) -> Any:
-    return tiny_config(**({"rounds": 1, "group": 1, "epsilon": 50.0, "label_epsilon": LABEL_EPSILON} | changes))
+    return tiny_config(
+        **(
+            {"rounds": 1, "group": 1, "epsilon": 50.0, "label_epsilon": LABEL_EPSILON, "label_loss": "corrected"}
+            | changes
+        )
+    )
 
 
 class IgnoresLabelNoise(WorkerCheat):

@@ -106,7 +106,8 @@ def test_training_on_randomised_labels_is_corrected_where_rows_are_single_record
         owned = material(blobs())
         setting = Setting(30.0, 4, group, 0, label_epsilon=3.0)
         owner = make_victim(owned.dataset, owned.splits, owned.head, setting)
-        model = train(owner, PLAN)
+        assert train(owner, PLAN).training.label_noise == 0.0
+        model = train(owner, replace(PLAN, label_loss="corrected"))
         assert model.training.label_noise == expected
         assert measure(owner, model, PLAN).protected > 0.9
 
