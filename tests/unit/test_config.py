@@ -91,8 +91,8 @@ def test_value_out_of_range_is_refused_in_the_words_of_its_user(name: str, value
 def test_smoothing_beside_randomised_labels_is_refused(folder: Path) -> None:
     both = {"label_epsilon": 2.0, "label_loss": "corrected", "label_smoothing": 0.1}
     assert refusal(**both).message.startswith("--label-smoothing 0.1: a corrected label_loss")
-    assert load_config(label_epsilon=2.0, label_smoothing=0.0).label_epsilon == 2.0
-    settings(folder, "label_epsilon = 2.0")
+    assert load_config(label_epsilon=2.0, label_smoothing=0.1).label_smoothing == 0.1
+    settings(folder, 'label_loss = "corrected"')
     assert refusal(label_smoothing=0.1).hint == "label_smoothing: label smoothing, from 0 to below 1"
 
 
