@@ -150,7 +150,7 @@ class JobConfig(BaseSettings):
     delta: float = Field(default=1e-5, gt=0, lt=1, description="failure probability of that privacy, between 0 and 1")
     clip: float = Field(default=1.0, gt=0, description="largest L2 norm of one record's activation")
     group: int = Field(default=1, ge=1, description="records averaged into one released row, at least 1")
-    gamma: int = Field(default=16, ge=1, description="pseudo-labels of the rarest class, at least 1")
+    gamma: int = Field(default=4, ge=1, description="pseudo-labels of the rarest class, at least 1")
     label_epsilon: float | None = Field(
         default=None,
         gt=0,

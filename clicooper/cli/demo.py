@@ -29,7 +29,7 @@ def demo(
     rounds: Annotated[int | None, typer.Option("--rounds", help="Rounds of training.  [default: 3]")] = None,
     trainers: Annotated[int | None, typer.Option("--trainers", help="Trainers, 2 to 32.  [default: 3]")] = None,
     epsilon: Annotated[float | None, typer.Option("--epsilon", help="Privacy of the release.  [default: 2]")] = None,
-    gamma: Annotated[int | None, typer.Option("--gamma", help="Pseudo-labels per class.  [default: 16]")] = None,
+    gamma: Annotated[int | None, typer.Option("--gamma", help="Pseudo-labels per class.  [default: 4]")] = None,
     mechanism: Annotated[
         str | None, typer.Option("--mechanism", help="What makes the noise: privunit or gaussian.  [default: privunit]")
     ] = None,
