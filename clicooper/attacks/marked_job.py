@@ -254,7 +254,7 @@ def _prepared_again(folder: RunFolder, settings: JobConfig, evidence: Evidence) 
             beside,
         )
     if prepared.spec.cid != spec.cid:
-        hint = "give --data, and head_records, holdout_records, test_records and split_seed, as when it was made"
+        hint = "give --data, and head, head_records, holdout_records, test_records and split_seed, as when it was made"
         raise UsageError(f"the data and settings at hand are not those of the job in {folder.root}", hint=hint)
     return prepared
 

@@ -137,7 +137,7 @@ def measure(victim: Victim, trained: Trained, plan: TrainingPlan) -> Accuracies:
         draws = readout.contrastive_scores(test, seen.sigma, victim.setting.seed, draws=DRAWS)
         naive = readout.naive_scores(test).argmax(axis=1)
     whole = trained.training.model_copy(update={"steps": plan.steps * plan.rounds})
-    own = victim.features[splits.head], data.labels[splits.head]
+    own = victim.features[splits.own], data.labels[splits.own]
     released = release_only_accuracy(seen.rows, seen.pseudo_labels, victim.label_map.fold, test, truth)
     return Accuracies(
         protected=float(np.mean(draws.predictions == truth)),

@@ -18,14 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 from clicooper.errors import PrivacyClaimError, RunFolderError
 from clicooper.privacy.accounting import GaussianRelease
+from clicooper.privacy.composition import SampledGaussian
 from clicooper.types import Digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Book", "LedgerEntry", "ReleaseRequest", "Status", "locked", "read_book", "write_book"]
+__all__ = ["Book", "HeadSpending", "LedgerEntry", "ReleaseRequest", "Status", "locked", "read_book", "write_book"]
 
 FORMAT = "clicooper-ledger/1"
+FORMAT_WITH_HEADS = "clicooper-ledger/2"
+"""Written once a head has spent something; a file without heads keeps the first format."""
 
 
 class Status(Enum):
@@ -66,12 +69,31 @@ class LedgerEntry(ReleaseRequest):
 
 
 @dataclass(frozen=True)
+class HeadSpending:
+    """A head's training by DP-SGD on the data set.
+
+    Args:
+        dataset: digest of inputs and labels.
+        content: names the training; two with one content are one training.
+        mechanism: what it draws.
+        epsilon, delta: its replace-one guarantee on its own.
+    """
+
+    dataset: Digest
+    content: Digest
+    mechanism: SampledGaussian
+    epsilon: float
+    delta: float
+
+
+@dataclass(frozen=True)
 class Book:
-    """A ledger file's content, entries in the order of their numbers."""
+    """A ledger file's content, entries in the order of their numbers, heads in the order of their training."""
 
     budget_epsilon: float
     delta: float
     entries: tuple[LedgerEntry, ...]
+    heads: tuple[HeadSpending, ...] = ()
 
 
 @contextmanager
@@ -115,11 +137,13 @@ def write_book(path: Path, book: Book) -> None:
         RunFolderError: the file cannot be written.
     """
     document = {
-        "format": FORMAT,
+        "format": FORMAT_WITH_HEADS if book.heads else FORMAT,
         "budget_epsilon": book.budget_epsilon,
         "delta": book.delta,
         "entries": [{name: _plain(value) for name, value in asdict(entry).items()} for entry in book.entries],
     }
+    if book.heads:
+        document["heads"] = [{name: _plain(value) for name, value in asdict(head).items()} for head in book.heads]
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -147,12 +171,26 @@ def _plain(value: Any) -> Any:
 
 
 def _book(document: dict[str, Any]) -> Book:
-    if set(document) != {"format", "budget_epsilon", "delta", "entries"} or document["format"] != FORMAT:
+    names = {"format", "budget_epsilon", "delta", "entries"}
+    if (document["format"], set(document)) not in ((FORMAT, names), (FORMAT_WITH_HEADS, names | {"heads"})):
         raise ValueError("unknown format")
     entries = tuple(_entry(item) for item in document["entries"])
     if [entry.number for entry in entries] != list(range(len(entries))):
         raise ValueError("entries are not numbered from 0")
-    return Book(float(document["budget_epsilon"]), float(document["delta"]), entries)
+    heads = tuple(_head(item) for item in document.get("heads", ()))
+    return Book(float(document["budget_epsilon"]), float(document["delta"]), entries, heads)
+
+
+def _head(item: dict[str, Any]) -> HeadSpending:
+    if set(item) != {field.name for field in fields(HeadSpending)}:
+        raise ValueError("unknown or missing fields")
+    return HeadSpending(
+        dataset=_digest(item["dataset"]),
+        content=_digest(item["content"]),
+        mechanism=SampledGaussian(**item["mechanism"]),
+        epsilon=float(item["epsilon"]),
+        delta=float(item["delta"]),
+    )
 
 
 def _entry(item: dict[str, Any]) -> LedgerEntry:

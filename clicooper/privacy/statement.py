@@ -6,10 +6,12 @@ Job: say in plain words what ``accounting`` proves, and not a word more. Non-job
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from clicooper.privacy.accounting import REPLACE_ONE
+from clicooper.privacy.composition import Division
 
-__all__ = ["Statement"]
+__all__ = ["NO_SPENDING", "HeadClaim", "HeadKind", "Statement", "training_in_words"]
 
 _COVERS = (
     "the input of any one released record, against anyone who knows all the others",
@@ -17,7 +19,6 @@ _COVERS = (
 )
 _EXCLUDES = (
     "labels, class counts and which classes exist",
-    "records that trained the head",
     "held-out records",
     "accept bits",
     "published accuracy",
@@ -26,13 +27,62 @@ _EXCLUDES = (
     "further copies of a record, augmented or repeated: each copy spends epsilon again",
 )
 
+_HEAD_EXCLUDES = {
+    "disjoint": ("records that trained the head",),
+    "file": ("records that trained the head, which its owner vouches are none of these",),
+}
+_HEAD_COVERS = {"dp-sgd": ("the head, trained on the same records, and whatever is computed from it",)}
+_HEAD_VOID = {
+    "disjoint": ", or if the head was fitted to the released records",
+    "file": ", or if the head's file was fitted to the released records, which its owner vouches it was not",
+}
+
+
+HeadKind: TypeAlias = Literal["disjoint", "random", "file", "dp-sgd"]
+
+
+@dataclass(frozen=True)
+class HeadClaim:
+    """What a statement says about the head.
+
+    Args:
+        kind: ``disjoint``, ``random``, ``file`` or ``dp-sgd``.
+        epsilon, delta: of head and release together, where the head spends a part of them; else None.
+        division: who spends what of it; None for a head that spends nothing.
+    """
+
+    kind: HeadKind = "disjoint"
+    epsilon: float | None = None
+    delta: float | None = None
+    division: Division | None = None
+
+    @property
+    def covers(self) -> tuple[str, ...]:
+        """What is protected."""
+        return (*_COVERS, *_HEAD_COVERS.get(self.kind, ()))
+
+    @property
+    def excludes(self) -> tuple[str, ...]:
+        """What is not."""
+        return (*_EXCLUDES[:1], *_HEAD_EXCLUDES.get(self.kind, ()), *_EXCLUDES[1:])
+
+    @property
+    def adjacency(self) -> str:
+        """Which data sets are neighbours, and who spends."""
+        spent = f"; the head spends {self.division.head_epsilon:g} of it by DP-SGD" if self.division else ""
+        return f"{REPLACE_ONE}: its input{spent}"
+
+
+NO_SPENDING = HeadClaim()
+"""A head that was trained on other records."""
+
 
 @dataclass(frozen=True)
 class Statement:
     """What may be claimed about one release.
 
     Args:
-        epsilon, delta: the guarantee for one source record.
+        epsilon, delta: the guarantee for one source record: release and head together.
         sigma: standard deviation of the noise on each coordinate.
         clip: C, L2 bound of one record.
         group: b, records in one row.
@@ -41,6 +91,10 @@ class Statement:
         records: n, records that the label map covers.
         released_rows: rows published.
         secure: False if the master secret came from a seed.
+        head: the kind of head.
+        head_epsilon, release_epsilon: what head and release spend, each by itself at half of delta, where the head was
+            trained by DP-SGD; else None.
+        training: of such a head, in words; else empty.
         adjacency: which data sets are neighbours.
         covers, excludes: what the guarantee is about, and what it is not about.
     """
@@ -55,27 +109,44 @@ class Statement:
     records: int
     released_rows: int
     secure: bool
-    adjacency: str = f"{REPLACE_ONE}: its input"
-    covers: tuple[str, ...] = _COVERS
-    excludes: tuple[str, ...] = _EXCLUDES
+    head: str
+    head_epsilon: float | None
+    release_epsilon: float | None
+    training: str
+    adjacency: str
+    covers: tuple[str, ...]
+    excludes: tuple[str, ...]
 
     def text(self) -> str:
         """The statement in plain words, several lines, no trailing newline."""
+        fixed = "C and b" if self.training else "C, b and the head"
         lines = [
             f"({self.epsilon:g}, {self.delta:g})-differential privacy per source record, computational.",
-            "Neighbours differ in one record's input; its label, all class counts, n, m, gamma, C, b and the head "
+            f"Neighbours differ in one record's input; its label, all class counts, n, m, gamma, {fixed} "
             "are fixed and not protected.",
+            *([self.training] if self.training else []),
             f"Mechanism: mean of b = {self.group} records clipped to L2 norm C = {self.clip:g}, Gaussian noise "
             f"sigma = {self.sigma:.6g} per coordinate (analytic calibration, sensitivity 2C/b).",
             f"Released: {self.released_rows} rows from n = {self.records} records; m = {self.m} records per "
             f"pseudo-label, gamma = {_ranges(self.gamma)}. No amplification is claimed from dropping or shuffling.",
             "Covers: " + "; ".join(self.covers) + ".",
             "Excludes: " + "; ".join(self.excludes) + ".",
-            "Void if the owner's master secret leaks, or if the head was fitted to the released records.",
+            f"Void if the owner's master secret leaks{_HEAD_VOID.get(self.head, '')}.",
         ]
         if not self.secure:
             lines.insert(0, "INSECURE: derived from a seed; whoever knows the seed can subtract the noise.")
         return "\n".join(lines)
+
+
+def training_in_words(division: Division) -> str:
+    """What trained a head by DP-SGD, and how both parts add up."""
+    head = division.head
+    return (
+        f"Of it the head spends ({division.head_epsilon:g}, {division.head_delta:g}) by itself and the release "
+        f"({division.epsilon:g}, {division.delta:g}): DP-SGD on the released records, {head.steps} steps, each of a "
+        f"record with probability 1/{head.batches}, noise multiplier {head.noise_multiplier:g}; replacing a record "
+        "counts as two zero-outs, and the whole is the lesser of sum and joint curve."
+    )
 
 
 def _ranges(gamma: tuple[int, ...]) -> str:

@@ -49,7 +49,10 @@ from clicooper.storage.seal import encrypt, label_key
 from clicooper.types import Address, Digest, JobParams
 from clicooper.watermark.carriers import MarkParams, check_capacity, required_weights
 
-__all__ = ["Accuracy", "OwnerSecrets", "PreparedJob", "prepare_job", "restore_job"]
+__all__ = ["HEAD_NAME", "Accuracy", "OwnerSecrets", "PreparedJob", "prepare_job", "restore_job"]
+
+HEAD_NAME = "head.safetensors"
+"""The head in the owner's folder."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,15 +165,16 @@ def prepare_job(
         DataError, SpecError, PrivacyClaimError, MarkCapacityError: a configuration that cannot work, before
             anything is published.
     """
-    material = material_of(config, master)
-    content = release_content(material.digest, state_digest(material.head.state()), material.label_map, material.params)
+    ledger = _ledger(config, folder)
+    material = material_of(config, master, ledger.reserve_head)
+    content = _content(material)
     model = _model(config, material.label_map)
     _check_model(config, model)
-    context = _reserve(config, material, content, folder)
+    context = _reserve(ledger, material, content)
     release, shards = release_of(config, master, material, context)
     secrets = _secrets(config, master, identity, material.label_map, context)
     spec = _publish(config, store, model, release, shards, secrets, arbiter_keys)
-    _mark_published(config, folder, release)
+    ledger.publish(ledger.entries()[-1].number, sha256(release.activations.tobytes()))
     return _prepared(config, material, spec, _params(config, spec, secrets, arbiter), secrets, release)
 
 
@@ -187,9 +191,10 @@ def restore_job(
         UsageError: these are the secrets of another job.
         DataError, RunFolderError: the data or the ledger are not what they were.
     """
-    material = material_of(config, master)
+    ledger = _ledger(config, folder)
+    material = material_of(config, master, ledger.reserve_head, folder.owner / HEAD_NAME)
     hint = "name the folder that the job was created from, with its data in their place"
-    entries = Ledger.open(folder.owner / "ledger.json", config.epsilon, config.delta).entries()
+    entries = ledger.entries()
     if not entries:
         raise UsageError(f"the ledger in {folder.owner} knows no release", hint=hint)
     context = release_context(entries[-1].content, entries[-1].number)
@@ -216,9 +221,17 @@ def _prepared(
     )
 
 
-def _reserve(config: JobConfig, material: Material, content: Digest, folder: RunFolder) -> Digest:
+def _ledger(config: JobConfig, folder: RunFolder) -> Ledger:
+    """The data set's ledger; its budget is that of head and release together."""
+    return Ledger.open(folder.owner / "ledger.json", config.epsilon, config.delta)
+
+
+def _content(material: Material) -> Digest:
+    return release_content(material.digest, state_digest(material.head.state()), material.label_map, material.params)
+
+
+def _reserve(ledger: Ledger, material: Material, content: Digest) -> Digest:
     """Reserves the release in the data set's ledger before any noise is drawn; a crash repeats the same bytes."""
-    ledger = Ledger.open(folder.owner / "ledger.json", config.epsilon, config.delta)
     mechanism = material.params.mechanism
     entry = ledger.reserve(
         ReleaseRequest(
@@ -227,17 +240,11 @@ def _reserve(config: JobConfig, material: Material, content: Digest, folder: Run
             label_map=material.label_map.digest,
             sigma=mechanism.sigma,
             sensitivity=mechanism.sensitivity,
-            epsilon=config.epsilon,
-            delta=config.delta,
+            epsilon=material.params.epsilon,
+            delta=material.params.delta,
         )
     )
     return release_context(entry.content, entry.number)
-
-
-def _mark_published(config: JobConfig, folder: RunFolder, release: Release) -> None:
-    """Records in the ledger which bytes went out under the reservation that was made for them."""
-    ledger = Ledger.open(folder.owner / "ledger.json", config.epsilon, config.delta)
-    ledger.publish(ledger.entries()[-1].number, sha256(release.activations.tobytes()))
 
 
 def _secrets(
