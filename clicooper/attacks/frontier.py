@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from statistics import fmean
 from typing import Protocol, TypeAlias
 
@@ -20,7 +21,9 @@ from clicooper.attacks.scores import mean_and_deviation
 from clicooper.attacks.trained import TrainingPlan
 from clicooper.attacks.victim import Setting, make_victim
 from clicooper.commitments.canonical import encode, sha256
+from clicooper.config import DISJOINT
 from clicooper.errors import DataError
+from clicooper.learning.checkpoint import state_digest
 from clicooper.learning.data import dataset_digest
 from clicooper.privacy.hiding import prototype_distance, shape_that_hides
 from clicooper.privacy.release import ReleaseParams
@@ -49,6 +52,7 @@ class Grid:
         shapes: gamma and group size; each is measured at every epsilon, where the records allow it.
         hiding: also the shape that hides the map at each epsilon, by the rule of ``privacy.hiding``, from the first
             seed's head and the records that trained it.
+        head: ``disjoint``, ``random``, a file, or ``dp-sgd``: a head for each epsilon, which spends half of it.
         seeds: 0 to ``seeds - 1``; each divides the records, trains a head and draws all secrets anew.
     """
 
@@ -59,16 +63,37 @@ class Grid:
     delta: float = 1e-5
     clip: float = 1.0
     dims: int = 16
+    head: str = DISJOINT
     hiding: bool = False
     kept: Kept = field(default_factory=Kept)
     plan: TrainingPlan = field(default_factory=TrainingPlan)
 
-    def settings(self, material: Material) -> list[Setting]:
+    def settings(self, heads: Heads) -> list[Setting]:
         """All different settings, with the seed of their material."""
         named = [(epsilon, *shape) for shape in self.shapes for epsilon in self.epsilons]
-        ruled = [(epsilon, *hiding_shape(material, epsilon, self)) for epsilon in self.epsilons if self.hiding]
+        ruled = [(epsilon, *hiding_shape(heads.at(epsilon), epsilon, self)) for epsilon in self.epsilons if self.hiding]
         different = dict.fromkeys([*named, *ruled])
-        return [Setting(*chosen, material.seed, self.delta, self.clip) for chosen in different]
+        return [Setting(*chosen, heads.seed, self.delta, self.clip, self.head) for chosen in different]
+
+
+@dataclass(frozen=True)
+class Heads:
+    """One seed's material at every epsilon: the same one, unless its head spends a part of epsilon."""
+
+    grid: Grid
+    seed: int
+    _made: dict[float, Material] = field(default_factory=dict, repr=False)
+
+    def at(self, epsilon: float) -> Material:
+        """The material of settings with this epsilon; raises what ``load_material`` raises."""
+        grid = self.grid
+        claim = Setting(epsilon, 1, 1, self.seed, grid.delta, grid.clip, grid.head).claim
+        key = epsilon if claim.division else 0.0
+        if key not in self._made:
+            self._made[key] = load_material(
+                grid.source, self.seed, grid.kept, dims=grid.dims, clip=grid.clip, head=grid.head, claim=claim
+            )
+        return self._made[key]
 
 
 class Shelf(Protocol):
@@ -109,11 +134,17 @@ class Point:
     gamma: int
     group: int
     rows: tuple[Row, ...]
+    head: str = DISJOINT
+
+    @property
+    def title(self) -> str:
+        """The data set, and the head where it is not a disjoint one: ``digits, random head``."""
+        return self.source if self.head == DISJOINT else f"{self.source}, {Path(self.head).name} head"
 
     @property
     def words(self) -> str:
         """Such as ``digits, eps 2, gamma 4, b 1``."""
-        return f"{self.source}, eps {self.epsilon:g}, gamma {self.gamma}, b {self.group}"
+        return f"{self.title}, eps {self.epsilon:g}, gamma {self.gamma}, b {self.group}"
 
     def row(self, name: str) -> Row:
         """A figure by name; KeyError where these records do not have it."""
@@ -152,13 +183,13 @@ def evaluate(grid: Grid, shelf: Shelf, progress: Callable[[str, int, int], None]
     settings: list[Setting] = []
     for seed in range(grid.seeds):
         done, total = seed * len(settings), grid.seeds * len(settings)
-        progress(f"{grid.source}: a head for seed {seed}", done, total)
-        material = load_material(grid.source, seed, grid.kept, dims=grid.dims, clip=grid.clip)
-        settings = [replace(setting, seed=seed) for setting in settings or grid.settings(material)]
+        progress(f"{grid.source}: a {grid.head} head for seed {seed}", done, total)
+        heads = Heads(grid, seed)
+        settings = [replace(setting, seed=seed) for setting in settings or grid.settings(heads)]
         for number, setting in enumerate(settings, seed * len(settings)):
             progress(f"{grid.source}: {setting.words()}, seed {seed}", number, grid.seeds * len(settings))
             try:
-                figures = _cell(material, setting, grid, shelf)
+                figures = _cell(heads.at(setting.epsilon), setting, grid, shelf)
             except DataError as e:
                 impossible[setting.words()] = e.message
                 continue
@@ -166,7 +197,7 @@ def evaluate(grid: Grid, shelf: Shelf, progress: Callable[[str, int, int], None]
     if not found:
         reason = next(iter(impossible.values()), "nothing was asked for")
         raise DataError(f"no setting of this grid is possible: {reason}", hint="lower gamma or the group size")
-    points = tuple(Point(grid.source, *key, _averaged(cells)) for key, cells in found.items())
+    points = tuple(Point(grid.source, *key, _averaged(cells), grid.head) for key, cells in found.items())
     return Cells(points, tuple(f"{words}: {reason}" for words, reason in impossible.items()))
 
 
@@ -194,14 +225,16 @@ def _cell(material: Material, setting: Setting, grid: Grid, shelf: Shelf) -> Seq
 
 def _name(material: Material, setting: Setting, grid: Grid) -> str:
     """The digest of everything that the cell depends on."""
-    record = {
+    record: dict[str, object] = {
         "version": CELLS_VERSION,
         "data": bytes(dataset_digest(material.dataset)),
         "splits": [sha256(getattr(material.splits, part).tobytes()) for part in ("head", "release", "holdout", "test")],
-        "setting": {name: _plain(value) for name, value in asdict(setting).items()},
+        "setting": {name: _plain(value) for name, value in setting.named().items()},
         "plan": {name: _plain(value) for name, value in asdict(grid.plan).items()},
         "dims": grid.dims,
     }
+    if grid.head != DISJOINT:
+        record["state"] = bytes(state_digest(material.head.state()))
     return sha256(encode(record)).hex()
 
 

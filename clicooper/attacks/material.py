@@ -1,22 +1,29 @@
 """What an evaluation works on: a data set, its division, and a head, for one seed.
 
-Job: the owner's side before any release. Every seed divides the records anew and trains a head of its own, so that
+Job: the owner's side before any release. Every seed divides the records anew and makes a head of its own, so that
 errors over seeds count all of it. Non-jobs: releases (``victim``) and attacks.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clicooper.attacks.inversion import Auxiliary, foreign_records
 from clicooper.attacks.pairs import digit_pairs
+from clicooper.config import DISJOINT
 from clicooper.errors import DataError
 from clicooper.learning.data import Dataset, Splits, load_dataset, split_dataset
-from clicooper.learning.head import Head, HeadSpec, train_head
+from clicooper.learning.head import Head
+from clicooper.learning.heads import make_head
+from clicooper.privacy.ledger import HeadSpending
+from clicooper.privacy.randomness import MasterSecret
 from clicooper.privacy.release import clip_rows
+from clicooper.privacy.statement import NO_SPENDING, HeadClaim
+from clicooper.protocol.defaults import head_spec
 
 __all__ = ["PAIRS", "Kept", "Material", "load_material"]
 
@@ -60,24 +67,41 @@ class Material:
         return Auxiliary(inputs.reshape(len(records), -1).astype(np.float64), features, self.dataset.labels[records])
 
 
-def load_material(source: str, seed: int, kept: Kept, *, dims: int = 16, clip: float = 1.0) -> Material:
-    """Loads and divides the records and trains the head on the part that is never released.
+def load_material(
+    source: str,
+    seed: int,
+    kept: Kept,
+    *,
+    dims: int = 16,
+    clip: float = 1.0,
+    head: str = DISJOINT,
+    claim: HeadClaim = NO_SPENDING,
+) -> Material:
+    """Loads and divides the records and makes a head; the seed is the master of one that DP-SGD trains.
 
     Args:
         source: ``digits``, ``pairs``, or what ``load_dataset`` takes.
         seed: of the division and the head, in [0, 2^32).
         kept: ignored for ``pairs``, whose images are divided first.
         dims: features of the head.
+        head: its kind, or the file that it is read from.
+        claim: from ``head_claim``, of the setting that the head is for.
 
     Raises:
         DataError: records that cannot be read, or are too few.
+        SpecError: a head's file that cannot be read, or is for other records.
     """
     dataset, splits = digit_pairs(seed) if source == PAIRS else _loaded(source, seed, kept)
-    epochs = max(4, min(80, _HEAD_STEPS * 64 // len(splits.head)))
-    spec = HeadSpec(dims=dims, seed=seed, epochs=epochs)
-    head = train_head(dataset.inputs[splits.head], dataset.labels[splits.head], dataset.classes, spec)
-    foreign = foreign_records(head, _FOREIGN, clip)
-    return Material(dataset, splits, head, seed, foreign)
+    epochs = max(4, min(80, _HEAD_STEPS * 64 // max(1, len(splits.head))))
+    spec = replace(head_spec(dims, seed, claim.kind), epochs=epochs)
+    released = Dataset(dataset.name, dataset.inputs[splits.release], dataset.labels[splits.release], dataset.classes)
+    secret = MasterSecret.from_seed(seed)
+    made = make_head(spec, dataset, splits, released, claim, file=Path(head), secret=secret, reserve=_costs_nothing)
+    return Material(dataset, splits, made, seed, foreign_records(made, _FOREIGN, clip))
+
+
+def _costs_nothing(_: HeadSpending) -> None:
+    """A rehearsal publishes nothing, so it spends nothing."""
 
 
 def _loaded(source: str, seed: int, kept: Kept) -> tuple[Dataset, Splits]:

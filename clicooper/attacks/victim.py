@@ -17,12 +17,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clicooper.config import DISJOINT
 from clicooper.errors import DataError
 from clicooper.learning.data import Dataset, Splits, dataset_digest
 from clicooper.learning.head import Head
+from clicooper.learning.heads import head_claim
 from clicooper.privacy.labels import LabelMap, expand_labels
 from clicooper.privacy.randomness import MasterSecret, bind
 from clicooper.privacy.release import Release, ReleaseParams, clip_rows, make_release
+from clicooper.privacy.statement import HeadClaim
 
 __all__ = ["Observation", "Setting", "Victim", "make_victim"]
 
@@ -38,6 +41,7 @@ class Setting:
         epsilon, delta, clip, group: of the release.
         gamma: pseudo-labels of the rarest class.
         seed: of the owner's secrets, in [0, 2^32).
+        head: ``disjoint``, ``random``, a file, or ``dp-sgd``, which spends half of epsilon.
     """
 
     epsilon: float
@@ -46,11 +50,22 @@ class Setting:
     seed: int
     delta: float = 1e-5
     clip: float = 1.0
+    head: str = DISJOINT
+
+    @property
+    def claim(self) -> HeadClaim:
+        """What is said of the head."""
+        return head_claim(self.head, self.epsilon, self.delta, self.epsilon / 2)
 
     @property
     def params(self) -> ReleaseParams:
-        """As the release takes them."""
-        return ReleaseParams(self.epsilon, self.delta, self.clip, self.group)
+        """As the release takes them: what a head leaves."""
+        own = self.claim.division or self
+        return ReleaseParams(own.epsilon, own.delta, self.clip, self.group)
+
+    def named(self) -> dict[str, Any]:
+        """All that tells one setting from another; a disjoint head is what a setting without a head means."""
+        return {name: value for name, value in asdict(self).items() if (name, value) != ("head", DISJOINT)}
 
     def words(self) -> str:
         """The setting without its seed, such as ``eps 2, gamma 4, b 1``."""
@@ -186,7 +201,6 @@ def make_victim(dataset: Dataset, splits: Splits, head: Head, setting: Setting) 
             f"gamma {setting.gamma} leaves {label_map.m} records a pseudo-label, fewer than a group of {setting.group}",
             hint="lower gamma or the group size, or release more records",
         )
-    numbers: dict[str, Any] = asdict(setting)
-    context = bind("clicooper.evaluation", bytes(data), *(value for value in numbers.values()))
-    release = make_release(features[splits.release], label_map, setting.params, secret, context)
+    context = bind("clicooper.evaluation", bytes(data), *setting.named().values())
+    release = make_release(features[splits.release], label_map, setting.params, secret, context, setting.claim)
     return Victim(setting, dataset, splits, head, clip_rows(features, setting.clip), label_map, release)

@@ -38,6 +38,12 @@ def privacy(
     epsilons: Annotated[str, typer.Option("--epsilons", help="Privacy of the release, several.")] = "1,2,4,8",
     gammas: Annotated[str, typer.Option("--gammas", help="Pseudo-labels per class, several.")] = "4,16,64",
     groups: Annotated[str, typer.Option("--groups", help="Records in a released row, several.")] = "1,4",
+    head: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--head", help="disjoint, random, dp-sgd, or a .safetensors file; repeatable.  [default: disjoint]"
+        ),
+    ] = None,
     hiding: Annotated[
         bool, typer.Option("--hiding/--no-hiding", help="Also gamma and group that hide the label map, by rule.")
     ] = True,
@@ -57,7 +63,9 @@ def privacy(
     noise = _numbers("--epsilons", epsilons, float)
     sizes = _numbers("--gammas", gammas, int), _numbers("--groups", groups, int)
     grids = [
-        make_grid(config, source, seeds, noise, tuple(product(*sizes)), hiding) for source in data or [config.data]
+        make_grid(configured, source, seeds, noise, tuple(product(*sizes)), hiding)
+        for source in data or [config.data]
+        for configured in (_with_head(config, kind) for kind in head or [config.head])
     ]
     with output.progress() as progress:
         result, points = evaluate_grids(config, grids, progress)
@@ -89,7 +97,8 @@ def evaluate_grids(
         "rows": [row for point in points for row in _rows(point)],
         "claims": _claims(cells),
         "recommendations": [
-            {"data": grid.source, "lines": recommend(found.points)} for grid, found in zip(grids, cells, strict=True)
+            {"data": grid.source, "head": grid.head, "lines": recommend(found.points)}
+            for grid, found in zip(grids, cells, strict=True)
         ],
         "impossible": [words for found in cells for words in found.impossible],
         "warning": WARNING,
@@ -125,13 +134,38 @@ def make_grid(
         weight_decay=config.weight_decay,
     )
     kept = Kept(config.head_records, config.holdout_records, config.test_records)
-    return Grid(source, epsilons, shapes, seeds, config.delta, config.clip, hiding=hiding, kept=kept, plan=plan)
+    return Grid(
+        source,
+        epsilons,
+        shapes,
+        seeds,
+        config.delta,
+        config.clip,
+        head=config.head,
+        hiding=hiding,
+        kept=kept,
+        plan=plan,
+    )
+
+
+def _with_head(config: JobConfig, head: str) -> JobConfig:
+    """The configuration with another head, refused as a job's would be."""
+    from clicooper.config import load_config  # noqa: PLC0415
+
+    given = config.model_dump(exclude_unset=True, exclude={"head_epsilon"})
+    return load_config(**given | {"head": head})
 
 
 def _rows(point: Point) -> list[dict[str, Any]]:
     from clicooper.attacks.catalogue import CATALOGUE  # noqa: PLC0415
 
-    setting = {"data": point.source, "epsilon": point.epsilon, "gamma": point.gamma, "group": point.group}
+    setting = {
+        "data": point.source,
+        "head": point.head,
+        "epsilon": point.epsilon,
+        "gamma": point.gamma,
+        "group": point.group,
+    }
     return [
         {
             "name": row.name,

@@ -100,7 +100,7 @@ def dp_head(
     draws = Draws(secret, training_digest(data, classes, spec, mechanism))
     with use_threads(1):
         module = nn.Sequential(linear, _Cosines(_prototypes(rank, classes, rng)))
-        train_privately(module, records, torch.from_numpy(labels), mechanism, _RULE, draws)
+        train_privately(module, records, torch.tensor(labels), mechanism, _RULE, draws)
         spread = np.linalg.qr(rng.standard_normal((spec.dims, rank)))[0]
         weight, bias = (spread @ part.detach().numpy() for part in (linear.weight, linear.bias))
     layers = {"layer0.weight": weight.astype(np.float32), "layer0.bias": bias.astype(np.float32)}

@@ -112,9 +112,12 @@ def train_privately(
         noise_multiplier=mechanism.noise_multiplier,
         max_grad_norm=rule.clip,
     )
-    for _ in range(mechanism.steps // mechanism.batches):
-        for records, truth in loader:
-            _step(private, optimizer, records, truth)
+    with warnings.catch_warnings():
+        # The first layer's inputs are records, which need no gradient; torch remarks on that.
+        warnings.filterwarnings("ignore", "Full backward hook is firing", UserWarning)
+        for _ in range(mechanism.steps // mechanism.batches):
+            for records, truth in loader:
+                _step(private, optimizer, records, truth)
     private.remove_hooks()
     spent = [(mechanism.noise_multiplier, mechanism.sample_rate, mechanism.steps)]
     if engine.accountant.history != spent:
