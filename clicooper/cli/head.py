@@ -77,7 +77,7 @@ def export(
 def _print(console: Console, result: dict[str, Any]) -> None:
     shape = " x ".join(str(size) for size in result["record_shape"])
     console.print(
-        f"{result['file']}: records of {shape} to {result['features']} features, trained on {result['records']} of them",
+        f"{result['file']}: records of {shape} to {result['features']} features, from {result['records']} of them",
         markup=False,
     )
     console.print(result["digest"])

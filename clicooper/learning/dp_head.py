@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from clicooper.errors import DataError, SpecError
-from clicooper.learning.head import Head, HeadSpec, standardisation, standardised
+from clicooper.learning.head import CENTER, SCALE, Head, HeadSpec, standardisation, standardised
 from clicooper.learning.runtime import use_threads
 from clicooper.learning.schedule import Purpose, generator
 from clicooper.privacy.composition import SampledGaussian
@@ -50,8 +50,8 @@ def training_digest(data: Digest, classes: int, spec: HeadSpec, mechanism: Sampl
         classes,
         spec.dims,
         spec.seed,
-        spec.center,
-        spec.scale,
+        CENTER,
+        SCALE,
         mechanism.noise_multiplier,
         mechanism.batches,
         mechanism.steps,
@@ -88,7 +88,7 @@ def dp_head(
         raise SpecError(f"a {spec.kind} head is not trained by DP-SGD", hint="use train_head or random_head")
     if len(inputs) != len(labels) or classes < 2 or labels.min(initial=0) < 0 or labels.max(initial=0) >= classes:
         raise DataError(f"{len(inputs)} records with {len(labels)} labels of {classes} classes", hint="one label each")
-    known = standardisation(spec.center, spec.scale)
+    known = standardisation(CENTER, SCALE)
     records = torch.from_numpy(standardised(inputs, known).astype(np.float64))
     rank = min(spec.dims, 2 * classes)
     rng = generator(spec.seed, Purpose.HEAD, 1 << 30)

@@ -65,7 +65,6 @@ class HeadSpec:
         input_noise: standard deviation of Gaussian noise added to the standardised inputs in each step.
         cosine_scale: length to which the unit features are stretched before the classifier.
         seed: public seed of weights, batches and noise.
-        center, scale: standardise the inputs of a head that may not look at its records; others measure their own.
     """
 
     kind: HeadKind = "disjoint"
@@ -79,8 +78,6 @@ class HeadSpec:
     input_noise: float = 0.3
     cosine_scale: float = 4.0
     seed: int = 0
-    center: float = CENTER
-    scale: float = SCALE
 
 
 class Head:

@@ -49,7 +49,11 @@ __all__ = [
 ]
 
 _EPSILON_ERROR = 5e-4
-"""Error in epsilon of one curve, spent upwards."""
+"""Error in epsilon of one curve, spent upwards; more where the curve would need too many cells."""
+
+_CELLS = 1 << 22
+_REACH = 100.0
+"""Largest loss and number of cells of a discrete curve; what would need more is far beyond any epsilon of use."""
 
 _MAX_EPSILON = 40.0
 """Beyond this no replace-one claim is looked for."""
@@ -269,11 +273,12 @@ class _Curve:
     """Upper bound of the zero-out delta at every epsilon."""
 
     orders: tuple[_Order, _Order]
+    epsilon_error: float
     delta_error: float
 
     def delta(self, epsilon: float, mu: float = 0.0) -> float:
         """Of DP-SGD, and of a Gaussian with zero-out parameter ``mu`` after it."""
-        return max(order.delta(epsilon - _EPSILON_ERROR, mu) for order in self.orders) + self.delta_error
+        return max(order.delta(epsilon - self.epsilon_error, mu) for order in self.orders) + self.delta_error
 
 
 def _curve(mechanisms: Sequence[SampledGaussian], delta: float) -> _Curve:
@@ -300,9 +305,12 @@ def _cached_curve(mechanisms: tuple[SampledGaussian, ...], delta_error: float) -
             return np.where(inside, erfc(bound / np.sqrt(2)) / 2, 1.0)
 
     counts = [each.steps for each in mechanisms]
-    mesh = _EPSILON_ERROR / math.sqrt(sum(counts) * math.log(12 / delta_error) / 2)
     reach = _reach(mechanisms, delta_error)
-    domain = prv.Domain.create_aligned(-reach, reach, mesh)
+    if not reach <= _REACH:
+        raise PrivacyClaimError(f"no epsilon up to {_MAX_EPSILON:g} is kept", hint="add noise, or take fewer steps")
+    meshes_per_error = math.sqrt(sum(counts) * math.log(12 / delta_error) / 2)
+    epsilon_error = max(_EPSILON_ERROR, meshes_per_error * 2 * reach / _CELLS)
+    domain = prv.Domain.create_aligned(-reach, reach, epsilon_error / meshes_per_error)
 
     def order(kind: type[Any]) -> _Order:
         losses = [kind(each.sample_rate, each.noise_multiplier) for each in mechanisms]
@@ -316,7 +324,7 @@ def _cached_curve(mechanisms: tuple[SampledGaussian, ...], delta_error: float) -
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # formulas take log(1 - sample_rate)
         orders = order(prvs.PoissonSubsampledGaussianPRV), order(Added)
     # A convolution in double precision may lose a last bit in each of its cells.
-    return _Curve(orders, delta_error + domain.size * (float(np.finfo(np.float64).eps) + _NO_MASS))
+    return _Curve(orders, epsilon_error, delta_error + domain.size * (float(np.finfo(np.float64).eps) + _NO_MASS))
 
 
 def _reach(mechanisms: Sequence[SampledGaussian], delta_error: float) -> float:
@@ -351,7 +359,7 @@ def _least_epsilon(holds: Callable[[float], bool], limit: float) -> float:
     """The least epsilon on the way up from 0 at which a claim holds, rounded up by at most 1e-6 of itself."""
     low, high = 0.0, 0.01
     while not holds(high):
-        low, high = high, high * 2
+        low, high = high, high * 1.5
         if low >= limit:
             raise PrivacyClaimError(f"no epsilon up to {limit:g} is kept", hint="add noise, or take fewer steps")
     while high - low > 1e-6 * high:

@@ -197,6 +197,8 @@ def restore_job(
     entries = ledger.entries()
     if not entries:
         raise UsageError(f"the ledger in {folder.owner} knows no release", hint=hint)
+    if (folder.owner / HEAD_NAME).exists() and _content(material) != entries[-1].content:
+        raise UsageError(f"head and data are not those of the release that {folder.owner} has made", hint=hint)
     context = release_context(entries[-1].content, entries[-1].number)
     secrets = _secrets(config, master, identity, material.label_map, context)
     if label_anchor(secrets.label_keys[0]) != params.label_anchor or recipient_of(identity) != spec.owner_key:
