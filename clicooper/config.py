@@ -165,6 +165,12 @@ class JobConfig(BaseSettings):
     clip: float = Field(default=1.0, gt=0, description="largest L2 norm of one record's activation")
     group: int = Field(default=4, ge=1, description="records averaged into one released row, at least 1")
     gamma: int = Field(default=4, ge=1, description="pseudo-labels of the rarest class, at least 1")
+    label_epsilon: float | None = Field(
+        default=None,
+        gt=0,
+        le=64,
+        description="privacy of one record's label, above 0; not set: unprotected",
+    )
 
     model: str = Field(default="mlp", description="mlp, cnn, resnet18 or package.module:function")
     activation_shape: Sizes = Field(default=(), description="shape of one released activation; empty: the model's own")
@@ -241,6 +247,13 @@ class JobConfig(BaseSettings):
         if value in (LOCAL, IPFS) or (kind == IPFS and (_is_url(address) or _MULTIADDR.fullmatch(address))):
             return value
         raise ValueError("neither local nor ipfs, nor ipfs: and the address of a node")
+
+    @field_validator("label_smoothing")
+    @classmethod
+    def _check_label_smoothing(cls, value: float, info: ValidationInfo) -> float:
+        if value and info.data.get("label_epsilon") is not None:
+            raise ValueError("label_epsilon corrects the loss for noise that label_smoothing would add; choose one")
+        return value
 
     @property
     def head_share(self) -> float:

@@ -1,7 +1,8 @@
 """Prints the paper's claims beside what is measured here, and writes the figures that docs/privacy.md quotes.
 
     make paper                      the table: digits and digit pairs, three seeds
-    make paper ARGS=--frontier      also the frontier on digits, and an owner with few labelled records: much longer
+    make paper ARGS=--frontier      also the frontier on digits, an owner with few labelled records, and randomised
+                                    labels: much longer
     make paper ARGS='--frontier --write'    and puts all of it into docs/privacy.md
 
 Finished cells are kept in the home folder, so that a second run prints what the first one measured.
@@ -30,6 +31,11 @@ FEW_RECORDS = 40
 
 FRONTIER = ((4, 4), (16, 1), (64, 1))
 
+NOISY_LABELS = (None, 4.0, 2.0)
+"""Label epsilons, at epsilon 4 of the input; the first row is what they are to be compared with."""
+NOISY_SHAPES = ((4, 4), (16, 4), (4, 1), (16, 1))
+NAMED = ("labels.named", "labels named")
+
 
 def claims_table(result: dict[str, Any]) -> str:
     """The claims as Markdown."""
@@ -46,6 +52,18 @@ def frontier_table(points: Sequence[Point], columns: tuple[tuple[str, str], ...]
     for point in points:
         setting = [f"{point.epsilon:g}", str(point.gamma), str(point.group)]
         lines.append("| " + " | ".join(setting + frontier_cells(point, columns)) + " |")
+    return "\n".join(lines)
+
+
+def noisy_labels_table(points: Sequence[Point], columns: tuple[tuple[str, str], ...]) -> str:
+    """Points of one epsilon by what their labels cost, as Markdown."""
+    headings = ["label ε", "γ", "b", *(words for _, words in columns)]
+    lines = ["| " + " | ".join(headings) + " |", "|---" * len(headings) + "|"]
+    for point in points:
+        cost = "–" if point.label_epsilon is None else f"{point.label_epsilon:g}"
+        lines.append(
+            "| " + " | ".join([cost, str(point.gamma), str(point.group), *frontier_cells(point, columns)]) + " |"
+        )
     return "\n".join(lines)
 
 
@@ -99,10 +117,20 @@ def few_records(config: JobConfig) -> dict[str, str]:
     return {"few-records": f"{frontier_table(points, WORTH + LEAKS)}\n\n{advice(result)}"}
 
 
+def noisy_labels(config: JobConfig) -> dict[str, str]:
+    """The section of labels that went through randomised response: what it costs, and what it hides."""
+    measured: list[Point] = []
+    for label_epsilon in NOISY_LABELS:
+        noisy = config.model_copy(update={"label_epsilon": label_epsilon})
+        grid = make_grid(noisy, "digits", SEEDS, (4.0,), NOISY_SHAPES, hiding=False)
+        measured += evaluate_grids(noisy, [grid], show)[1]
+    return {"noisy-labels": noisy_labels_table(measured, (*WORTH[:3], *LEAKS[:2], NAMED))}
+
+
 def main() -> None:
     """Measures what is missing, prints it, and writes it where it was asked for."""
     config = load_config()
-    parts = [paper, frontier, few_records] if "--frontier" in sys.argv else [paper]
+    parts = [paper, frontier, few_records, noisy_labels] if "--frontier" in sys.argv else [paper]
     for measure in parts:
         for name, text in measure(config).items():
             print(f"\n{text}", flush=True)

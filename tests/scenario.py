@@ -94,12 +94,21 @@ class Rehearsal:
     opened: OpenJob
 
     def train_and_commit(
-        self, round_: int = 0, last: Sequence[CommittedSegment] = (), seats: int | None = None
+        self,
+        round_: int = 0,
+        last: Sequence[CommittedSegment] = (),
+        seats: int | None = None,
+        *,
+        vouched: bool = False,
     ) -> tuple[CommittedSegment, ...]:
-        """A round up to its last commit, or that of the first ``seats`` seats, without the owner's verdict."""
+        """A round up to its last commit, or that of the first ``seats`` seats, without the owner's verdict.
+
+        Args:
+            vouched: whether neighbours exchange receipts.
+        """
         trainers = self.opened.trainers
         previous = tuple(before.manifest for before in last) or (None,) * len(trainers)
-        trained = train_segments(trainers, round_, previous, quiet)
+        trained = train_segments(trainers, round_, previous, quiet, self.head if vouched else None)
         return commit_in_order(trainers[:seats], round_, self.head, trained[:seats], previous[:seats])
 
     def contract(self, seat: int | None = None) -> Contract:

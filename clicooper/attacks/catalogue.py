@@ -143,5 +143,11 @@ CATALOGUE: dict[str, Note] = {
     "extraction.service": Note(
         "student of the owner's answers to 200 queries", "the head, the answers", _ACCURACY, "the owner's readout"
     ),
+    "labels.named": Note(
+        "true labels of single records from the whole label map, where labels were randomised",
+        "the label map, which record is in which row, the label epsilon",
+        _ACCURACY,
+        "p of the response, the expected share",
+    ),
 }
-"""All figures by name; the part before the first dot is the family."""
+"""All figures by name; the part before the first dot is the family. A cell has those that exist for its setting."""

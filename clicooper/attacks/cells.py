@@ -18,6 +18,7 @@ from clicooper.attacks.material import Material
 from clicooper.attacks.scores import Guess, excess, grade
 from clicooper.attacks.trained import Accuracies, Trained, TrainingPlan, boundaries, measure, train
 from clicooper.attacks.victim import Observation, Setting, Victim, make_victim
+from clicooper.learning.controls import chance
 
 __all__ = ["Figure", "measure_cell"]
 
@@ -59,6 +60,7 @@ def measure_cell(material: Material, setting: Setting, plan: TrainingPlan) -> tu
         *_inversions(material, victim),
         *_memberships(victim, trained),
         *_extractions(victim, trained, accuracy),
+        *_labels(victim),
     ]
     known = {figure.name: figure for figure in found if not math.isnan(figure.value)}
     return tuple(known[name] for name in CATALOGUE if name in known)
@@ -175,3 +177,13 @@ def _extractions(victim: Victim, trained: Trained, accuracy: Accuracies) -> Iter
     yield Figure("extraction.ten_shot_means", extraction.combine_with_release(victim, seen, examples), floor, own)
     asked = _rng(victim, 10).permutation(np.concatenate([victim.splits.head, victim.splits.holdout]))[:QUERIES]
     yield Figure("extraction.service", extraction.query_service(victim, trained, asked), floor, owner)
+
+
+def _labels(victim: Victim) -> Iterator[Figure]:
+    """Single records' true labels from the map, where a randomised response stands between them."""
+    response = victim.label_map.response
+    if response is None:
+        return
+    released = np.unique(victim.release.record_of_row)
+    true, named = victim.released_labels[released], victim.named[released]
+    yield Figure("labels.named", float(np.mean(named == true)), chance(true), response.keep)

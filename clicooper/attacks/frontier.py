@@ -19,13 +19,15 @@ from clicooper.attacks.cells import Figure, measure_cell
 from clicooper.attacks.material import Kept, Material, load_material
 from clicooper.attacks.scores import mean_and_deviation
 from clicooper.attacks.trained import TrainingPlan
-from clicooper.attacks.victim import Setting, make_victim
+from clicooper.attacks.victim import Setting, make_victim, setting_words
 from clicooper.commitments.canonical import encode, sha256
 from clicooper.config import DISJOINT
 from clicooper.errors import DataError
 from clicooper.learning.checkpoint import state_digest
 from clicooper.learning.data import dataset_digest
+from clicooper.learning.released import label_records
 from clicooper.privacy.hiding import prototype_distance, shape_that_hides
+from clicooper.privacy.randomness import MasterSecret
 from clicooper.privacy.release import ReleaseParams
 
 __all__ = ["Cells", "Grid", "Point", "Row", "Shelf", "evaluate", "hiding_shape", "recommend"]
@@ -54,6 +56,7 @@ class Grid:
             seed's head and the records that trained it.
         head: ``disjoint``, ``random``, a file, or ``dp-sgd``: a head for each epsilon, which spends half of it.
         seeds: 0 to ``seeds - 1``; each divides the records, trains a head and draws all secrets anew.
+        label_epsilon: of the randomised response of the labels, everywhere; None releases them as they are.
     """
 
     source: str
@@ -64,6 +67,7 @@ class Grid:
     clip: float = 1.0
     dims: int = 16
     head: str = DISJOINT
+    label_epsilon: float | None = None
     hiding: bool = False
     kept: Kept = field(default_factory=Kept)
     plan: TrainingPlan = field(default_factory=TrainingPlan)
@@ -73,7 +77,9 @@ class Grid:
         named = [(epsilon, *shape) for shape in self.shapes for epsilon in self.epsilons]
         ruled = [(epsilon, *hiding_shape(heads.at(epsilon), epsilon, self)) for epsilon in self.epsilons if self.hiding]
         different = dict.fromkeys([*named, *ruled])
-        return [Setting(*chosen, heads.seed, self.delta, self.clip, self.head) for chosen in different]
+        return [
+            Setting(*chosen, heads.seed, self.delta, self.clip, self.label_epsilon, self.head) for chosen in different
+        ]
 
 
 @dataclass(frozen=True)
@@ -87,11 +93,18 @@ class Heads:
     def at(self, epsilon: float) -> Material:
         """The material of settings with this epsilon; raises what ``load_material`` raises."""
         grid = self.grid
-        claim = Setting(epsilon, 1, 1, self.seed, grid.delta, grid.clip, grid.head).claim
+        claim = Setting(epsilon, 1, 1, self.seed, grid.delta, grid.clip, head=grid.head).claim
         key = epsilon if claim.division else 0.0
         if key not in self._made:
             self._made[key] = load_material(
-                grid.source, self.seed, grid.kept, dims=grid.dims, clip=grid.clip, head=grid.head, claim=claim
+                grid.source,
+                self.seed,
+                grid.kept,
+                dims=grid.dims,
+                clip=grid.clip,
+                head=grid.head,
+                claim=claim,
+                label_epsilon=grid.label_epsilon,
             )
         return self._made[key]
 
@@ -134,6 +147,7 @@ class Point:
     gamma: int
     group: int
     rows: tuple[Row, ...]
+    label_epsilon: float | None = None
     head: str = DISJOINT
 
     @property
@@ -144,7 +158,7 @@ class Point:
     @property
     def words(self) -> str:
         """Such as ``digits, eps 2, gamma 4, b 1``."""
-        return f"{self.title}, eps {self.epsilon:g}, gamma {self.gamma}, b {self.group}"
+        return f"{self.title}, {setting_words(self.epsilon, self.gamma, self.group, self.label_epsilon)}"
 
     def row(self, name: str) -> Row:
         """A figure by name; KeyError where these records do not have it."""
@@ -197,7 +211,8 @@ def evaluate(grid: Grid, shelf: Shelf, progress: Callable[[str, int, int], None]
     if not found:
         reason = next(iter(impossible.values()), "nothing was asked for")
         raise DataError(f"no setting of this grid is possible: {reason}", hint="lower gamma or the group size")
-    points = tuple(Point(grid.source, *key, _averaged(cells), grid.head) for key, cells in found.items())
+    described = grid.label_epsilon, grid.head
+    points = tuple(Point(grid.source, *key, _averaged(cells), *described) for key, cells in found.items())
     return Cells(points, tuple(f"{words}: {reason}" for words, reason in impossible.items()))
 
 
@@ -205,8 +220,11 @@ def hiding_shape(material: Material, epsilon: float, grid: Grid) -> tuple[int, i
     """Gamma and group size that hide the map at this epsilon, from records that are never released."""
     own = material.own(grid.clip)
     sigma = ReleaseParams(epsilon, grid.delta, grid.clip).sigma
-    rarest = int(np.bincount(material.dataset.labels[material.splits.release]).min())
-    distance = prototype_distance(own.features, own.labels)
+    secret = MasterSecret.from_seed(material.seed)
+    released = label_records(material.dataset, material.splits.release, secret, grid.label_epsilon)
+    rarest = int(np.bincount(released.labels).min())
+    # Noisy classes lie closer together: each mean moves by the share rho towards the mean of all.
+    distance = prototype_distance(own.features, own.labels) * (1.0 - released.mixing)
     shape = shape_that_hides(distance, material.dataset.classes, sigma, rarest)
     return shape.gamma, shape.group
 
@@ -229,7 +247,7 @@ def _name(material: Material, setting: Setting, grid: Grid) -> str:
         "version": CELLS_VERSION,
         "data": bytes(dataset_digest(material.dataset)),
         "splits": [sha256(getattr(material.splits, part).tobytes()) for part in ("head", "release", "holdout", "test")],
-        "setting": {name: _plain(value) for name, value in setting.named().items()},
+        "setting": {name: _plain(value) for name, value in setting.numbers().items()},
         "plan": {name: _plain(value) for name, value in asdict(grid.plan).items()},
         "dims": grid.dims,
     }

@@ -271,6 +271,8 @@ def _config_of(settings: JobConfig, spec: JobSpec, pay_wei: int) -> JobConfig:
         "clip": release.clip,
         "group": release.group,
         "gamma": min(release.gamma),
+        "label_epsilon": release.label_epsilon,
+        "head_epsilon": release.head_epsilon,
         "model": model.kind,
         "activation_shape": model.input_shape,
         "widths": model.widths,

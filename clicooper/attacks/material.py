@@ -19,6 +19,7 @@ from clicooper.errors import DataError
 from clicooper.learning.data import Dataset, Splits, load_dataset, split_dataset
 from clicooper.learning.head import Head
 from clicooper.learning.heads import make_head
+from clicooper.learning.released import label_records
 from clicooper.privacy.ledger import HeadSpending
 from clicooper.privacy.randomness import MasterSecret
 from clicooper.privacy.release import clip_rows
@@ -76,6 +77,7 @@ def load_material(
     clip: float = 1.0,
     head: str = DISJOINT,
     claim: HeadClaim = NO_SPENDING,
+    label_epsilon: float | None = None,
 ) -> Material:
     """Loads and divides the records and makes a head; the seed is the master of one that DP-SGD trains.
 
@@ -86,6 +88,7 @@ def load_material(
         dims: features of the head.
         head: its kind, or the file that it is read from.
         claim: from ``head_claim``, of the setting that the head is for.
+        label_epsilon: of that setting; DP-SGD sees no label but the released ones.
 
     Raises:
         DataError: records that cannot be read, or are too few.
@@ -94,9 +97,10 @@ def load_material(
     dataset, splits = digit_pairs(seed) if source == PAIRS else _loaded(source, seed, kept)
     epochs = max(4, min(80, _HEAD_STEPS * 64 // max(1, len(splits.head))))
     spec = replace(head_spec(dims, seed, claim.kind), epochs=epochs)
-    released = Dataset(dataset.name, dataset.inputs[splits.release], dataset.labels[splits.release], dataset.classes)
     secret = MasterSecret.from_seed(seed)
-    made = make_head(spec, dataset, splits, released, claim, file=Path(head), secret=secret, reserve=_costs_nothing)
+    labels = label_records(dataset, splits.release, secret, label_epsilon)
+    file = Path(head)
+    made = make_head(spec, dataset, splits, labels, claim, file=file, secret=secret, reserve=_costs_nothing)
     return Material(dataset, splits, made, seed, foreign_records(made, _FOREIGN, clip))
 
 
@@ -112,5 +116,4 @@ def _loaded(source: str, seed: int, kept: Kept) -> tuple[Dataset, Splits]:
             f"{dataset.name} has {n} records, but {taken} are kept from the release",
             hint="lower head_records, holdout_records or test_records",
         )
-    shares = {"head": kept.head / n, "holdout": kept.holdout / n, "test": kept.test / n}
-    return dataset, split_dataset(dataset, seed, **shares)
+    return dataset, split_dataset(dataset, seed, head=kept.head / n, holdout=kept.holdout / n, test=kept.test / n)

@@ -35,8 +35,8 @@ class Prototypes:
 
 
 def oracle_prototypes(victim: Victim) -> Prototypes:
-    """The true ones, of the very records that are released."""
-    return _estimated(victim.released_features, victim.released_labels, victim.dataset.classes)
+    """The true ones, of the very records that are released, under the labels that the map was made from."""
+    return _estimated(victim.released_features, victim.named, victim.dataset.classes)
 
 
 def few_shot_prototypes(features: NDArray[np.float64], labels: NDArray[np.int64], classes: int) -> Prototypes:

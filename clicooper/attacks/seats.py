@@ -20,6 +20,7 @@ from clicooper.attacks.grouping import cluster_vectors
 from clicooper.attacks.scores import Guess
 from clicooper.attacks.trained import Trained
 from clicooper.attacks.victim import Observation
+from clicooper.learning.segments import training_loss
 
 __all__ = [
     "BoundaryGradients",
@@ -77,7 +78,7 @@ def boundary_gradients(trained: Trained, seen: Observation, boundary: int, *, st
     with torch.no_grad():
         crossing = below(_scaled(trained, seen))
     crossing.requires_grad_(True)
-    loss = nn.functional.cross_entropy(above(crossing), torch.from_numpy(seen.pseudo_labels), reduction="sum")
+    loss = training_loss(above(crossing), torch.from_numpy(seen.pseudo_labels), trained.training, "sum")
     (gradient,) = torch.autograd.grad(loss, crossing)
     return BoundaryGradients(gradient.double().numpy().reshape(len(seen.rows), -1), seen.pseudo_labels)
 

@@ -24,6 +24,7 @@ from clicooper.learning.runtime import use_threads
 from clicooper.learning.schedule import batch_rows, round_batches
 from clicooper.learning.segments import Segment, initial_state
 from clicooper.privacy.labels import deal_shards
+from clicooper.privacy.randomised_response import noise_of_rows
 from clicooper.privacy.randomness import MasterSecret, bind
 
 __all__ = ["Accuracies", "Trained", "TrainingPlan", "boundaries", "measure", "train"]
@@ -50,8 +51,8 @@ class TrainingPlan:
     momentum: float = 0.9
     weight_decay: float = 5e-4
 
-    def training(self, scale: float) -> TrainingSpec:
-        """One round's hyper-parameters for inputs scaled by ``scale``."""
+    def training(self, scale: float, label_noise: float = 0.0) -> TrainingSpec:
+        """One round's hyper-parameters for inputs scaled by ``scale``, and a loss corrected for ``label_noise``."""
         return TrainingSpec(
             optimizer="sgd",
             learning_rate=self.learning_rate,
@@ -62,6 +63,7 @@ class TrainingPlan:
             input_scale=scale,
             input_noise=0.0,
             label_smoothing=0.0,
+            label_noise=label_noise,
         )
 
 
@@ -110,7 +112,7 @@ def train(victim: Victim, plan: TrainingPlan) -> Trained:
     seen, seed = victim.observation(), victim.setting.seed
     seeds = SeedSpec(weights=seed, batches=seed, noise=seed)
     model = ModelSpec(kind="mlp", input_shape=(seen.rows.shape[1],), outputs=seen.count, widths=plan.widths, cuts=())
-    training = plan.training(1.0 / seen.sigma)
+    training = plan.training(1.0 / seen.sigma, noise_of_rows(victim.label_map.mixing, seen.group))
     context = bind("clicooper.evaluation.shards", bytes(victim.label_map.digest))
     shards = deal_shards(seen.pseudo_labels, plan.rounds, secret=MasterSecret.from_seed(seed), context=context)
     order = np.concatenate(shards)
@@ -138,7 +140,8 @@ def measure(victim: Victim, trained: Trained, plan: TrainingPlan) -> Accuracies:
         naive = readout.naive_scores(test).argmax(axis=1)
     whole = trained.training.model_copy(update={"steps": plan.steps * plan.rounds})
     own = victim.features[splits.own], data.labels[splits.own]
-    released = release_only_accuracy(seen.rows, seen.pseudo_labels, victim.label_map.fold, test, truth)
+    label_map = victim.label_map
+    released = release_only_accuracy(seen.rows, seen.pseudo_labels, label_map.fold, test, truth, label_map.mixing)
     return Accuracies(
         protected=float(np.mean(draws.predictions == truth)),
         naive=float(np.mean(naive == truth)),

@@ -19,15 +19,16 @@ from numpy.typing import NDArray
 
 from clicooper.config import DISJOINT
 from clicooper.errors import DataError
-from clicooper.learning.data import Dataset, Splits, dataset_digest
+from clicooper.learning.data import Dataset, Splits
 from clicooper.learning.head import Head
 from clicooper.learning.heads import head_claim
-from clicooper.privacy.labels import LabelMap, expand_labels
+from clicooper.learning.released import label_records
+from clicooper.privacy.labels import LabelMap
 from clicooper.privacy.randomness import MasterSecret, bind
 from clicooper.privacy.release import Release, ReleaseParams, clip_rows, make_release
 from clicooper.privacy.statement import HeadClaim
 
-__all__ = ["Observation", "Setting", "Victim", "make_victim"]
+__all__ = ["Observation", "Setting", "Victim", "make_victim", "setting_words"]
 
 _BARE_NOISE = 0.01
 """What is called next to no noise, in units of the clip."""
@@ -41,6 +42,7 @@ class Setting:
         epsilon, delta, clip, group: of the release.
         gamma: pseudo-labels of the rarest class.
         seed: of the owner's secrets, in [0, 2^32).
+        label_epsilon: of the randomised response of the labels; None releases them as they are.
         head: ``disjoint``, ``random``, a file, or ``dp-sgd``, which spends half of epsilon.
     """
 
@@ -50,6 +52,7 @@ class Setting:
     seed: int
     delta: float = 1e-5
     clip: float = 1.0
+    label_epsilon: float | None = None
     head: str = DISJOINT
 
     @property
@@ -63,13 +66,22 @@ class Setting:
         own = self.claim.division or self
         return ReleaseParams(own.epsilon, own.delta, self.clip, self.group)
 
-    def named(self) -> dict[str, Any]:
-        """All that tells one setting from another; a disjoint head is what a setting without a head means."""
-        return {name: value for name, value in asdict(self).items() if (name, value) != ("head", DISJOINT)}
-
     def words(self) -> str:
         """The setting without its seed, such as ``eps 2, gamma 4, b 1``."""
-        return f"eps {self.epsilon:g}, gamma {self.gamma}, b {self.group}"
+        return setting_words(self.epsilon, self.gamma, self.group, self.label_epsilon)
+
+    def numbers(self) -> dict[str, Any]:
+        """What is set, by name: settings that differ in nothing else have different numbers.
+
+        A disjoint head is what a setting means that does not name one.
+        """
+        return {name: value for name, value in asdict(self).items() if value not in (None, DISJOINT)}
+
+
+def setting_words(epsilon: float, gamma: int, group: int, label_epsilon: float | None) -> str:
+    """Such as ``eps 2, gamma 4, b 1``, and the label epsilon where there is one."""
+    labels = "" if label_epsilon is None else f", label eps {label_epsilon:g}"
+    return f"eps {epsilon:g}, gamma {gamma}, b {group}{labels}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +142,7 @@ class Victim:
 
     Attributes:
         features: float64 (n, d), clean, clipped and flattened, of every record of the data set.
+        named: int64 (n',), the labels that the map was made from: the true ones, unless those were randomised.
         label_map: over the released records, in the order of ``splits.release``.
     """
 
@@ -138,12 +151,13 @@ class Victim:
     splits: Splits
     head: Head
     features: NDArray[np.float64] = field(repr=False)
+    named: NDArray[np.int64] = field(repr=False)
     label_map: LabelMap
     release: Release
 
     @property
     def truth(self) -> NDArray[np.int64]:
-        """int64 (P,): the true class of each pseudo-label."""
+        """int64 (P,): the class that each pseudo-label is made of, the noisy one where labels were randomised."""
         return self.label_map.class_of_pseudo
 
     @property
@@ -193,14 +207,14 @@ def make_victim(dataset: Dataset, splits: Splits, head: Head, setting: Setting) 
     """
     secret = MasterSecret.from_seed(setting.seed)
     features = head.features(dataset.inputs)
-    released = Dataset(dataset.name, dataset.inputs[splits.release], dataset.labels[splits.release], dataset.classes)
-    data = dataset_digest(released)
-    label_map = expand_labels(released.labels, dataset.classes, secret=secret, context=data, gamma=setting.gamma)
+    labels = label_records(dataset, splits.release, secret, setting.label_epsilon)
+    label_map = labels.expand(secret, setting.gamma)
     if setting.group > label_map.m:
         raise DataError(
             f"gamma {setting.gamma} leaves {label_map.m} records a pseudo-label, fewer than a group of {setting.group}",
             hint="lower gamma or the group size, or release more records",
         )
-    context = bind("clicooper.evaluation", bytes(data), *setting.named().values())
+    context = bind("clicooper.evaluation", bytes(labels.digest), *setting.numbers().values())
     release = make_release(features[splits.release], label_map, setting.params, secret, context, setting.claim)
-    return Victim(setting, dataset, splits, head, clip_rows(features, setting.clip), label_map, release)
+    clipped = clip_rows(features, setting.clip)
+    return Victim(setting, dataset, splits, head, clipped, labels.labels, label_map, release)

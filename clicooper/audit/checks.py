@@ -21,13 +21,15 @@ from clicooper.audit.unpublished import kept_back
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.commitments.canonical import cid_of_digest, sha256, tensor_digest
 from clicooper.commitments.head import mark_commitment
-from clicooper.commitments.manifest import KeyRecord, SegmentManifest, StateLinks
+from clicooper.commitments.manifest import KeyRecord, ReleaseSpec, SegmentManifest, StateLinks
 from clicooper.errors import ArtifactCorrupt, ArtifactMissing, CliCooperError, GraphTooLarge, SealError, StorageError
 from clicooper.learning.checkpoint import state_bytes, state_digest
 from clicooper.learning.schedule import batch_input, batch_rows
 from clicooper.learning.segments import initial_state
 from clicooper.learning.transcript import Transcript, interval_bounds
 from clicooper.privacy.accounting import gaussian_sigma, sensitivity
+from clicooper.privacy.randomised_response import RandomisedResponse, noise_of_rows
+from clicooper.privacy.statement import INPUT_OR_LABEL
 from clicooper.storage.base import ListableStore, Store, missing
 from clicooper.storage.cid import cid_bytes, cid_text
 from clicooper.storage.graph import walk
@@ -279,6 +281,9 @@ def check_release(evidence: Evidence) -> Iterator[CheckResult]:
         ("claim of spec and release", claim, release.release),
         ("sigma at least the analytic Gaussian mechanism's", True, claim.sigma >= sigma * (1 - 1e-9)),
         ("delta below one in the number of records", True, claim.delta < 1 / claim.records),
+        ("the head's part is less than all of epsilon", True, (claim.head_epsilon or 0.0) < claim.epsilon),
+        ("labels are in the claim", claim.label_epsilon is not None, claim.adjacency == INPUT_OR_LABEL),
+        ("label noise that the loss corrects", _label_noise(claim), spec.training.label_noise),
         ("shape", release.shape, tuple(values.shape)),
         ("record shape", spec.model.input_shape, tuple(values.shape[1:])),
         ("rows", spec.rows_until(len(spec.labels) - 1), len(values)),
@@ -286,6 +291,13 @@ def check_release(evidence: Evidence) -> Iterator[CheckResult]:
         ("on the public grid", True, _on_grid(values, claim.grid)),
     ]
     yield _first_difference(Check.RELEASE, str(spec.activation_release), claims, None, None)
+
+
+def _label_noise(claim: ReleaseSpec) -> float:
+    """What the response that is claimed leaves to the loss."""
+    if claim.label_epsilon is None:
+        return 0.0
+    return noise_of_rows(RandomisedResponse(claim.label_epsilon, len(claim.gamma)).mixing, claim.group)
 
 
 def _on_grid(values: np.ndarray, grid: float) -> bool:

@@ -14,15 +14,16 @@ from clicooper.audit.exhibit import Exhibit
 from clicooper.audit.exhibit_evidence import ExhibitEvidence, ProvenStep
 from clicooper.audit.exhibit_file import OpenedExhibit
 from clicooper.audit.history import History
+from clicooper.audit.receipts import transports_of
 from clicooper.audit.state import follow_record
 from clicooper.audit.trail import history_of
 from clicooper.chain.client import Contract
 from clicooper.chain.events import SeatJoined
 from clicooper.commitments.canonical import cid_of_digest
 from clicooper.errors import ChainError, CliCooperError, EvidenceUnusable, RecordError
-from clicooper.types import Digest
+from clicooper.types import Address, Digest, JobId
 
-__all__ = ["HeadCheck", "compare_with_chain", "proofs_on_chain"]
+__all__ = ["HeadCheck", "compare_with_chain", "proofs_on_chain", "transports_on_chain"]
 
 HASH_BYTES = 32
 
@@ -117,6 +118,16 @@ def _unregistered(exhibit: Exhibit, history: History, contract: Contract) -> str
     joined = (logged.event for logged in contract.events(history.job))
     records = [e.key_record for e in joined if isinstance(e, SeatJoined) and e.trainer == trainer]
     return "" if exhibit.sealing.key_record in records else "the trainer registered another key record"
+
+
+def transports_on_chain(contract: Contract, job: JobId) -> dict[Address, bytes]:
+    """By trainer, the key under which its receipts hold, as it registered it when it joined.
+
+    Raises:
+        ChainError: the node cannot be asked.
+    """
+    joined = (logged.event for logged in contract.events(job))
+    return transports_of((event.trainer, event.key_record) for event in joined if isinstance(event, SeatJoined))
 
 
 def proofs_on_chain(opened: OpenedExhibit, contract: Contract, trusted_models: Collection[str] = frozenset()) -> int:

@@ -4,7 +4,7 @@ Only content that somebody committed to can convict that somebody. So each judge
 what is on the trail, the manifests and files of the claim, and holds a malformed one against its author; whatever is
 wrong with the exhibit itself, or missing from it, ends in "cannot tell".
 
-The replay of intervals is judged in ``exhibit_replay``.
+The replay of intervals is judged in ``exhibit_replay``, whom a receipt convicts in ``exhibit_receipts``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from clicooper.audit import checks
 from clicooper.audit.attributed import committed_manifest, faults_of, label_faults
 from clicooper.audit.exhibit_evidence import ExhibitEvidence
 from clicooper.audit.exhibit_file import OpenedExhibit
+from clicooper.audit.exhibit_receipts import ShownReceipts, weigh_receipts
 from clicooper.audit.exhibit_replay import judge_replay
 from clicooper.audit.finding import Fault, Finding, Judged, Opinion, conclude, party_name
 from clicooper.audit.sealed import sealed_by_seat
@@ -37,6 +38,7 @@ def judge_exhibit(
     store: Store | None = None,
     trusted_models: Collection[str] = frozenset(),
     runtime: str = "",
+    shown: ShownReceipts = ShownReceipts(),  # noqa: B008 - frozen
 ) -> Opinion:
     """Repeats the claim of an exhibit.
 
@@ -48,6 +50,7 @@ def judge_exhibit(
         store: where to look for what is said to be withheld, and for rows of the release that the exhibit leaves out.
         trusted_models: custom models whose code may run here.
         runtime: class of the machine that replays, by default this one's.
+        shown: receipts that decide between two neighbours.
 
     Returns:
         An opinion, whatever has happened to the exhibit: an error on the way is "cannot tell" with its message.
@@ -61,7 +64,8 @@ def judge_exhibit(
         evidence = ExhibitEvidence(opened, trusted_models, runtime, store)
         if opened.exhibit.claim == "withheld":
             return conclude(judge_withheld(evidence, store), about)
-        return conclude(_JUDGES[opened.exhibit.claim](evidence), about)
+        judged = _JUDGES[opened.exhibit.claim](evidence)
+        return conclude(weigh_receipts(evidence, judged, shown), about)
     except CliCooperError as e:
         return Opinion(Finding.CANNOT_TELL, about, e.message)
 
@@ -111,7 +115,7 @@ def _committed_transcript(evidence: ExhibitEvidence, seat: int) -> Transcript | 
 
 
 def _first_mismatch(below: Transcript, above: Transcript, seat: int) -> Fault | None:
-    """Where two neighbours committed to different tensors; which of them lies, only a replay can tell."""
+    """Where two neighbours committed to different tensors; which of them lies, only a receipt or a replay can tell."""
     pair = (seat - 1, seat)
     for step, (lower, upper) in enumerate(zip(below.steps, above.steps, strict=True)):
         for what, field, sent, received in (

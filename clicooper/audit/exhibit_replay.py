@@ -174,7 +174,7 @@ def _fault(difference: Difference, *, replay_decides: bool) -> Fault:
     """A difference as the fault of a seat.
 
     At a boundary where the replay confirms what the sender committed to, the receiver has to answer for its other
-    value: it should have stopped without the sender's signature. Without a replay either may have lied.
+    value, unless it shows the sender's signature over it. Without a replay either may have lied.
     """
     seat, step, field = difference.seat, difference.step, difference.field
     sides = "0x" + difference.expected.hex(), "0x" + difference.actual.hex()

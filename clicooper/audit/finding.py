@@ -42,6 +42,7 @@ class Fault:
         step: of the round, where the fault is in a step.
         field: what differs.
         expected, actual: both sides, as text.
+        cleared: the other seat of ``pair``, where a receipt shows that the difference is the doing of ``seat``.
     """
 
     seat: int | None
@@ -52,6 +53,7 @@ class Fault:
     field: str = ""
     expected: str = ""
     actual: str = ""
+    cleared: int | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ class Opinion:
             "guilty": named(fault) if guilty and fault is not None else None,
             "seat": fault.seat if fault is not None and fault.seat != ACCUSED_OWNER else None,
             "pair": None if fault is None or fault.pair is None else list(fault.pair),
+            "cleared": None if fault is None else fault.cleared,
             "check": None if fault is None else fault.check.value,
             "step": None if fault is None else fault.step,
             "field": None if fault is None else fault.field or None,
@@ -136,13 +139,19 @@ def named(fault: Fault) -> str:
 
 
 def conclude(judged: Judged, accused: int | None) -> Opinion:
-    """The answer that what was judged gives about the accused; a fault of one of two convicts neither by itself."""
-    own = [fault for fault in judged.faults if accused in (None, fault.seat)]
+    """The answer that what was judged gives about the accused.
+
+    A fault of one of two convicts neither by itself; a receipt that shows it to be the other's clears the accused.
+    """
+    own = [fault for fault in judged.faults if fault.seat is not None and accused in (None, fault.seat)]
     if own:
         return Opinion(Finding.GUILTY, accused, own[0].detail, judged, own[0])
+    if accused is not None and (acquits := next((f for f in judged.faults if f.cleared == accused), None)):
+        return Opinion(Finding.NOT_GUILTY, accused, acquits.detail, judged, acquits)
     if judged.faults:
         other = judged.faults[0]
-        detail = f"{other.detail}: that is the doing of {named(other)}, and leaves {party_name(accused or 0)} unjudged"
+        rest = "" if accused is None else f", and leaves {party_name(accused)} unjudged"
+        detail = f"{other.detail}: that is the doing of {named(other)}{rest}"
         return Opinion(Finding.CANNOT_TELL, accused, detail, judged, other)
     if judged.unjudged:
         return Opinion(Finding.CANNOT_TELL, accused, judged.unjudged, judged)

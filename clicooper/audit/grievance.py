@@ -40,7 +40,8 @@ def grievance(results: Sequence[CheckResult], round_: int, interval_steps: int) 
         if (claim := CLAIMS.get(row.check)) is not None:
             accused = ACCUSED_OWNER if claim in ("labels", "release") else row.seat
             return Subject(claim, round_, None, accused)
-        if row.check is Check.BOUNDARY and row.seat is not None:
+        if row.check is Check.BOUNDARY and row.seat is not None and row.expected:
+            # Its own transcript; whom a receipt convicts, evidence on the step shows where two seats differ.
             return Subject("boundary", round_, None, row.seat)
     for row in failed:
         step = STEP.search(f"{row.subject} {row.detail}")

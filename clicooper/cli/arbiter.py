@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clicooper.cli import dispute, session
+from clicooper.cli.evidence_check import ReceiptFiles
 from clicooper.cli.output import Output, coin, table
 from clicooper.errors import UsageError
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from clicooper.chain.client import Contract
     from clicooper.chain.committee import Committee
     from clicooper.chain.keys import LocalAccount
+    from clicooper.commitments.boundary import BoundaryReceipt
     from clicooper.config import JobConfig
     from clicooper.protocol.arbiter import Arbiter, Case, Judgement
     from clicooper.storage.base import Store
@@ -72,6 +74,7 @@ def rule(
     identity: Annotated[
         Path | None, typer.Option("--identity", help="File with the age identity that opens the evidence.")
     ] = None,
+    receipts: ReceiptFiles = None,
     run_dir: RunDir = None,
     contract: ContractAddress = None,
     override: Annotated[bool, typer.Option("--override", help="Rule against the finding, or without one.")] = False,
@@ -82,7 +85,8 @@ def rule(
 ) -> int:
     """Repeats the evidence that the challenge names and rules by what it finds; a committee's member casts a vote.
 
-    What cannot be told is not ruled on, and nothing against the finding, unless --override says so.
+    What cannot be told is not ruled on, and nothing against the finding, unless --override says so. Between two seats a
+    receipt decides, however late it is shown; without one the ruling has to be said.
     """
     from clicooper.types import JobId  # noqa: PLC0415
 
@@ -91,7 +95,7 @@ def rule(
     config = session.settings(context)
     with _bench(config, JobId(job), contract, identity, run_dir, trust_model) as (arbiter, client, case):
         _same_challenge(case, challenge_id)
-        judgement = _judged(arbiter, case, evidence, override)
+        judgement = _judged(arbiter, case, evidence, dispute.receipts_in(receipts), override)
         ruling = _ruling(judgement) if guilty is None else guilty
         receipt = arbiter.rule(case, ruling, judgement, override=override)
         state = client.job(JobId(job))
@@ -144,26 +148,28 @@ def _same_challenge(case: Case, text: str | None) -> None:
         raise UsageError(f"challenge {text} is not the open one, 0x{case.id.hex()}", hint="see: arbiter show JOB")
 
 
-def _judged(arbiter: Arbiter, case: Case, evidence: Path | None, override: bool) -> Judgement | None:
+def _judged(
+    arbiter: Arbiter, case: Case, evidence: Path | None, receipts: Sequence[BoundaryReceipt], override: bool
+) -> Judgement | None:
     """What the evidence shows; an override may do without."""
     from clicooper.audit.exhibit_file import read_exhibit  # noqa: PLC0415
 
     if override and evidence is None:
         return None
-    return arbiter.judge(case, arbiter.fetch(case) if evidence is None else read_exhibit(evidence))
+    return arbiter.judge(case, arbiter.fetch(case) if evidence is None else read_exhibit(evidence), receipts)
 
 
 def _ruling(judgement: Judgement | None) -> bool:
-    """The ruling that follows from the finding; between two seats it takes a person, who hears the receiver first."""
+    """The ruling that follows from the finding; between two seats, without a receipt, a person hears the receiver."""
     from clicooper.audit.finding import Finding  # noqa: PLC0415
     from clicooper.errors import RulingRefused  # noqa: PLC0415
 
     guilty = judgement is not None and judgement.opinion.finding is Finding.GUILTY
     fault = None if judgement is None else judgement.opinion.fault
-    if guilty and fault is not None and fault.pair is not None:
+    if guilty and fault is not None and fault.pair is not None and fault.cleared is None:
         raise RulingRefused(
             f"{fault.detail}: seat {fault.seat} may have the sender's signature to show",
-            hint="hear it, then say --guilty, or --not-guilty --override",
+            hint="hear it: --receipt FILE checks what it shows; if it shows nothing, say --guilty",
         )
     return guilty
 

@@ -34,6 +34,9 @@ def demo(
         typer.Option("--head", help="disjoint, random, dp-sgd, or a .safetensors file.  [default: disjoint]"),
     ] = None,
     gamma: Annotated[int | None, typer.Option("--gamma", help="Pseudo-labels per class.  [default: 4]")] = None,
+    label_epsilon: Annotated[
+        float | None, typer.Option("--label-epsilon", help="Privacy of one record's label.  [default: none]")
+    ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", help="Repeatable run; INSECURE, since the seed fixes every secret.")
     ] = None,
@@ -62,6 +65,7 @@ def demo(
         epsilon=epsilon,
         head=head,
         gamma=gamma,
+        label_epsilon=label_epsilon,
         seed=seed,
         data=data,
         model=model,

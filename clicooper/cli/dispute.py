@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from clicooper.chain.keys import LocalAccount
     from clicooper.chain.record import JobRecord
     from clicooper.chain.rpc import Node
+    from clicooper.commitments.boundary import BoundaryReceipt
     from clicooper.config import JobConfig
     from clicooper.storage.base import Store
     from clicooper.types import Address
@@ -37,6 +38,7 @@ __all__ = [
     "own_store",
     "parse_accused",
     "print_opinion",
+    "receipts_in",
     "record_and_store",
     "utc",
 ]
@@ -192,6 +194,13 @@ def identity_in(path: Path | None) -> str | None:
     from clicooper.audit.grants import read_identity  # noqa: PLC0415 - imports torch
 
     return None if path is None else read_identity(path)
+
+
+def receipts_in(paths: Sequence[Path] | None) -> tuple[BoundaryReceipt, ...]:
+    """The receipts in files; what they are worth is judged beside the evidence."""
+    from clicooper.audit.receipt_files import read_receipt  # noqa: PLC0415 - imports torch
+
+    return tuple(read_receipt(path) for path in paths or ())
 
 
 def parse_accused(text: str) -> int:

@@ -44,6 +44,10 @@ def privacy(
             "--head", help="disjoint, random, dp-sgd, or a .safetensors file; repeatable.  [default: disjoint]"
         ),
     ] = None,
+    label_epsilon: Annotated[
+        float | None,
+        typer.Option("--label-epsilon", help="Privacy of one record's label.  [default: none]"),
+    ] = None,
     hiding: Annotated[
         bool, typer.Option("--hiding/--no-hiding", help="Also gamma and group that hide the label map, by rule.")
     ] = True,
@@ -59,7 +63,7 @@ def privacy(
     """
     from clicooper.cli import session  # noqa: PLC0415
 
-    config, output = session.settings(context), _output(context)
+    config, output = session.settings(context, label_epsilon=label_epsilon), _output(context)
     noise = _numbers("--epsilons", epsilons, float)
     sizes = _numbers("--gammas", gammas, int), _numbers("--groups", groups, int)
     grids = [
@@ -142,6 +146,7 @@ def make_grid(
         config.delta,
         config.clip,
         head=config.head,
+        label_epsilon=config.label_epsilon,
         hiding=hiding,
         kept=kept,
         plan=plan,
@@ -159,13 +164,15 @@ def _with_head(config: JobConfig, head: str) -> JobConfig:
 def _rows(point: Point) -> list[dict[str, Any]]:
     from clicooper.attacks.catalogue import CATALOGUE  # noqa: PLC0415
 
-    setting = {
+    setting: dict[str, Any] = {
         "data": point.source,
         "head": point.head,
         "epsilon": point.epsilon,
         "gamma": point.gamma,
         "group": point.group,
     }
+    if point.label_epsilon is not None:
+        setting["label_epsilon"] = point.label_epsilon
     return [
         {
             "name": row.name,

@@ -39,6 +39,8 @@ FRONTIER = WORTH + LEAKS
 def print_privacy(console: Console, result: dict[str, Any], points: tuple[Point, ...], report: Path | None) -> None:
     """Frontier, claims and recommendation; the figures of single attacks where there are few settings."""
     over = f"mean of {result['seeds']} seeds ± standard error" if result["seeds"] > 1 else "one seed"
+    if points[0].label_epsilon is not None:
+        over += f", label eps {points[0].label_epsilon:g}"
     _print_frontier(console, f"Accuracy, {over}", WORTH, points)
     _print_frontier(console, f"Attacks, {over}", LEAKS, points)
     if len(points) <= MAX_DETAILS:

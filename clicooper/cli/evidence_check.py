@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 
     from clicooper.audit.exhibit_chain import HeadCheck
     from clicooper.audit.exhibit_file import OpenedExhibit, SealedExhibit
+    from clicooper.commitments.boundary import BoundaryReceipt
     from clicooper.config import JobConfig
+    from clicooper.types import Address
 
-__all__ = ["EvidenceFile", "JobThere", "OnContract", "TrustModel", "check"]
+__all__ = ["EvidenceFile", "JobThere", "OnContract", "ReceiptFiles", "TrustModel", "check"]
 
 EvidenceFile = Annotated[Path, typer.Argument(help="An evidence file.")]
 Identity = Annotated[Path | None, typer.Option("--identity", help="File with the age identity that opens it.")]
@@ -27,6 +29,10 @@ JobThere = Annotated[int | None, typer.Option("--job", help="The job's number th
 TrustModel = Annotated[
     list[str] | None,
     typer.Option("--trust-model", help="A package.module:function whose code may run here; may be repeated."),
+]
+ReceiptFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--receipt", help="What a sender signed about a boundary, as its receiver kept it; may be repeated."),
 ]
 
 
@@ -37,6 +43,7 @@ def check(
     accused: Annotated[
         str | None, typer.Option("--accused", help="A seat or owner.  [default: whom the evidence accuses]")
     ] = None,
+    receipts: ReceiptFiles = None,
     contract: OnContract = None,
     job: JobThere = None,
     run_dir: Annotated[
@@ -47,7 +54,7 @@ def check(
     """Repeats what an evidence file claims, with nothing else at hand, and says who is guilty.
 
     Only what is withheld, or a release that was left out, is looked for, in --run or on --store. With --network its
-    head is compared with the chain, and the contract checks its proofs.
+    head is compared with the chain, and the contract checks its proofs. A --receipt needs it for its sender's key.
 
     Exit code 0: not guilty; 1: guilty; 4: cannot tell.
     """
@@ -58,7 +65,8 @@ def check(
     about = None if accused is None else dispute.parse_accused(accused)
     output: Output = context.obj["output"]
     asks_node = context.obj["settings"]["network"] is not None or contract is not None
-    result, render = _checked(config, read_exhibit(file), identity, about, place, asks_node, trust_model)
+    shown = dispute.receipts_in(receipts)
+    result, render = _checked(config, read_exhibit(file), identity, about, shown, place, asks_node, trust_model)
     output.finish(result, render)
     return int(result["code"])
 
@@ -68,6 +76,7 @@ def _checked(
     sealed: SealedExhibit,
     identity: Path | None,
     accused: int | None,
+    receipts: tuple[BoundaryReceipt, ...],
     place: dispute.JobPlace,
     asks_node: bool,
     trust_model: list[str] | None,
@@ -75,13 +84,15 @@ def _checked(
     """The check of an evidence file: what it prints as JSON, and what draws it for people."""
     from clicooper.audit.exhibit_check import judge_exhibit  # noqa: PLC0415
     from clicooper.audit.exhibit_file import open_exhibit  # noqa: PLC0415 - imports torch
+    from clicooper.audit.exhibit_receipts import ShownReceipts  # noqa: PLC0415
 
     trusted = frozenset(trust_model or ())
     opened = open_exhibit(sealed, dispute.identity_in(identity))
-    head = _compared(config, opened, place, trusted) if asks_node else None
+    head, keys = _compared(config, opened, place, trusted) if asks_node else (None, {})
     looks = place.files is not None or config.ipfs_url is not None
     store = dispute.own_store(config, place.files) if looks else None
-    opinion = judge_exhibit(opened, accused, store=store, trusted_models=trusted)
+    shown = ShownReceipts(receipts, keys)
+    opinion = judge_exhibit(opened, accused, store=store, trusted_models=trusted, shown=shown)
     if head is not None:
         opinion = opinion.unless_foreign(head.problem)
     unasked = {"verified": False, "source": None, "problem": None, "proven_steps": 0}
@@ -96,14 +107,20 @@ def _checked(
     return found, render
 
 
-def _compared(config: JobConfig, opened: OpenedExhibit, place: dispute.JobPlace, trusted: frozenset[str]) -> HeadCheck:
+def _compared(
+    config: JobConfig, opened: OpenedExhibit, place: dispute.JobPlace, trusted: frozenset[str]
+) -> tuple[HeadCheck, dict[Address, bytes]]:
+    """What the node says about the evidence, and where it is the chain's, the keys under which receipts hold."""
     from eth_utils import to_checksum_address  # noqa: PLC0415
 
-    from clicooper.audit.exhibit_chain import compare_with_chain  # noqa: PLC0415
+    from clicooper.audit.exhibit_chain import compare_with_chain, transports_on_chain  # noqa: PLC0415
+    from clicooper.types import JobId  # noqa: PLC0415
 
     address = to_checksum_address(opened.exhibit.contract) if place.contract is None else place.contract
     with dispute.chain(config) as node:
-        return compare_with_chain(opened, dispute.client_of(config, node, address), place.job, trusted)
+        client = dispute.client_of(config, node, address)
+        head = compare_with_chain(opened, client, place.job, trusted)
+        return head, transports_on_chain(client, JobId(opened.exhibit.job)) if head.verified else {}
 
 
 def _about(opened: OpenedExhibit) -> dict[str, Any]:

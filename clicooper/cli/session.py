@@ -41,11 +41,11 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 MAX_PASSWORD_FILE_BYTES = 4096
 
 
-def settings(context: typer.Context) -> JobConfig:
-    """The configuration with the command line's global options on top."""
+def settings(context: typer.Context, **options: object) -> JobConfig:
+    """The configuration with the command line's global options on top, and a command's own by key."""
     from clicooper.config import load_config  # noqa: PLC0415 - keeps --help fast
 
-    return load_config(**context.obj["settings"])
+    return load_config(**context.obj["settings"], **options)
 
 
 def connected(config: JobConfig) -> Node:

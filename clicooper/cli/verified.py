@@ -13,6 +13,7 @@ from typing import Any
 
 from clicooper.audit.history import History, Outcome
 from clicooper.audit.onchain import check_on_chain
+from clicooper.audit.receipt_files import read_receipts
 from clicooper.audit.sampling import escape_probability
 from clicooper.audit.state import follow_record
 from clicooper.audit.verdict import AuditReport
@@ -22,6 +23,7 @@ from clicooper.cli import session
 from clicooper.cli.onchain import OnChain, opened
 from clicooper.cli.output import Show
 from clicooper.cli.stores import open_store
+from clicooper.commitments.boundary import BoundaryReceipt
 from clicooper.commitments.canonical import cid_of_digest
 from clicooper.config import JobConfig
 from clicooper.errors import UsageError
@@ -50,6 +52,7 @@ class Wanted:
         round: which one; None takes the last that every seat has committed.
         policy: the policy file, if any.
         trusted: custom models whose code may run here.
+        receipts: a folder of receipts beside the owner's own, if any.
     """
 
     root: Path
@@ -58,6 +61,7 @@ class Wanted:
     round: int | None
     policy: Path | None
     trusted: frozenset[str]
+    receipts: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,7 @@ def verified_round(config: JobConfig, place: OnChain, wanted: Wanted, acts: Acts
     folder = RunFolder(wanted.root)
     contract, job = _place(folder, wanted)
     policy = _policy(folder, wanted.policy)
+    shown = () if wanted.receipts is None else _shown(wanted.receipts)
     store = open_store(config, folder.store)
     progress("reading the record", 0, 0)
     with opened(config, place, contract) as (index, reader):
@@ -135,7 +140,7 @@ def verified_round(config: JobConfig, place: OnChain, wanted: Wanted, acts: Acts
             within = f"within {policy.publish_deadline_s:g} s"
             progress(f"every seat has to publish its states at the start of intervals {listed} {within}", 0, 0)
         progress(f"verifying round {round_}", 0, 0)
-        found = owner.examine_round(round_, record)
+        found = owner.examine_round(round_, record, shown)
         # What a node says about the record counts as much as what the round's own checks say.
         found = replace(found, decision=decide((*rows, *found.results), policy))
         settled = _settled(history, round_)
@@ -162,6 +167,14 @@ def _place(folder: RunFolder, wanted: Wanted) -> tuple[Address, JobId]:
 def _policy(folder: RunFolder, path: Path | None) -> Policy:
     samples = read_settings(folder).samples
     return Policy(samples=samples) if path is None else read_policy(path, samples=samples)
+
+
+def _shown(folder: Path) -> tuple[BoundaryReceipt, ...]:
+    receipts = read_receipts(folder)
+    if not receipts:
+        hint = "name a folder of files such as receipt-0-forward, of the round that is verified"
+        raise UsageError(f"{folder} holds no receipts", hint=hint)
+    return receipts
 
 
 def _chosen(history: History, round_: int | None) -> int:

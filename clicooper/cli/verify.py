@@ -49,6 +49,10 @@ def verify(
         Path | None,
         typer.Option("--evidence", help="Evidence that the challenge names.  [default: a note of the failed check]"),
     ] = None,
+    receipts: Annotated[
+        Path | None,
+        typer.Option("--receipts", help="Folder of receipts to use beside those that the trainers gave to the owner."),
+    ] = None,
     trust_model: Annotated[
         list[str] | None,
         typer.Option("--trust-model", help="A package.module:function whose code may run here; may be repeated."),
@@ -71,7 +75,7 @@ def verify(
         raise UsageError("--evidence goes with a challenge", hint="add --challenge, or leave out --evidence")
     config = settings(context)
     place = OnChain.chosen(config, endpoint or (), from_block)
-    wanted = Wanted(run_dir, contract, job, round_, policy, frozenset(trust_model or ()))
+    wanted = Wanted(run_dir, contract, job, round_, policy, frozenset(trust_model or ()), receipts)
     acts = Acts(accept, challenge, evidence)
     with output.progress() as progress:
         found = verified_round(config, place, wanted, acts, progress)

@@ -1,7 +1,8 @@
 """What a sender signs about a boundary: the receipt that its neighbour keeps.
 
 A receipt covers everything that crossed in one direction since the round began, as the running digest that both sides'
-manifests end in. Signing, checking and judging are the business of ``clicooper.protocol.boundary``.
+manifests end in. Signing is the business of ``clicooper.protocol.boundary``, judging that of
+``clicooper.audit.receipts``.
 """
 
 from __future__ import annotations

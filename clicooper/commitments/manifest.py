@@ -142,6 +142,8 @@ class TrainingSpec(Part):
         input_scale: factor on released activations before they enter seat 0.
         input_noise: standard deviation of the Gaussian noise added per step after scaling, public and seeded.
         label_smoothing: in [0, 1).
+        label_noise: share of rows whose pseudo-label was drawn uniformly, in [0, 1), for the forward correction of the
+            loss. 0 is not written, so that specs without it keep their bytes.
     """
 
     optimizer: Literal["sgd", "adamw"]
@@ -153,6 +155,14 @@ class TrainingSpec(Part):
     input_scale: PositiveNumber
     input_noise: Number
     label_smoothing: Number
+    label_noise: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.0
+
+    @model_serializer(mode="wrap")
+    def _leave_out_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = handler(self)
+        if not self.label_noise:
+            del fields["label_noise"]
+        return fields
 
 
 class SeedSpec(Part):
@@ -164,7 +174,13 @@ class SeedSpec(Part):
 
 
 class ReleaseSpec(Part):
-    """What is claimed of the activation release; see ``privacy.release.Statement`` for the words."""
+    """What is claimed of the activation release; see ``privacy.release.Statement`` for the words.
+
+    Attributes:
+        epsilon, delta: of the release and a head that was trained on the same records, together.
+        label_epsilon: of the randomised response behind the labels; None, which is not written, where they are true.
+        head_epsilon: of a head by DP-SGD, a part of ``epsilon``; None, which is not written, for other heads.
+    """
 
     epsilon: PositiveNumber
     delta: PositiveNumber
@@ -177,6 +193,14 @@ class ReleaseSpec(Part):
     m: Positive
     records: Positive
     secure: bool
+    label_epsilon: Annotated[float, Field(gt=0, le=64)] | None = None
+    head_epsilon: PositiveNumber | None = None
+
+    @model_serializer(mode="wrap")
+    def _leave_out_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = handler(self)
+        unset = {name for name in ("label_epsilon", "head_epsilon") if fields[name] is None}
+        return {name: value for name, value in fields.items() if name not in unset}
 
 
 class MarkSpec(Part):

@@ -18,6 +18,7 @@ from clicooper.learning.readout import Readout
 from clicooper.learning.runtime import use_threads
 from clicooper.learning.schedule import batch_rows, round_batches
 from clicooper.learning.segments import Segment, initial_state
+from clicooper.privacy.randomised_response import class_means
 
 __all__ = ["ReleaseOnly", "chance", "head_only_accuracy", "release_only_accuracy", "unprotected_accuracy"]
 
@@ -25,6 +26,9 @@ __all__ = ["ReleaseOnly", "chance", "head_only_accuracy", "release_only_accuracy
 @dataclass(frozen=True)
 class ReleaseOnly:
     """Accuracies of classifiers that the owner fits on the folded release alone.
+
+    Where labels are noisy each is fitted with and without the class means debiased, and the better counts: a control
+    that errs, errs on the side of those who would not pay.
 
     Attributes:
         class_means: nearest class mean.
@@ -68,7 +72,7 @@ def unprotected_accuracy(
     classes = int(max(labels.max(), test_labels.max())) + 1
     whole = model.model_copy(update={"outputs": max(classes, 2), "cuts": ()})
     scale = 1.0 / (float(np.sqrt(np.mean(np.square(features, dtype=np.float64)))) or 1.0)
-    plain = training.model_copy(update={"input_scale": scale, "input_noise": 0.0})
+    plain = training.model_copy(update={"input_scale": scale, "input_noise": 0.0, "label_noise": 0.0})
     segment = Segment(whole, plain, 0, initial_state(whole, seeds, 0))
     rows = batch_rows(seeds, 0, len(features), plain)
     with use_threads(1):
@@ -102,6 +106,7 @@ def release_only_accuracy(
     fold: NDArray[Any],
     test_features: NDArray[Any],
     test_labels: NDArray[np.int64],
+    mixing: float = 0.0,
 ) -> ReleaseOnly:
     """Classifiers on the release with its pseudo-labels folded to classes by the owner, without any trainer.
 
@@ -109,6 +114,7 @@ def release_only_accuracy(
         release: float (m, ...), the released activations; pseudo_labels: int64 (m,).
         fold: (outputs, classes), a pseudo-label's class is its row's maximum.
         test_features: float (n, ...), clean; test_labels: int64 (n,), true classes.
+        mixing: rho of the randomised response behind the folded labels, 0 where they are true.
     """
     _check(release, pseudo_labels)
     _check(test_features, test_labels)
@@ -122,7 +128,24 @@ def release_only_accuracy(
         # With one record a class, or one class, there is no covariance to estimate: LDA is the nearest mean.
         return ReleaseOnly(nearest, nearest)
     lda = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(train, labels)
-    return ReleaseOnly(nearest, float(np.mean(lda.predict(test) == test_labels)))
+    found = ReleaseOnly(nearest, float(np.mean(lda.predict(test) == test_labels)))
+    if not mixing:
+        return found
+    debiased = class_means(train, labels, fold.shape[1], mixing)[present]
+    plain, within = (_nearest_mean(test, debiased, spread) for spread in (np.eye(train.shape[1]), lda.covariance_))
+    return ReleaseOnly(
+        max(found.class_means, float(np.mean(present[plain] == test_labels))),
+        max(found.lda, float(np.mean(present[within] == test_labels))),
+    )
+
+
+def _nearest_mean(
+    points: NDArray[np.float64], means: NDArray[np.float64], covariance: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Index of the nearest mean, int64 (n,), in the metric of a covariance: linear discriminants of equal priors."""
+    weights = np.linalg.solve(covariance, means.T)
+    scores = points @ weights - np.einsum("kd,dk->k", means, weights) / 2
+    return np.asarray(scores.argmax(axis=1), dtype=np.int64)
 
 
 def _flat(features: NDArray[Any]) -> NDArray[np.float64]:

@@ -21,9 +21,11 @@ from clicooper.learning import _formats
 from clicooper.types import Digest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
-__all__ = ["Dataset", "Splits", "dataset_digest", "load_dataset", "split_dataset"]
+__all__ = ["Dataset", "Splits", "dataset_digest", "load_dataset", "records_digest", "split_dataset"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,16 +118,23 @@ def load_dataset(source: str, *, size: int | None = None, grey: bool = False) ->
 
 
 def dataset_digest(dataset: Dataset) -> Digest:
-    """sha2-256 of the DAG-CBOR map {classes, inputs, labels}, tensors by their own digests; the name is left out."""
-    record = {
-        "classes": dataset.classes,
-        "inputs": tensor_digest(dataset.inputs),
-        "labels": tensor_digest(dataset.labels),
-    }
+    """The digest of a data set; its name is left out."""
+    return records_digest(dataset.inputs, dataset.labels, dataset.classes)
+
+
+def records_digest(inputs: NDArray[np.float32], labels: NDArray[np.int64], classes: int) -> Digest:
+    """sha2-256 of the DAG-CBOR map {classes, inputs, labels}, tensors by their own digests.
+
+    Args:
+        inputs: float32 (n, *shape); labels: int64 (n,), of which a class may be absent.
+    """
+    record = {"classes": classes, "inputs": tensor_digest(inputs), "labels": tensor_digest(labels)}
     return sha256(encode(record))
 
 
-def split_dataset(dataset: Dataset, seed: int, *, head: float, holdout: float, test: float) -> Splits:
+def split_dataset(
+    dataset: Dataset, seed: int, *, head: float, holdout: float, test: float, by_class: bool = True
+) -> Splits:
     """Splits every class by the same shares; what remains is released.
 
     Records with identical inputs go to one part together, so that no part holds a copy of another's record, as far
@@ -135,6 +144,8 @@ def split_dataset(dataset: Dataset, seed: int, *, head: float, holdout: float, t
         dataset: to split.
         seed: >= 0, public; seeds NumPy's PCG64.
         head, holdout, test: shares in [0, 1); 0 leaves a part empty, any other share gets a record of each class.
+        by_class: False splits all records at once and looks at no label: where labels are protected, one of them
+            must not decide which records are released.
 
     Raises:
         DataError: shares out of range, or too few records of a class.
@@ -147,19 +158,26 @@ def split_dataset(dataset: Dataset, seed: int, *, head: float, holdout: float, t
     rng = np.random.Generator(np.random.PCG64(seed))
     source = _source_of_record(dataset.inputs)
     part_of_source = np.full(len(dataset), -1, dtype=np.int64)
-    for label in range(dataset.classes):
-        sources, copies = np.unique(source[dataset.labels[source] == label], return_counts=True)
+    for name, members in _strata(dataset, source, by_class):
+        sources, copies = np.unique(source[members], return_counts=True)
         order = rng.permutation(sources.size)
-        parts = _deal_class(dataset, label, copies[order], shares)
+        parts = _deal_stratum(f"{dataset.name}: {name}", copies[order], shares)
         part_of_source[sources[order]] = parts
     part = part_of_source[source]
     indices = [np.flatnonzero(part == number).astype(np.int64) for number in range(4)]
     return Splits(head=indices[0], holdout=indices[1], test=indices[2], release=indices[3])
 
 
-def _deal_class(
-    dataset: Dataset, label: int, copies: NDArray[np.int64], shares: tuple[float, ...]
-) -> NDArray[np.int64]:
+def _strata(dataset: Dataset, source: NDArray[np.int64], by_class: bool) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """What is split by the same shares, in words, and which records it has: each class, copies with their first."""
+    if not by_class:
+        yield "the data set", np.ones(len(dataset), dtype=np.bool_)
+        return
+    for label in range(dataset.classes):
+        yield f"class {label}", dataset.labels[source] == label
+
+
+def _deal_stratum(name: str, copies: NDArray[np.int64], shares: tuple[float, ...]) -> NDArray[np.int64]:
     """Part 0..3 of each group of copies: parts are filled one after the other, the rest goes to the last."""
     total = int(copies.sum())
     wanted = [max(1, round(share * total)) if share else 0 for share in shares]
@@ -173,8 +191,7 @@ def _deal_class(
             group += 1
     if group == copies.size:
         raise DataError(
-            f"{dataset.name}: class {label} has {total} records in {copies.size} distinct inputs, "
-            f"too few for the shares {shares}",
+            f"{name} has {total} records in {copies.size} distinct inputs, too few for the shares {shares}",
             hint="use smaller shares or more records",
         )
     return parts

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from clicooper.config import DISJOINT, DP_SGD, RANDOM
 from clicooper.errors import PrivacyClaimError
-from clicooper.learning.data import Dataset, Splits, dataset_digest
+from clicooper.learning.data import Dataset, Splits
 from clicooper.learning.dp_head import BATCHES, STEPS, dp_head, training_digest
 from clicooper.learning.head import Head, HeadSpec, load_head, random_head, train_head
+from clicooper.learning.released import ReleasedLabels
 from clicooper.privacy.composition import divide
 from clicooper.privacy.ledger import HeadSpending
 from clicooper.privacy.randomness import MasterSecret
@@ -49,7 +50,7 @@ def make_head(
     spec: HeadSpec,
     dataset: Dataset,
     splits: Splits,
-    released: Dataset,
+    labels: ReleasedLabels,
     claim: HeadClaim,
     *,
     file: Path,
@@ -60,7 +61,7 @@ def make_head(
 
     Args:
         dataset, splits: all records, and which of them may train a disjoint head.
-        released: the released records with the labels that they are released under.
+        labels: of the released records, as they are released.
         claim: from ``head_claim``.
         file: of a head that is read.
         secret: the owner's master, from which DP-SGD draws.
@@ -79,7 +80,7 @@ def make_head(
     division = claim.division
     if division is None:
         raise PrivacyClaimError("a head by DP-SGD without a part of epsilon", hint="take its claim from head_claim")
-    data = dataset_digest(released)
-    content = training_digest(data, released.classes, spec, division.head)
-    reserve(HeadSpending(data, content, division.head, division.head_epsilon, division.head_delta))
-    return dp_head(released.inputs, released.labels, released.classes, spec, division.head, secret, data)
+    content = training_digest(labels.digest, labels.classes, spec, division.head)
+    reserve(HeadSpending(labels.source, content, division.head, division.head_epsilon, division.head_delta))
+    released = dataset.inputs[splits.release]
+    return dp_head(released, labels.labels, labels.classes, spec, division.head, secret, labels.digest)

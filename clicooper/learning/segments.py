@@ -5,7 +5,7 @@ its state, float32 in a job and float64 in a dispute. What is recorded of a step
 """
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from clicooper.learning.checkpoint import State
 from clicooper.learning.models import build_segment
 from clicooper.learning.schedule import Purpose, generator
 
-__all__ = ["Segment", "initial_state"]
+__all__ = ["Segment", "initial_state", "training_loss"]
 
 _MOMENTS = {"sgd": ("momentum_buffer",), "adamw": ("step", "exp_avg", "exp_avg_sq")}
 
@@ -108,7 +108,7 @@ class Segment:
         return self._input_gradient()
 
     def loss_backward(self, labels: NDArray[np.int64]) -> tuple[float, NDArray[Any] | None]:
-        """Last seat: mean cross entropy (nats) with label smoothing of the last forward pass, and its input gradient.
+        """Last seat: mean loss (nats) of the last forward pass, and its input gradient; ``training_loss`` says which.
 
         Args:
             labels: int64 (batch,), pseudo-labels in [0, outputs).
@@ -120,8 +120,7 @@ class Segment:
         logits = self._pending()
         if labels.shape != (logits.shape[0],) or labels.min() < 0 or labels.max() >= self._spec.outputs:
             raise DataError("labels do not fit the batch", hint=f"one in [0, {self._spec.outputs}) for each record")
-        smoothing = self._training.label_smoothing
-        loss = nn.functional.cross_entropy(logits, torch.tensor(labels), label_smoothing=smoothing)
+        loss = training_loss(logits, torch.tensor(labels), self._training)
         loss.backward()  # type: ignore[no-untyped-call]
         if not math.isfinite(loss.item()):
             raise SpecError("training diverged: the loss is not finite", hint="lower the learning rate")
@@ -166,6 +165,27 @@ class Segment:
             self._optimizer.state[weights[name]][key] = torch.tensor(array, dtype=dtype)
 
 
+def training_loss(
+    logits: Tensor, labels: Tensor, training: TrainingSpec, reduction: Literal["mean", "sum"] = "mean"
+) -> Tensor:
+    """Cross entropy with label smoothing; where a share rho of the labels was drawn uniformly, corrected for that.
+
+    With P outputs and softmax p the corrected loss is ``-log((1 - rho) p_label + rho / P)``, the cross entropy of what
+    the noise makes of p: forward correction (Patrini et al., "Making Deep Neural Networks Robust to Label Noise",
+    CVPR 2017, theorem 2). It is least in expectation at the posterior of the clean labels, never exceeds
+    ``log(P / rho)``, and is the plain one at rho = 0. Exact where every class has as many pseudo-labels; else a
+    replaced label falls on each of class c with 1 / (K gamma_c), not 1 / P, and trainers do not know which those are.
+    """
+    rho = training.label_noise
+    if not rho:
+        smoothing = training.label_smoothing
+        return nn.functional.cross_entropy(logits, labels, reduction=reduction, label_smoothing=smoothing)
+    log_p = -nn.functional.cross_entropy(logits, labels, reduction="none")
+    floor = torch.full_like(log_p, math.log(rho / logits.shape[1]))
+    losses = -torch.logaddexp(log_p + math.log1p(-rho), floor)
+    return losses.mean() if reduction == "mean" else losses.sum()
+
+
 def _complete(flat: State, known: dict[str, tuple[int, ...]]) -> set[str]:
     """Names that must be there: every moment of each parameter that has any."""
     started = {name.split("/", 1)[-1] for name in flat}
@@ -176,6 +196,10 @@ def _make_optimizer(module: nn.Module, training: TrainingSpec) -> torch.optim.Op
     """SGD with ``momentum``, or AdamW with ``momentum`` as its first decay rate (its second is 0.999)."""
     if not 0 <= training.momentum < 1 or not 0 <= training.label_smoothing < 1 or training.weight_decay < 0:
         raise SpecError("momentum, label_smoothing or weight_decay out of range", hint="[0, 1), [0, 1), 0 or more")
+    if training.label_noise and training.label_smoothing:
+        raise SpecError(
+            "label_smoothing would add the noise that label_noise takes out of the labels", hint="choose one of them"
+        )
     rate, decay = training.learning_rate, training.weight_decay
     if training.optimizer == "sgd":
         return torch.optim.SGD(module.parameters(), rate, training.momentum, weight_decay=decay, foreach=False)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import tempfile
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Book", "HeadSpending", "LedgerEntry", "ReleaseRequest", "Status", "locked", "read_book", "write_book"]
 
-FORMAT = "clicooper-ledger/1"
-FORMAT_WITH_HEADS = "clicooper-ledger/2"
-"""Written once a head has spent something; a file without heads keeps the first format."""
+FORMAT, FORMAT_WITH_LABELS, FORMAT_WITH_HEADS = "clicooper-ledger/1", "clicooper-ledger/2", "clicooper-ledger/3"
+"""Entries of the second say what their labels cost, and the third has heads beside its entries; a program that knows
+the first alone must not add them up."""
 
 
 class Status(Enum):
@@ -48,6 +49,7 @@ class ReleaseRequest:
         label_map: the label map's digest.
         sigma, sensitivity: the mechanism, same unit.
         epsilon, delta: its guarantee on its own.
+        label_epsilon: of the randomised response behind its label map; None where labels are not protected.
     """
 
     dataset: Digest
@@ -57,6 +59,7 @@ class ReleaseRequest:
     sensitivity: float
     epsilon: float
     delta: float
+    label_epsilon: float | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,12 @@ class Book:
     delta: float
     entries: tuple[LedgerEntry, ...]
     heads: tuple[HeadSpending, ...] = ()
+
+    @property
+    def format(self) -> str:
+        """What it is written as: the first format, unless a head has spent something or some labels were randomised."""
+        noisy = any(entry.label_epsilon is not None for entry in self.entries)
+        return FORMAT_WITH_HEADS if self.heads else FORMAT_WITH_LABELS if noisy else FORMAT
 
 
 @contextmanager
@@ -137,10 +146,10 @@ def write_book(path: Path, book: Book) -> None:
         RunFolderError: the file cannot be written.
     """
     document = {
-        "format": FORMAT_WITH_HEADS if book.heads else FORMAT,
+        "format": book.format,
         "budget_epsilon": book.budget_epsilon,
         "delta": book.delta,
-        "entries": [{name: _plain(value) for name, value in asdict(entry).items()} for entry in book.entries],
+        "entries": [_record(entry) for entry in book.entries],
     }
     if book.heads:
         document["heads"] = [{name: _plain(value) for name, value in asdict(head).items()} for head in book.heads]
@@ -164,6 +173,14 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def _record(entry: LedgerEntry) -> dict[str, Any]:
+    """An entry as JSON, without a label epsilon that it does not have."""
+    record = {name: _plain(value) for name, value in asdict(entry).items()}
+    if entry.label_epsilon is None:
+        del record["label_epsilon"]
+    return record
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return "0x" + value.hex()
@@ -172,17 +189,20 @@ def _plain(value: Any) -> Any:
 
 def _book(document: dict[str, Any]) -> Book:
     names = {"format", "budget_epsilon", "delta", "entries"}
-    if (document["format"], set(document)) not in ((FORMAT, names), (FORMAT_WITH_HEADS, names | {"heads"})):
-        raise ValueError("unknown format")
+    if set(document) - {"heads"} != names:
+        raise ValueError("unknown or missing fields")
     entries = tuple(_entry(item) for item in document["entries"])
     if [entry.number for entry in entries] != list(range(len(entries))):
         raise ValueError("entries are not numbered from 0")
     heads = tuple(_head(item) for item in document.get("heads", ()))
-    return Book(float(document["budget_epsilon"]), float(document["delta"]), entries, heads)
+    book = Book(float(document["budget_epsilon"]), float(document["delta"]), entries, heads)
+    if document["format"] != book.format or ("heads" in document) != bool(heads):
+        raise ValueError("unknown format")
+    return book
 
 
 def _head(item: dict[str, Any]) -> HeadSpending:
-    if set(item) != {field.name for field in fields(HeadSpending)}:
+    if set(item) != {known.name for known in fields(HeadSpending)}:
         raise ValueError("unknown or missing fields")
     return HeadSpending(
         dataset=_digest(item["dataset"]),
@@ -194,7 +214,7 @@ def _head(item: dict[str, Any]) -> HeadSpending:
 
 
 def _entry(item: dict[str, Any]) -> LedgerEntry:
-    if set(item) != {field.name for field in fields(LedgerEntry)}:
+    if set(item) | {"label_epsilon"} != {known.name for known in fields(LedgerEntry)}:
         raise ValueError("unknown or missing fields")
     entry = LedgerEntry(
         dataset=_digest(item["dataset"]),
@@ -207,11 +227,21 @@ def _entry(item: dict[str, Any]) -> LedgerEntry:
         number=int(item["number"]),
         status=Status(item["status"]),
         release=None if item["release"] is None else _digest(item["release"]),
+        label_epsilon=_label_epsilon(item),
     )
     if (entry.status is Status.PUBLISHED) != (entry.release is not None):
         raise ValueError("status and release contradict each other")
     GaussianRelease(entry.sigma, entry.sensitivity)
     return entry
+
+
+def _label_epsilon(item: dict[str, Any]) -> float | None:
+    if "label_epsilon" not in item:
+        return None
+    epsilon = float(item["label_epsilon"])
+    if not 0 < epsilon < math.inf:
+        raise ValueError("a label epsilon is above 0")
+    return epsilon
 
 
 def _digest(text: str) -> Digest:

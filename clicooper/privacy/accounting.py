@@ -56,8 +56,8 @@ _REFUSED_CLAIMS = {
     "per-coordinate": "a record moves every coordinate of its row at once, so the L2 norm of the whole row counts",
     "per-batch": "a group's mean moves by 2C/b whatever the batch it is trained in; dividing by a batch size again "
     "counts the same averaging twice",
-    "record with its label": "m and gamma are computed from the class counts, which one label changes; labels need a "
-    "randomised response before anything is counted",
+    "record with its label": "noise on activations hides no label, and m and gamma are computed from the class counts, "
+    "which one label changes; labels need a randomised response before anything is counted",
     "add/remove record": "class counts and n are fixed and public, so neighbours cannot differ in size",
 }
 

@@ -62,7 +62,7 @@ class MapHiding:
             return f"Label map: noise-to-prototype ratio {self.ratio:.2f}, at least the {needed:.2f} that hides it."
         return (
             f"Label map: noise-to-prototype ratio {self.ratio:.2f}, where {needed:.2f} would hide it. Whoever knows "
-            "the class means can sort these pseudo-labels into classes; (epsilon, delta) covers inputs, not labels."
+            "the class means can sort these pseudo-labels into classes; no epsilon covers the map."
         )
 
 
@@ -82,7 +82,7 @@ def measure_hiding(
 
     Args:
         features: clean, clipped features (n, ...) of the released records.
-        labels: int64 (n,), true classes, at least two of them.
+        labels: int64 (n,), the classes that the map was made from, at least two of them.
         sigma: noise per coordinate of one released row.
         rows_per_pseudo_label: released rows that carry the same pseudo-label, at least 1.
 

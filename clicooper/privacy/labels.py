@@ -2,7 +2,8 @@
 
 Job: build the one secret map of a data set, fold what was learned on pseudo-labels back to classes, and deal
 the rows of a release into shards, one per round. Non-jobs: hiding the *model* (a release averaged over a guessed
-map rebuilds a classifier), or protecting a change of label: every class count is declared public.
+map rebuilds a classifier), or protecting a change of label: every class count that a map is made from is declared
+public. Labels that are to be protected are noisy before they come here (``randomised_response``).
 
 Every pseudo-label has exactly m records and therefore the same count, so counts say nothing about classes.
 Dealing the surplus out instead, round-robin, marks each class by its own count and is not offered.
@@ -22,6 +23,7 @@ from clicooper.types import Digest
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from clicooper.privacy.randomised_response import RandomisedResponse
     from clicooper.privacy.randomness import MasterSecret
 
 __all__ = ["DROPPED", "LabelMap", "deal_shards", "expand_labels"]
@@ -40,6 +42,7 @@ class LabelMap:
         classes: K.
         m: records in every pseudo-label.
         gamma: per class, its number of pseudo-labels (public).
+        response: the randomised response behind the labels that were expanded; None where they are true.
         digest: names the map in the owner's ledger; commits to it only as far as the map cannot be guessed.
 
     Raises:
@@ -51,6 +54,7 @@ class LabelMap:
     classes: int
     m: int
     gamma: tuple[int, ...]
+    response: RandomisedResponse | None = None
     digest: Digest = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -59,8 +63,9 @@ class LabelMap:
             array.setflags(write=False)
             object.__setattr__(self, name, array)
         self._refuse_uneven()
-        arrays = (self.pseudo_of_record.tobytes(), self.class_of_pseudo.tobytes())
-        object.__setattr__(self, "digest", bind("clicooper.label-map", self.classes, self.m, *arrays))
+        parts = (self.classes, self.m, self.pseudo_of_record.tobytes(), self.class_of_pseudo.tobytes())
+        noise = () if self.response is None else (float(self.response.epsilon),)
+        object.__setattr__(self, "digest", bind("clicooper.label-map", *parts, *noise))
 
     def _refuse_uneven(self) -> None:
         """Counts that differ mark their class, and so do the gammas of a map that does not have what it declares."""
@@ -82,6 +87,16 @@ class LabelMap:
         return int(self.class_of_pseudo.size)
 
     @property
+    def label_epsilon(self) -> float | None:
+        """What the response cost each record's label; None where there was none."""
+        return None if self.response is None else self.response.epsilon
+
+    @property
+    def mixing(self) -> float:
+        """rho of the response behind the labels, 0 where they are true."""
+        return 0.0 if self.response is None else self.response.mixing
+
+    @property
     def fold(self) -> NDArray[np.float64]:
         """The fold F: float64 (P, K), 1 where the pseudo-label belongs to the class; each row sums to 1."""
         return np.eye(self.classes, dtype=np.float64)[self.class_of_pseudo]
@@ -100,6 +115,7 @@ def expand_labels(
     context: Digest,
     gamma: int | None = None,
     m: int | None = None,
+    response: RandomisedResponse | None = None,
 ) -> LabelMap:
     """Draws the label map: ``gamma_c = floor(n_c / m)`` pseudo-labels of exactly ``m`` records for each class c.
 
@@ -108,20 +124,21 @@ def expand_labels(
     and not protected. The same secret, context and labels give the same map.
 
     Args:
-        labels: int64 (n,), 0..classes-1, the released records only.
+        labels: int64 (n,), 0..classes-1, the released records only; the noisy ones where labels are protected.
         classes: K >= 2.
         secret: the owner's master.
         context: digest of the data set; independent of epsilon and of the release number, since a data set
             has one map for ever.
         gamma: pseudo-labels wanted for the smallest class, at least 1; then ``m = floor(min_c n_c / gamma)``.
         m: records per pseudo-label, instead of ``gamma``.
+        response: what gave ``labels``, if they are noisy.
 
     Raises:
         UsageError: both or neither of ``gamma`` and ``m``.
         DataError: labels out of range, or a class with too few records.
     """
     counts = _class_counts(labels, classes)
-    size = _records_per_pseudo_label(counts, gamma, m)
+    size = _records_per_pseudo_label(counts, gamma, m, noisy=response is not None)
     per_class = counts // size
     bound = bind("clicooper.label-map.draw", bytes(context), classes, size, labels.astype("<i8").tobytes())
     order = permutation(secret.derive("clicooper.labels.group", bound), labels.size)
@@ -135,7 +152,7 @@ def expand_labels(
         first += gamma_c
     class_of_pseudo = np.empty(names.size, dtype=np.int64)
     class_of_pseudo[names] = np.repeat(np.arange(classes), per_class)
-    return LabelMap(pseudo_of_record, class_of_pseudo, classes, size, tuple(int(g) for g in per_class))
+    return LabelMap(pseudo_of_record, class_of_pseudo, classes, size, tuple(int(g) for g in per_class), response)
 
 
 def deal_shards(
@@ -181,7 +198,7 @@ def _class_counts(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
     return np.bincount(labels, minlength=classes).astype(np.int64)
 
 
-def _records_per_pseudo_label(counts: NDArray[np.int64], gamma: int | None, m: int | None) -> int:
+def _records_per_pseudo_label(counts: NDArray[np.int64], gamma: int | None, m: int | None, *, noisy: bool) -> int:
     if (gamma is None) == (m is None):
         raise UsageError("label expansion needs exactly one of gamma and m", hint="name one of the two")
     wanted, name = (gamma, "gamma") if m is None else (m, "m")
@@ -190,8 +207,9 @@ def _records_per_pseudo_label(counts: NDArray[np.int64], gamma: int | None, m: i
     rarest = int(counts.argmin())
     size = wanted if m is not None else int(counts[rarest]) // wanted
     if not 1 <= size <= counts[rarest]:
+        when = " after randomised response" if noisy else ""
         raise DataError(
-            f"class {rarest} has {counts[rarest]} records, too few for {name} = {wanted}",
-            hint=f"lower {name}, or release more records of that class",
+            f"class {rarest} has {counts[rarest]} records{when}, too few for {name} = {wanted}",
+            hint=f"lower {name}, or release more records" + ("" if noisy else " of that class"),
         )
     return size

@@ -1,12 +1,17 @@
 """The owner's ledger: what a data set has already spent, remembered across crashes and jobs.
 
-Job: refuse a release or a head's training over the budget and a second label map, and note each before any noise is
-drawn; a release gets its number. Non-jobs: computing epsilon (``accounting``, ``composition``), the file's format
-(``_ledger_file``), storing secrets.
+Job: refuse a release or a head's training over the budget, a second label map and a second response of the labels, and
+note each before any noise is drawn; a release gets its number. Non-jobs: computing epsilon (``accounting``,
+``composition``), the file's format (``_ledger_file``), storing secrets.
 
 One file belongs to one data set. A reservation is on disk before ``reserve`` returns. After a crash the same
 content gets the same number again, hence the same derived keys and the same bytes: it costs nothing twice. A
 reservation that is never published still counts, since nobody can prove that its bytes stayed at home.
+
+The total is for neighbours that differ in one record's input and label. Its label goes into the one label map alone,
+through one randomised response of pure epsilon_y; every release is Gaussian whatever that map is. So epsilon_y is added
+to the composition of the Gaussian releases, once: for each outcome of the response those lose epsilon_x but for a share
+delta, and the outcomes themselves lose epsilon_y.
 """
 
 from __future__ import annotations
@@ -87,7 +92,10 @@ class Ledger:
         return self._read().heads
 
     def spent_epsilon(self) -> float:
-        """The composition of all heads and entries at the ledger's delta, reserved ones too; exact without heads."""
+        """The composition of all heads and entries at the ledger's delta, reserved ones too, and the response's.
+
+        It is exact without heads.
+        """
         return self._total(self._read())
 
     def reserve_head(self, spending: HeadSpending) -> None:
@@ -114,7 +122,7 @@ class Ledger:
         The content of an earlier entry, reserved or published, gets that entry back: the same release again.
 
         Raises:
-            PrivacyBudgetError: over the budget, a second label map, or another data set.
+            PrivacyBudgetError: over the budget, a second label map or response, or another data set.
             RunFolderError: a missing, damaged or unwritable ledger.
         """
         with locked(self.path):
@@ -162,7 +170,8 @@ class Ledger:
 
     def _total(self, book: Book) -> float:
         releases = [GaussianRelease(entry.sigma, entry.sensitivity) for entry in book.entries]
-        return total_epsilon([head.mechanism for head in book.heads], releases, self.delta)
+        response = max((entry.label_epsilon or 0.0 for entry in book.entries), default=0.0)
+        return total_epsilon([head.mechanism for head in book.heads], releases, self.delta) + response
 
     @staticmethod
     def _refuse_other_data(dataset: Digest, book: Book) -> None:
@@ -174,6 +183,13 @@ class Ledger:
 
     @staticmethod
     def _refuse_other_map(request: ReleaseRequest, book: Book) -> None:
+        for entry in book.entries:
+            if entry.label_epsilon != request.label_epsilon:
+                raise PrivacyBudgetError(
+                    f"this data set's labels were released {_words(entry.label_epsilon)}, "
+                    f"and cannot be released again {_words(request.label_epsilon)}",
+                    hint="keep label_epsilon as it was: a second response to the same labels adds to the first",
+                )
         if any(entry.label_map != request.label_map for entry in book.entries):
             raise PrivacyBudgetError(
                 "this data set already has another label map",
@@ -200,6 +216,10 @@ class Ledger:
 
     def _write(self, book: Book) -> None:
         write_book(self.path, book)
+
+
+def _words(label_epsilon: float | None) -> str:
+    return "as they are" if label_epsilon is None else f"with label epsilon {label_epsilon:g}"
 
 
 def _refuse_small_claim(spending: HeadSpending) -> None:

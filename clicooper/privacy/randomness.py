@@ -31,11 +31,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["MAX_DEVIATION", "MasterSecret", "bind", "integers", "normal_noise", "permutation"]
+__all__ = ["MAX_DEVIATION", "WORDS", "MasterSecret", "bernoulli", "bind", "integers", "normal_noise", "permutation"]
 
 KEY_BYTES = 32
 BLOCK_WORDS = 1 << 20
 """Words generated at a time: bounds the working memory at a few times 8 MiB."""
+
+WORDS = 1 << 64
+"""Different words of a stream: probabilities are whole multiples of its inverse."""
 
 MAX_DEVIATION = 9.2
 """No draw of ``normal_noise`` lies further than this many sigma from 0: the smallest tail is 2^-65."""
@@ -168,6 +171,21 @@ def integers(key: bytes, count: int, bound: int) -> NDArray[np.int64]:
         if drawn.size >= count:
             break
     return drawn[:count]
+
+
+def bernoulli(key: bytes, count: int, threshold: int) -> NDArray[np.bool_]:
+    """``count`` independent draws, each True with probability ``threshold / 2^64``, exactly.
+
+    Args:
+        threshold: 1..2^64.
+
+    Raises:
+        UsageError: a threshold out of range.
+    """
+    if not 1 <= threshold <= WORDS:
+        raise UsageError(f"threshold {threshold} is outside 1..2^64", hint="a draw that is certain needs no key")
+    drawn = [words <= np.uint64(threshold - 1) for words in _words(key, count)]
+    return np.concatenate(drawn or [np.empty(0, dtype=np.bool_)])
 
 
 def _words(key: bytes, count: int) -> Iterator[NDArray[np.uint64]]:

@@ -233,7 +233,7 @@ def _features_digest(features: NDArray[Any]) -> bytes:
 def _statement(
     params: ReleaseParams, label_map: LabelMap, head: HeadClaim, *, released_rows: int, secure: bool
 ) -> Statement:
-    return Statement(
+    statement = Statement(
         epsilon=head.epsilon or params.epsilon,
         delta=head.delta or params.delta,
         sigma=params.sigma,
@@ -248,7 +248,7 @@ def _statement(
         head_epsilon=head.division.head_epsilon if head.division else None,
         release_epsilon=head.division.epsilon if head.division else None,
         training=training_in_words(head.division) if head.division else "",
-        adjacency=head.adjacency,
         covers=head.covers,
         excludes=head.excludes,
     )
+    return statement if label_map.label_epsilon is None else statement.with_labels(label_map.label_epsilon)

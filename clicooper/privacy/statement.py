@@ -5,13 +5,15 @@ Job: say in plain words what ``accounting`` proves, and not a word more. Non-job
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from clicooper.privacy.accounting import REPLACE_ONE
 from clicooper.privacy.composition import Division
 
-__all__ = ["NO_SPENDING", "HeadClaim", "HeadKind", "Statement", "training_in_words"]
+__all__ = ["INPUT_OR_LABEL", "NO_SPENDING", "HeadClaim", "HeadKind", "Statement", "training_in_words"]
+
+INPUT_OR_LABEL = f"{REPLACE_ONE}: its input, its label, or both"
 
 _COVERS = (
     "the input of any one released record, against anyone who knows all the others",
@@ -26,6 +28,9 @@ _EXCLUDES = (
     "choices tuned on the released records",
     "further copies of a record, augmented or repeated: each copy spends epsilon again",
 )
+_LABELS_TOO = "the label of any one released record, and both together"
+_CLASSES_ALONE = "how many classes there are"
+_ITS_CLASS = "what an input by itself tells of its class"
 
 _HEAD_EXCLUDES = {
     "disjoint": ("records that trained the head",),
@@ -66,12 +71,6 @@ class HeadClaim:
         """What is not."""
         return (*_EXCLUDES[:1], *_HEAD_EXCLUDES.get(self.kind, ()), *_EXCLUDES[1:])
 
-    @property
-    def adjacency(self) -> str:
-        """Which data sets are neighbours, and who spends."""
-        spent = f"; the head spends {self.division.head_epsilon:g} of it by DP-SGD" if self.division else ""
-        return f"{REPLACE_ONE}: its input{spent}"
-
 
 NO_SPENDING = HeadClaim()
 """A head that was trained on other records."""
@@ -97,6 +96,7 @@ class Statement:
         training: of such a head, in words; else empty.
         adjacency: which data sets are neighbours.
         covers, excludes: what the guarantee is about, and what it is not about.
+        label_epsilon: of one record's label, in addition to ``epsilon``; None where labels are not protected.
     """
 
     epsilon: float
@@ -113,17 +113,26 @@ class Statement:
     head_epsilon: float | None
     release_epsilon: float | None
     training: str
-    adjacency: str
     covers: tuple[str, ...]
     excludes: tuple[str, ...]
+    adjacency: str = f"{REPLACE_ONE}: its input"
+    label_epsilon: float | None = None
+
+    def with_labels(self, epsilon: float) -> Statement:
+        """The statement where every label went through randomised response before anything was counted."""
+        kept = tuple(item for item in self.excludes if item != _EXCLUDES[0])
+        return replace(
+            self,
+            label_epsilon=epsilon,
+            adjacency=INPUT_OR_LABEL,
+            covers=(self.covers[0], _LABELS_TOO, *self.covers[1:]),
+            excludes=(_CLASSES_ALONE, *kept, _ITS_CLASS),
+        )
 
     def text(self) -> str:
         """The statement in plain words, several lines, no trailing newline."""
-        fixed = "C and b" if self.training else "C, b and the head"
         lines = [
-            f"({self.epsilon:g}, {self.delta:g})-differential privacy per source record, computational.",
-            f"Neighbours differ in one record's input; its label, all class counts, n, m, gamma, {fixed} "
-            "are fixed and not protected.",
+            *self._guarantee(),
             *([self.training] if self.training else []),
             f"Mechanism: mean of b = {self.group} records clipped to L2 norm C = {self.clip:g}, Gaussian noise "
             f"sigma = {self.sigma:.6g} per coordinate (analytic calibration, sensitivity 2C/b).",
@@ -137,15 +146,32 @@ class Statement:
             lines.insert(0, "INSECURE: derived from a seed; whoever knows the seed can subtract the noise.")
         return "\n".join(lines)
 
+    def _guarantee(self) -> list[str]:
+        fixed = "C and b" if self.training else "C, b and the head"
+        if self.label_epsilon is None:
+            return [
+                f"({self.epsilon:g}, {self.delta:g})-differential privacy per source record, computational.",
+                f"Neighbours differ in one record's input; its label, all class counts, n, m, gamma, {fixed} "
+                "are fixed and not protected.",
+            ]
+        return [
+            f"({self.epsilon + self.label_epsilon:g}, {self.delta:g})-differential privacy per source record, input "
+            f"and label, computational: its input alone costs ({self.epsilon:g}, {self.delta:g}), its label alone "
+            f"({self.label_epsilon:g}, 0).",
+            f"Neighbours differ in one record's input, its label, or both; n, the number of classes, {fixed} "
+            "are fixed and not protected. Labels went through randomised response before anything was counted: class "
+            "counts, m and gamma are those of the noisy labels.",
+        ]
+
 
 def training_in_words(division: Division) -> str:
     """What trained a head by DP-SGD, and how both parts add up."""
     head = division.head
     return (
-        f"Of it the head spends ({division.head_epsilon:g}, {division.head_delta:g}) by itself and the release "
-        f"({division.epsilon:g}, {division.delta:g}): DP-SGD on the released records, {head.steps} steps, each of a "
-        f"record with probability 1/{head.batches}, noise multiplier {head.noise_multiplier:g}; replacing a record "
-        "counts as two zero-outs, and the whole is the lesser of sum and joint curve."
+        f"Of an input's epsilon the head spends ({division.head_epsilon:g}, {division.head_delta:g}) by itself and the "
+        f"release ({division.epsilon:g}, {division.delta:g}): DP-SGD on the released records, {head.steps} steps, each "
+        f"of a record with probability 1/{head.batches}, noise multiplier {head.noise_multiplier:g}; replacing a "
+        "record counts as two zero-outs, and the whole is the lesser of sum and joint curve."
     )
 
 

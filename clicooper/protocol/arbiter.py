@@ -2,24 +2,27 @@
 
     open challenge -> evidence by its digest -> opened -> judged -> ruling
 
-The arbiter decides one bit about one accused. Nothing but the evidence and the chain enters: the evidence must be the
-one that the challenge names, of this job, brought forward by the challenger itself, about a trainer who still holds
-the accused seat. Whatever cannot be told is not ruled on: then the challenge lapses, which costs nobody a stake.
+The arbiter decides one bit about one accused. Nothing but the evidence and the chain enters, and between two neighbours
+what the sender signed: the evidence must be the one that the challenge names, of this job, brought forward by the
+challenger itself, about a trainer who still holds the accused seat. Whatever cannot be told is not ruled on: then the
+challenge lapses, which costs nobody a stake.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from clicooper.audit.exhibit_chain import HeadCheck, compare_with_chain
+from clicooper.audit.exhibit_chain import HeadCheck, compare_with_chain, transports_on_chain
 from clicooper.audit.exhibit_check import judge_exhibit
 from clicooper.audit.exhibit_file import OpenedExhibit, SealedExhibit, fetch_exhibit, open_exhibit
+from clicooper.audit.exhibit_receipts import ShownReceipts
 from clicooper.audit.finding import Finding, Opinion, party_name
 from clicooper.audit.trail import history_of
 from clicooper.chain.client import Contract, Receipt
 from clicooper.chain.committee import Committee
 from clicooper.chain.events import Challenged, JobCreated
+from clicooper.commitments.boundary import BoundaryReceipt
 from clicooper.commitments.head import challenge_id
 from clicooper.errors import ChainError, CliCooperError, RulingRefused
 from clicooper.storage.base import Store
@@ -143,8 +146,11 @@ class Arbiter:
             raise RulingRefused("nowhere to fetch the evidence from", hint="hand it over, or name a store")
         return fetch_exhibit(self._store, case.evidence_digest)
 
-    def judge(self, case: Case, sealed: SealedExhibit) -> Judgement:
+    def judge(self, case: Case, sealed: SealedExhibit, receipts: Sequence[BoundaryReceipt] = ()) -> Judgement:
         """Opens the evidence, compares it with chain and challenge, and repeats it.
+
+        Args:
+            receipts: whatever a receiver, or the challenger of a sender, shows beside it, however late.
 
         Raises:
             ChainError: the node cannot be asked.
@@ -160,7 +166,11 @@ class Arbiter:
             return Judgement(case, Opinion(Finding.CANNOT_TELL, case.accused, e.message), unread)
         if foreign:
             return Judgement(case, Opinion(Finding.CANNOT_TELL, case.accused, foreign), head)
-        opinion = judge_exhibit(opened, case.accused, store=self._store, trusted_models=self._trusted_models)
+        keys = transports_on_chain(self._contract, case.job) if receipts else {}
+        shown = ShownReceipts(tuple(receipts), keys)
+        opinion = judge_exhibit(
+            opened, case.accused, store=self._store, trusted_models=self._trusted_models, shown=shown
+        )
         return Judgement(case, opinion, head)
 
     def rule(self, case: Case, guilty: bool, judgement: Judgement | None = None, *, override: bool = False) -> Receipt:

@@ -1,7 +1,7 @@
 """Judges ownership claims: four parts, each pass, fail or inconclusive, and an order among the claims that pass all.
 
 a. *Record.* The opened key is the committed one, and the commitment leads to the head that the contract holds.
-b. *Mark.* It is in the committed checkpoint, and in the suspect.
+b. *Mark.* It is in the committed checkpoint, and in the suspect: blind, or beside raw weights that part c vouches for.
 c. *Work.* The transcript is the committed one; the drawn intervals, done again, give its digests; nothing but marks
    lies between the trained weights and the released ones; the start is the one that the protocol demands.
 d. *Descent.* The suspect resembles the checkpoint beyond every independent model, and contains its training.
@@ -33,11 +33,12 @@ from clicooper.protocol.claim_work import check_work
 from clicooper.protocol.ownership import DEFAULT_SAMPLES
 from clicooper.storage.base import Store
 from clicooper.types import Verdict
-from clicooper.watermark.carriers import carrier_of, layout_of
+from clicooper.watermark.carriers import carrier_of, layout_of, weights_of
 from clicooper.watermark.detect import ACCEPT_LOG2_P, MarkReading, read_mark
+from clicooper.watermark.informed import read_rest, unexplained
 from clicooper.watermark.keys import MarkPurpose
 from clicooper.watermark.similarity import compare_suspect
-from clicooper.watermark.suspect import ClaimedMark, find_marks
+from clicooper.watermark.suspect import ClaimedMark, align_suspect, find_marks
 
 __all__ = ["PARTS", "ClaimPart", "JudgedClaim", "copied_starts", "judge_claim", "ranked", "verdict_over"]
 
@@ -121,10 +122,11 @@ def judge_claim(
         trusted_models: custom models whose code may run here.
     """
     files = ClaimFiles(store, bundle, trusted_models)
+    work = _guarded(partial(_passed, check_work, files, samples))
     judges: dict[str, Callable[[], tuple[Verdict, str]]] = {
         "a": partial(_passed, check_record, files, contract),
-        "b": partial(_passed, _check_mark, files, suspect.state, tests),
-        "c": partial(_passed, check_work, files, samples),
+        "b": partial(_judge_mark, files, suspect.state, tests, work[0]),
+        "c": lambda: work,
         "d": partial(_judge_descent, files, suspect.state),
     }
     parts = tuple(ClaimPart(part, *_guarded(judge)) for part, judge in judges.items())
@@ -185,21 +187,41 @@ def _passed(check: Callable[..., str], *arguments: Any) -> tuple[Verdict, str]:
     return Verdict.PASS, check(*arguments)
 
 
-def _check_mark(files: ClaimFiles, suspect: State, tests: int) -> str:
+def _judge_mark(files: ClaimFiles, suspect: State, tests: int, work: Verdict) -> tuple[Verdict, str]:
+    """The mark in the checkpoint, and in the suspect; what blind readings miss is sought beside the raw weights.
+
+    A suspect with a carrier taken off would read perfectly beside itself, so only a replay of how the raw weights came
+    about gives that second reading a meaning.
+    """
     place, params, seed = (files.bundle.round, files.bundle.seat), files.mark_params, files.mark_seed
     own = read_mark(files.state(files.manifest.out), seed, params, tests=tests)
     if not own.found:
         raise VerificationFailed(f"the committed checkpoint does not hold the mark: {_in_words(own)}", hint=MARKLESS)
     mark = ClaimedMark(*place, MarkPurpose.OWNERSHIP, seed)
-    report = find_marks(suspect, [mark], {place: files.state(files.manifest.trained)}, params, tests)
+    raw = files.state(files.manifest.trained)
+    # Counted twice over: the readings in every alignment, and one beside the raw weights.
+    report = find_marks(suspect, [mark], {place: raw}, params, 2 * tests)
     (found,) = report.marks
-    if found.reading is None or not found.found:
-        words = "nothing of the segment is there" if found.reading is None else _in_words(found.reading)
+    inside = f"in the checkpoint: {_in_words(own)}; in the suspect"
+    if found.reading is not None and found.found:
+        return Verdict.PASS, f"{inside}, {found.alignment}: {_in_words(found.reading)}, {report.tests} tests counted"
+    if found.reading is None:
+        raise VerificationFailed("the suspect does not hold the mark: nothing of the segment is there", hint=MARKLESS)
+    beside = _read_beside(files, suspect, raw, report.tests)
+    if not beside.found:
+        words = f"{_in_words(found.reading)}; beside the raw weights {_in_words(beside)}"
         raise VerificationFailed(f"the suspect does not hold the mark: {words}", hint=MARKLESS)
-    return (
-        f"in the checkpoint: {_in_words(own)}; in the suspect, {found.alignment}: {_in_words(found.reading)}, "
-        f"{report.tests} tests counted"
-    )
+    detail = f"{inside}, beside the raw weights alone: {_in_words(beside)}, {report.tests} tests counted"
+    if work is Verdict.PASS:
+        return Verdict.PASS, detail
+    return Verdict.INCONCLUSIVE, f"{detail}; that says something only once part c shows how these weights came about"
+
+
+def _read_beside(files: ClaimFiles, suspect: State, raw: State, tests: int) -> MarkReading:
+    layout = layout_of(raw)
+    known = [weights_of(reference, layout) for reference in (raw, files.start)]
+    rest = unexplained(align_suspect(suspect, raw).best, known, layout)
+    return read_rest(rest, carrier_of(files.mark_seed, layout.weights, files.mark_params.bits), tests)
 
 
 def _in_words(reading: MarkReading) -> str:

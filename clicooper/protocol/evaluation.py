@@ -101,8 +101,9 @@ def measure_accuracy(prepared: PreparedJob, states: list[State]) -> Accuracies:
     data, splits, spec = prepared.dataset, prepared.splits, prepared.spec
     test, test_labels = prepared.features[splits.test], data.labels[splits.test]
     read = prepared.read_out(states, splits.test)
+    label_map, rows = prepared.secrets.label_map, prepared.release
     release = release_only_accuracy(
-        prepared.release.activations, prepared.release.pseudo_labels, prepared.secrets.label_map.fold, test, test_labels
+        rows.activations, rows.pseudo_labels, label_map.fold, test, test_labels, label_map.mixing
     )
     whole = spec.training.model_copy(update={"steps": spec.training.steps * len(spec.labels)})
     kept = splits.release

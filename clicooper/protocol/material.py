@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from clicooper.config import JobConfig
 from clicooper.errors import DataError
-from clicooper.learning.data import Dataset, Splits, dataset_digest, load_dataset, split_dataset
+from clicooper.learning.data import Dataset, Splits, load_dataset, split_dataset
 from clicooper.learning.head import Head, load_head
 from clicooper.learning.heads import head_claim, make_head
-from clicooper.privacy.labels import LabelMap, deal_shards, expand_labels
+from clicooper.learning.released import ReleasedLabels, label_records
+from clicooper.privacy.labels import LabelMap, deal_shards
 from clicooper.privacy.ledger import HeadSpending
 from clicooper.privacy.randomness import MasterSecret
 from clicooper.privacy.release import Release, ReleaseParams, make_release
@@ -32,11 +33,11 @@ __all__ = ["Material", "material_of", "release_of"]
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """What a job is made of before any noise: the owner's data, its head, and the label map."""
+    """What a job is made of before any noise on activations: the owner's data, its head, and the label map."""
 
     dataset: Dataset
     splits: Splits
-    digest: Digest
+    labels: ReleasedLabels
     head: Head
     features: NDArray[np.float64]
     label_map: LabelMap
@@ -56,13 +57,13 @@ def material_of(
     Raises:
         DataError: the data cannot be read, or are too few.
         SpecError: a head's file cannot be read, or is for other records or another model.
-        PrivacyClaimError: a head that leaves the release nothing of epsilon.
+        PrivacyClaimError: a head that leaves the release nothing of epsilon, or a label epsilon that leaves nothing of
+            the labels.
     """
     dataset = load_dataset(config.data)
     splits = _split(config, dataset)
-    released = Dataset(dataset.name, dataset.inputs[splits.release], dataset.labels[splits.release], dataset.classes)
-    data = dataset_digest(released)
-    label_map = expand_labels(released.labels, dataset.classes, secret=master, context=data, gamma=config.gamma)
+    labels = label_records(dataset, splits.release, master, config.label_epsilon)
+    label_map = labels.expand(master, config.gamma)
     claim = head_claim(config.head, config.epsilon, config.delta, config.head_share)
     own = claim.division or config
     params = ReleaseParams(own.epsilon, own.delta, config.clip, config.group)
@@ -71,8 +72,8 @@ def material_of(
         head = load_head(kept, dataset.shape, spec)
     else:
         file = Path(config.head)
-        head = make_head(spec, dataset, splits, released, claim, file=file, secret=master, reserve=reserve)
-    return Material(dataset, splits, data, head, _features(config, dataset, head), label_map, params, claim)
+        head = make_head(spec, dataset, splits, labels, claim, file=file, secret=master, reserve=reserve)
+    return Material(dataset, splits, labels, head, _features(config, dataset, head), label_map, params, claim)
 
 
 def release_of(
@@ -95,9 +96,8 @@ def _split(config: JobConfig, dataset: Dataset) -> Splits:
             hint="lower head_records, holdout_records or test_records",
         )
     shares = {name: count / n for name, count in kept.items()}
-    return split_dataset(
-        dataset, config.split_seed, head=shares["head"], holdout=shares["holdout"], test=shares["test"]
-    )
+    # A label that is protected must not decide which records are released.
+    return split_dataset(dataset, config.split_seed, by_class=config.label_epsilon is None, **shares)
 
 
 def _features(config: JobConfig, dataset: Dataset, head: Head) -> NDArray[np.float64]:

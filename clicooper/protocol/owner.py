@@ -27,17 +27,17 @@ from clicooper.audit.grants import (
     seal_grant,
     write_grants,
 )
+from clicooper.audit.receipt_files import keep_receipt, read_receipts
+from clicooper.audit.receipts import check_receipts
 from clicooper.audit.sampling import CONFIRMATIONS, sample_intervals
 from clicooper.audit.state import follow_record
 from clicooper.audit.unpublished import unpublished_states
 from clicooper.audit.verdict import Check, CheckResult, Replayed
 from clicooper.chain.client import Contract, Receipt
 from clicooper.chain.record import JobRecord
-from clicooper.commitments.boundary import BoundaryReceipt, Crossing
+from clicooper.commitments.boundary import BoundaryReceipt
 from clicooper.commitments.head import audit_seed
-from clicooper.commitments.manifest import KeyRecord
 from clicooper.errors import GrantRefused, UsageError, VerificationFailed
-from clicooper.protocol.boundary import culprits
 from clicooper.protocol.decision import Accept, Decision, decide
 from clicooper.protocol.grants import grant_of_seat, holders_of, open_seat_grant, recipient_of_seat
 from clicooper.protocol.policy import Policy
@@ -46,11 +46,14 @@ from clicooper.protocol.publication import Timer, await_publication, states_to_p
 from clicooper.protocol.trainer import CommittedSegment
 from clicooper.storage.base import Store
 from clicooper.storage.retention import JobRetention
-from clicooper.types import ZERO_DIGEST, Address, Digest, Head, JobId, JobParams, Verdict
+from clicooper.types import Address, Digest, Head, JobId, JobParams, Verdict
 
 __all__ = ["Owner", "RoundRefused", "VerifiedRound"]
 
 HELD_OUT = "held-out records"
+
+RECEIPTS = "receipts"
+"""Name of the folder, inside the owner's, of the receipts of each round."""
 
 PROGRESS_DRAWS = 64
 """Noise draws of the readout that measures progress; a coarse figure is enough against a floor."""
@@ -105,7 +108,6 @@ class Owner:
         self.timer = timer
         self._progress_keys: dict[tuple[int, int], ProgressKey] = {}
         self._sealing: dict[Address, bytes] = {}
-        self._receipts: dict[int, list[BoundaryReceipt]] = {}
         self._grants: dict[CID, None] = {}
 
     @property
@@ -137,7 +139,6 @@ class Owner:
         # A trainer has another sealing secret in every job.
         self._sealing.clear()
         self._progress_keys.clear()
-        self._receipts.clear()
         self._grants.clear()
         return self._genesis
 
@@ -219,14 +220,24 @@ class Owner:
         return Evidence(history, self._store, self.keys(), {self.prepared.config.model})
 
     def receive_keys(self, committed: Sequence[CommittedSegment]) -> None:
-        """Keeps the progress keys that the trainers granted with their commitments, through a restart too."""
+        """Keeps what the trainers give with their commitments, progress keys and receipts, through a restart too."""
         for segment in committed:
             self._progress_keys[segment.round, segment.seat] = segment.progress_key
-            self._receipts.setdefault(segment.round, []).extend(segment.receipts)
+            self._keep_receipts(segment)
         with suppress(GrantRefused):
             # Files of a replacement whose grant is of no use do not open, and what cannot be checked is not paid.
             self.collect_grants()
         write_grants(self._folder, self.keys(), self.prepared.spec.owner_key)
+
+    def _keep_receipts(self, segment: CommittedSegment) -> None:
+        """Keeps a seat's receipts over what it received itself: nobody puts a worthless one in another's place."""
+        for receipt in segment.receipts:
+            if (receipt.round, receipt.crossing.receiver) == (segment.round, segment.seat):
+                keep_receipt(self._receipts_of(segment.round), receipt)
+
+    def _receipts_of(self, round_: int) -> Path:
+        """The folder of what receivers have shown of a round."""
+        return self._folder / RECEIPTS / f"round-{round_}"
 
     def draw(self, round_: int, evidence: Evidence | None = None) -> tuple[int, ...]:
         """The intervals that are replayed: drawn for every seat from the next label key and a later block.
@@ -253,11 +264,14 @@ class Owner:
         evidence = self.evidence()
         return states_to_publish(evidence, self.draw(round_, evidence))
 
-    def examine_round(self, round_: int, record: JobRecord | None = None) -> VerifiedRound:
+    def examine_round(
+        self, round_: int, record: JobRecord | None = None, shown: Sequence[BoundaryReceipt] = ()
+    ) -> VerifiedRound:
         """Checks a committed round against chain and store, replaying a sample that nobody could choose.
 
         Args:
             record: of the chain, where the caller has read it already.
+            shown: receipts beside those that the trainers gave with their commitments.
 
         Raises:
             UsageError: not every seat has committed.
@@ -271,7 +285,8 @@ class Owner:
         drawn = self.draw(round_, evidence)
         results = [*await_publication(evidence, round_, drawn, self.policy.publish_deadline_s, self.timer)]
         results += check_commitments(evidence, round_, drawn)
-        results += guarded(Check.BOUNDARY, "receipts", partial(self._check_receipts, round_, evidence), round_)
+        receipts = partial(self._check_receipts, round_, evidence, shown)
+        results += guarded(Check.BOUNDARY, "receipts", receipts, round_)
         rows, replayed = check_round(evidence, round_, drawn)
         held_out = partial(self._check_progress, round_, evidence)
         results += [*rows, *guarded(Check.PROGRESS, HELD_OUT, held_out, round_)]
@@ -308,18 +323,11 @@ class Owner:
         """Takes back the bond and whatever was not spent."""
         return self._contract.withdraw(self.job)
 
-    def _check_receipts(self, round_: int, evidence: Evidence) -> Iterator[CheckResult]:
-        """Whom a mismatch between neighbours convicts, in a round whose seats vouched for what they sent."""
-        receipts = self._receipts.get(round_)
-        if not receipts:
-            return
-        commitments = evidence.history.rounds[round_].commitments
-        start = Crossing(self.job, round_, commitments[0].head_before, 0, "forward", evidence.spec_steps(), ZERO_DIGEST)
-        crossed = {one.seat: evidence.manifest(round_, one.seat).boundary for one in commitments}
-        held = {seat.seat: KeyRecord.from_block(seat.key_record).transport for seat in evidence.history.seats}
-        for crossing, seat, why in culprits(crossed, receipts, held, start):
-            subject = f"seats {crossing.boundary} and {crossing.boundary + 1}, {crossing.direction}"
-            yield CheckResult(Check.BOUNDARY, Verdict.FAIL, subject, f"seat {seat} {why}", round_, seat)
+    def _check_receipts(
+        self, round_: int, evidence: Evidence, shown: Sequence[BoundaryReceipt]
+    ) -> Iterator[CheckResult]:
+        """Whom the receipts convict that the owner has; one of its own that it cannot read leaves the check undone."""
+        yield from check_receipts(evidence, round_, (*shown, *read_receipts(self._receipts_of(round_))))
 
     def _check_progress(self, round_: int, evidence: Evidence) -> Iterator[CheckResult]:
         """Accuracy of the committed segments on records that only the owner has."""

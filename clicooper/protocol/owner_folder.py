@@ -7,6 +7,7 @@
     head.safetensors the head; without it, it is made again
     config.json      the settings that the job was prepared with
     grants.age       what the owner was granted, wrapped to itself
+    receipts/        by round, what neighbours signed about what they sent each other, as its receivers have shown it
     ledger.json      releases and their budget
 
 Everything is readable by the owner alone. Which job it is stands beside it in job.json, which is no secret.

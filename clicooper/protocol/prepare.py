@@ -38,6 +38,7 @@ from clicooper.learning.segments import initial_state
 from clicooper.privacy.hiding import MapHiding, measure_hiding
 from clicooper.privacy.labels import LabelMap
 from clicooper.privacy.ledger import Ledger, ReleaseRequest
+from clicooper.privacy.randomised_response import noise_of_rows
 from clicooper.privacy.randomness import MasterSecret
 from clicooper.privacy.release import Release, clip_rows, release_content, release_context
 from clicooper.protocol.defaults import model_shape, model_widths
@@ -95,6 +96,7 @@ class PreparedJob:
 
     Attributes:
         release: in shard order; its pseudo-labels and records are secret.
+        released_labels: int64 (n,), of the records of ``splits.release``, as the label map was made from them.
         features: clean, clipped activations of every record; they never leave the owner.
     """
 
@@ -105,6 +107,7 @@ class PreparedJob:
     release: Release
     dataset: Dataset
     splits: Splits
+    released_labels: NDArray[np.int64] = field(repr=False)
     head: Head
     features: NDArray[np.float64] = field(repr=False)
 
@@ -122,8 +125,7 @@ class PreparedJob:
     def map_hiding(self) -> MapHiding:
         """How well this release hides its label map; for the owner's eyes."""
         rows = self.secrets.label_map.m // self.config.group
-        kept = self.splits.release
-        return measure_hiding(self.features[kept], self.dataset.labels[kept], self.release.sigma, rows)
+        return measure_hiding(self.features[self.splits.release], self.released_labels, self.release.sigma, rows)
 
     def read_out(self, states: list[State], records: NDArray[np.int64], draws: int | None = None) -> Accuracy:
         """Accuracy of committed segments on records of the owner's own.
@@ -165,9 +167,9 @@ def prepare_job(
         DataError, SpecError, PrivacyClaimError, MarkCapacityError: a configuration that cannot work, before
             anything is published.
     """
-    ledger = _ledger(config, folder)
-    material = material_of(config, master, ledger.reserve_head)
-    content = _content(material)
+    # A configuration that cannot work leaves no ledger behind.
+    material = material_of(config, master, lambda spending: _ledger(config, folder).reserve_head(spending))
+    ledger, content = _ledger(config, folder), _content(material)
     model = _model(config, material.label_map)
     _check_model(config, model)
     context = _reserve(ledger, material, content)
@@ -218,18 +220,21 @@ def _prepared(
         release=release,
         dataset=material.dataset,
         splits=material.splits,
+        released_labels=material.labels.labels,
         head=material.head,
         features=clip_rows(material.features, config.clip),
     )
 
 
 def _ledger(config: JobConfig, folder: RunFolder) -> Ledger:
-    """The data set's ledger; its budget is that of head and release together."""
-    return Ledger.open(folder.owner / "ledger.json", config.epsilon, config.delta)
+    """The data set's ledger, with room for one release, its head and, where labels are protected, one response."""
+    budget = config.epsilon + (config.label_epsilon or 0.0)
+    return Ledger.open(folder.owner / "ledger.json", budget, config.delta)
 
 
 def _content(material: Material) -> Digest:
-    return release_content(material.digest, state_digest(material.head.state()), material.label_map, material.params)
+    head = state_digest(material.head.state())
+    return release_content(material.labels.digest, head, material.label_map, material.params)
 
 
 def _reserve(ledger: Ledger, material: Material, content: Digest) -> Digest:
@@ -237,13 +242,14 @@ def _reserve(ledger: Ledger, material: Material, content: Digest) -> Digest:
     mechanism = material.params.mechanism
     entry = ledger.reserve(
         ReleaseRequest(
-            dataset=material.digest,
+            dataset=material.labels.source,
             content=content,
             label_map=material.label_map.digest,
             sigma=mechanism.sigma,
             sensitivity=mechanism.sensitivity,
             epsilon=material.params.epsilon,
             delta=material.params.delta,
+            label_epsilon=material.label_map.label_epsilon,
         )
     )
     return release_context(entry.content, entry.number)
@@ -280,7 +286,7 @@ def _publish(
     spec = JobSpec(
         version=1 if config.publication == "all" else 2,
         model=model,
-        training=_training(config, release.sigma),
+        training=_training(config, release.sigma, secrets.label_map.mixing),
         seeds=_seeds(config),
         release=claim,
         marks=MarkSpec(bits=config.mark_bits, strength=config.mark_strength),
@@ -323,6 +329,8 @@ def _claim(release: Release) -> ReleaseSpec:
         m=statement.m,
         records=statement.records,
         secure=statement.secure,
+        label_epsilon=statement.label_epsilon,
+        head_epsilon=statement.head_epsilon,
     )
 
 
@@ -355,7 +363,7 @@ def _seeds(config: JobConfig) -> SeedSpec:
     return SeedSpec(weights=config.spec_seed, batches=config.spec_seed, noise=config.spec_seed)
 
 
-def _training(config: JobConfig, sigma: float) -> TrainingSpec:
+def _training(config: JobConfig, sigma: float, mixing: float) -> TrainingSpec:
     return TrainingSpec(
         optimizer=config.optimizer,
         learning_rate=config.learning_rate,
@@ -366,6 +374,7 @@ def _training(config: JobConfig, sigma: float) -> TrainingSpec:
         input_scale=1.0 / sigma,
         input_noise=config.input_noise,
         label_smoothing=config.label_smoothing,
+        label_noise=noise_of_rows(mixing, config.group),
     )
 
 

@@ -19,6 +19,7 @@ from multiformats import CID
 from numpy.typing import NDArray
 
 from clicooper.audit.grants import ProgressKey
+from clicooper.audit.receipts import check_receipt
 from clicooper.chain.client import Contract, Receipt
 from clicooper.chain.events import (
     Committed,
@@ -28,7 +29,7 @@ from clicooper.chain.events import (
     RoundAcceptedByTimeout,
     SeatVacated,
 )
-from clicooper.commitments.boundary import BoundaryReceipt, Crossing, Direction
+from clicooper.commitments.boundary import BoundaryReceipt, Crossing
 from clicooper.commitments.canonical import cid_of_digest, encode, sha256
 from clicooper.commitments.head import mark_commitment, next_head
 from clicooper.commitments.manifest import (
@@ -49,11 +50,12 @@ from clicooper.learning.schedule import batch_rows, round_batches
 from clicooper.learning.segments import initial_state
 from clicooper.learning.spool import DiskSpool
 from clicooper.learning.training import SeatWorker, TrainedSegment
-from clicooper.protocol.boundary import check_receipt, sign_crossing
+from clicooper.protocol.boundary import sign_crossing
 from clicooper.protocol.grants import holders_of, registered_digests
+from clicooper.protocol.receipt_book import ReceiptBook
 from clicooper.protocol.sealing import TrainerSecrets, Vault
 from clicooper.storage.base import Store, get_bytes
-from clicooper.storage.seal import label_key, open_labels, write_secret
+from clicooper.storage.seal import label_key, open_labels
 from clicooper.types import Address, Digest, Head, JobId, JobParams
 from clicooper.watermark.carriers import MarkParams, check_capacity
 from clicooper.watermark.detect import ACCEPT_LOG2_P, MarkReading, read_mark
@@ -118,7 +120,7 @@ class Trainer:
         self._secrets = secrets
         self._trusted_models = trusted_models
         self._spool = spool
-        self._receipts: dict[int, dict[tuple[int, Direction], BoundaryReceipt]] = {}
+        self._receipts = ReceiptBook(spool)
         self._transports: dict[int, bytes] = {}
         self._kept: dict[int, Sequence[tuple[State, State]]] = {}
 
@@ -208,7 +210,7 @@ class Trainer:
     def settle_round(self, round_: int) -> None:
         """Lets go of what was kept of a round, once it is accepted: nobody can ask for it any more."""
         self._kept.pop(round_, None)
-        self._receipts.pop(round_, None)
+        self._receipts.settle(round_)
         if self._spool is not None:
             shutil.rmtree(self._spool / f"round-{round_}", ignore_errors=True)
 
@@ -268,8 +270,15 @@ class Trainer:
         )
 
     def sign_sent(self, crossing: Crossing) -> BoundaryReceipt:
-        """Vouches for what this seat sent across a boundary."""
-        return sign_crossing(self._account, crossing)
+        """Vouches for what this seat sent across a boundary, at a round's end once and for all.
+
+        Raises:
+            BoundaryRefused: it has vouched for another value of the whole round.
+        """
+        receipt = sign_crossing(self._account, crossing)
+        if crossing.steps == self._spec.training.steps:
+            self._receipts.stand_by(receipt)
+        return receipt
 
     def keep_receipt(self, receipt: BoundaryReceipt, expected: Crossing) -> None:
         """Keeps what a neighbour signed about what this seat received; the newest covers all before it.
@@ -278,15 +287,11 @@ class Trainer:
             BoundaryRefused: it is not signed by that neighbour, or about something else: this seat goes no further.
         """
         check_receipt(receipt, self._transport_of(expected.sender), expected)
-        kept = self._receipts.setdefault(expected.round, {})
-        kept[expected.boundary, expected.direction] = receipt
-        if self._spool is not None:
-            path = self._spool / f"round-{expected.round}" / f"receipt-{expected.boundary}-{expected.direction}"
-            write_secret(path, receipt.to_block())
+        self._receipts.keep(receipt)
 
     def receipts(self, round_: int) -> tuple[BoundaryReceipt, ...]:
         """What this seat can show of a round until it is settled: its neighbours' newest signatures."""
-        return tuple(self._receipts.get(round_, {}).values())
+        return self._receipts.received(round_)
 
     def _transport_of(self, seat: int) -> bytes:
         """The key that the holder of a seat registered; looked up once a round, in which nobody is replaced."""

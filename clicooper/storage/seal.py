@@ -182,13 +182,14 @@ def unwrap(data: bytes, identity: str) -> bytes:
 def write_secret(path: Path, data: bytes) -> None:
     """Replaces ``path`` by ``data``, readable by its owner alone (0600) from the first moment.
 
-    Its folder is created with mode 0700 if absent. The bytes are on the disk when it returns.
+    Folders on the way to it are created with mode 0700 if absent. The bytes are on the disk when it returns.
 
     Raises:
         StorageError: it cannot be written; nothing is left behind.
     """
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in reversed([path.parent, *path.parent.parents]):  # ``parents=True`` would leave these to the umask.
+            folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as e:
         hint = "check the path and its permissions"
         raise StorageError(f"cannot create {path.parent}: {e.strerror}", hint=hint) from e

@@ -15,6 +15,7 @@ from clicooper.audit.verdict import Check
 from clicooper.commitments.canonical import sha256
 from clicooper.commitments.manifest import ActivationRelease, JobSpec, LabelRelease, SealedLabels
 from clicooper.errors import SealError
+from clicooper.privacy.statement import INPUT_OR_LABEL
 from clicooper.protocol.owner import Owner
 from clicooper.protocol.trainer import Trainer
 from clicooper.storage.base import get_bytes, put_bytes
@@ -121,6 +122,16 @@ class ClaimsMorePrivacyThanItGives(LyingOwner):
     def spec(self, job: Rehearsal) -> JobSpec:
         honest = job.opened.owner.prepared.spec
         claim = honest.release.model_copy(update={"epsilon": honest.release.epsilon / 2})
+        return republished(job, {"release": claim}, {"release": claim})
+
+
+class ClaimsLabelsThatNothingHides(LyingOwner):
+    """Says that labels are covered, and releases them as they are. Caught by `release`; names the owner."""
+
+    check = Check.RELEASE.value
+
+    def spec(self, job: Rehearsal) -> JobSpec:
+        claim = job.opened.owner.prepared.spec.release.model_copy(update={"adjacency": INPUT_OR_LABEL})
         return republished(job, {"release": claim}, {"release": claim})
 
 

@@ -208,6 +208,7 @@ OWNERS = (
     acting(owners.ReleasesWrongLabels),
     acting(owners.SealsOtherLabels, MISSING),
     acting(owners.ClaimsMorePrivacyThanItGives),
+    acting(owners.ClaimsLabelsThatNothingHides),
     acting(owners.ReleasesOffTheGrid),
 )
 FORGERS = (acting(forgers.ForgesRecord), acting(forgers.DropsEvents), acting(forgers.ShowsReplacedBlocks))

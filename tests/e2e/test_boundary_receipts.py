@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from clicooper.audit.receipts import BoundaryRefused, check_receipts
 from clicooper.audit.verdict import Check
 from clicooper.chain.events import Committed
 from clicooper.commitments.boundary import BoundaryReceipt, Crossing
-from clicooper.commitments.canonical import tensor_digest
-from clicooper.commitments.manifest import SegmentManifest
-from clicooper.learning.training import SeatWorker
-from clicooper.learning.transcript import running_digest
-from clicooper.protocol.boundary import BoundaryRefused
-from clicooper.protocol.decision import Challenge
+from clicooper.protocol.decision import Challenge, Wait
 from clicooper.protocol.owner import RoundRefused
-from clicooper.protocol.round import commit_in_order, run_round, train_segments
-from clicooper.protocol.trainer import Trainer
-from clicooper.types import Ground, Verdict
+from clicooper.protocol.round import run_round
+from clicooper.protocol.trainer import CommittedSegment, Trainer
+from clicooper.types import Ground, JobId, Verdict
 from tests import adversaries as cheats
+from tests.adversaries.vouching import (
+    RecordsAnotherInput,
+    SignsTheGradientItSentAndCommitsAnother,
+    SignsWhatItSentAndCommitsAnother,
+)
 from tests.scenario import Rehearsal, failures, quiet, rehearsal, seating, tiny_config
 
 CONFIG = tiny_config(trainers=3, rounds=1)
@@ -31,9 +30,10 @@ CONFIG = tiny_config(trainers=3, rounds=1)
 
 def vouched_round(job: Rehearsal) -> RoundRefused | None:
     """A round with receipts up to the owner's verdict; its refusal, if it refuses."""
-    trainers, nothing = job.opened.trainers, (None,) * 3
-    trained = train_segments(trainers, 0, nothing, quiet, job.head)
-    committed = commit_in_order(trainers, 0, job.head, trained, nothing)
+    return judged(job, job.train_and_commit(vouched=True))
+
+
+def judged(job: Rehearsal, committed: Sequence[CommittedSegment]) -> RoundRefused | None:
     try:
         job.opened.owner.verify_round(0, committed)
     except RoundRefused as refusal:
@@ -81,50 +81,6 @@ def test_receiver_stops_at_the_first_interval_without_a_signature(
         assert not any(isinstance(logged.event, Committed) for logged in job.record().events)
 
 
-class _TwoFacedWorker(SeatWorker):
-    """Records its honest output, sends another, and remembers what it sent."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.sent: list[bytes] = []
-
-    def forward(self, step: int, x: NDArray[Any]) -> NDArray[Any]:
-        altered = super().forward(step, x) * np.float32(1.001)
-        self.sent.append(tensor_digest(altered))
-        return altered
-
-
-class SignsWhatItSentAndCommitsAnother(Trainer):
-    """Vouches for the tensor that it altered, so that the round goes on, and commits to the honest one."""
-
-    def start_round(self, previous: SegmentManifest | None) -> SeatWorker:
-        links, spec = self.state_in(previous), self._spec
-        self.worker = _TwoFacedWorker(spec.model, spec.training, spec.replay, self.seat, self._load(links.weights))
-        return self.worker
-
-    def sign_sent(self, crossing: Crossing) -> BoundaryReceipt:
-        if crossing.direction == "forward":
-            crossing = Crossing(**vars(crossing) | {"running": running_digest(self.worker.sent)})
-        return super().sign_sent(crossing)
-
-
-class _MisrecordingWorker(SeatWorker):
-    """Computes on what it got and records something else."""
-
-    def record(self, what: Any, tensor: NDArray[Any] | None) -> None:
-        lie = what == "input" and tensor is not None
-        super().record(what, tensor * np.float32(1.001) if lie and tensor is not None else tensor)
-
-
-class RecordsAnotherInput(cheats.WorkerCheat):
-    """Claims to have received another tensor, and goes on without a signature over it."""
-
-    worker = _MisrecordingWorker
-
-    def keep_receipt(self, receipt: BoundaryReceipt, expected: Crossing) -> None:
-        pass
-
-
 def boundary_culprits(refusal: RoundRefused) -> set[int | None]:
     rows = [row for row in refusal.results if row.check is Check.BOUNDARY and row.verdict is Verdict.FAIL]
     return {row.seat for row in rows if row.seat is not None}
@@ -133,6 +89,7 @@ def boundary_culprits(refusal: RoundRefused) -> set[int | None]:
 LIARS: list[tuple[Callable[..., Trainer], int]] = [
     (SignsWhatItSentAndCommitsAnother, 0),
     (SignsWhatItSentAndCommitsAnother, 1),
+    (SignsTheGradientItSentAndCommitsAnother, 2),
     (RecordsAnotherInput, 1),
     (RecordsAnotherInput, 2),
     (cheats.FabricatesTranscript, 1),
@@ -149,3 +106,63 @@ def test_mismatch_names_whoever_lied_and_no_neighbour(cheat: type[Trainer], seat
         assert isinstance(decision, Challenge)
         assert (decision.seat, decision.ground) == (seat, Ground.FAULT)
         assert (Check.BOUNDARY, seat) in failures(refusal.results)
+
+
+def receipts_of_owner(job: Rehearsal) -> Path:
+    return job.folder.owner / "receipts" / "round-0"
+
+
+def test_owner_keeps_what_receivers_show_readable_by_itself_alone(tmp_path: Path) -> None:
+    with rehearsal(tmp_path, CONFIG) as job:
+        committed = job.train_and_commit(vouched=True)
+        job.opened.owner.receive_keys(committed)
+        kept = {path.name: path for path in receipts_of_owner(job).iterdir()}
+        assert set(kept) == {f"receipt-{boundary}-{way}" for boundary in (0, 1) for way in ("forward", "backward")}
+        assert {path.stat().st_mode & 0o777 for path in kept.values()} == {0o600}
+        shown = {f"receipt-{one.boundary}-{one.direction}": one for segment in committed for one in segment.receipts}
+        assert {name: BoundaryReceipt.from_block(path.read_bytes()) for name, path in kept.items()} == shown
+
+
+def test_seat_cannot_displace_the_receipt_of_another_by_a_forged_one(tmp_path: Path) -> None:
+    """Seat 2 would have seat 1 convicted of what seat 0 did, by handing in a worthless receipt in seat 1's name."""
+    with rehearsal(tmp_path, CONFIG, seating({0: SignsWhatItSentAndCommitsAnother})) as job:
+        committed = job.train_and_commit(vouched=True)
+        true = next(one for one in committed[1].receipts if one.direction == "forward")
+        forged = true.model_copy(update={"signature": bytes(64)})
+        framing = replace(committed[2], receipts=(*committed[2].receipts, forged))
+        refusal = judged(job, (*committed[:2], framing))
+        assert refusal is not None
+        assert boundary_culprits(refusal) == {0}
+        assert BoundaryReceipt.from_block((receipts_of_owner(job) / "receipt-0-forward").read_bytes()) == true
+
+
+def test_receipts_of_another_job_or_round_or_by_nobody_convict_no_receiver(tmp_path: Path) -> None:
+    """Where no receipt of this round holds, seats may have exchanged none, and silence proves nothing."""
+    with rehearsal(tmp_path, CONFIG, seating({0: cheats.AltersActivationAtBoundary})) as job:
+        committed = job.train_and_commit()
+        signer = job.opened.trainers[2]
+        place = (job.opened.job, 0, committed[0].head_before, 1, "backward", 4, committed[2].manifest.digest)
+        own = signer.sign_sent(Crossing(*place))
+        strays = (
+            signer.sign_sent(replace(own.crossing, job=JobId(99))),
+            signer.sign_sent(replace(own.crossing, round=1)),
+            signer.sign_sent(replace(own.crossing, head=committed[0].head)),
+            signer.sign_sent(replace(own.crossing, steps=5)),
+            own.model_copy(update={"signature": bytes(64)}),
+        )
+        evidence = job.opened.owner.evidence()
+        assert list(check_receipts(evidence, 0, strays)) == []
+        (row,) = check_receipts(evidence, 0, (*strays, own))
+        assert row.seat == 1, "once one holds, the round exchanged receipts, and seat 1 has to show its own"
+
+
+def test_owner_that_cannot_read_its_receipts_leaves_the_round_unpaid(tmp_path: Path) -> None:
+    with rehearsal(tmp_path, CONFIG) as job:
+        committed = job.train_and_commit(vouched=True)
+        job.opened.owner.receive_keys(committed)
+        (receipts_of_owner(job) / "receipt-0-forward").write_bytes(b"damaged")
+        verified = job.opened.owner.examine_round(0)
+        assert isinstance(verified.decision, Wait)
+        (row,) = [row for row in verified.results if row.verdict is not Verdict.PASS]
+        assert (row.check, row.verdict) == (Check.BOUNDARY, Verdict.INCONCLUSIVE)
+        assert "receipt-0-forward is no receipt" in row.detail

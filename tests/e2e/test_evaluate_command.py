@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.cli_calls import answered, refused
+from tests.cli_calls import answered, printed, refused
 
 SMALL = ("--seeds", "1", "--epsilons", "8", "--gammas", "2", "--groups", "4", "--no-hiding")
 
@@ -35,6 +35,22 @@ def test_attacks_claims_and_recommendation_as_an_object(home, capsys, tmp_path):
     assert page.count("<svg") == 5
     assert not re.search(r'(src|href)="(?!#|data:)', page)
     assert "Honest reading" in page and found["lines"][-1].split(":")[0] in page
+
+
+def test_labels_that_are_randomised_are_named_in_every_setting(home, capsys):
+    noisy = (*SMALL, "--label-epsilon", "4")
+    result = answered(capsys, "evaluate", "privacy", "--home", home, *noisy)
+    assert {row["setting"]["label_epsilon"] for row in result["rows"]} == {4.0}
+    (named,) = [row for row in result["rows"] if row["name"] == "labels.named"]
+    assert 0.7 < named["value"] < 1.0
+    assert named["control"] == pytest.approx(0.858486, abs=1e-6)
+    assert all("label eps 4" in claim["claim"] for claim in result["claims"])
+    words = printed(capsys, "evaluate", "privacy", "--home", home, *noisy)
+    assert "Accuracy, one seed, label eps 4" in words
+
+
+def test_label_epsilon_out_of_range_is_refused(capsys):
+    assert "--label-epsilon 0" in refused(capsys, "evaluate", "privacy", "--label-epsilon", "0")
 
 
 def test_finished_cells_are_not_measured_again(home, capsys):

@@ -1,10 +1,9 @@
 """Whole jobs under each kind of head: trained, paid, audited in full, and opened again by a later process."""
 
-from dataclasses import replace
-
 import pytest
 
-from clicooper.commitments.manifest import JobSpec
+from clicooper.audit.checks import check_release
+from clicooper.commitments.manifest import ActivationRelease
 from clicooper.errors import PrivacyBudgetError, UsageError
 from clicooper.learning.checkpoint import diff_states, save_state
 from clicooper.learning.data import load_dataset
@@ -21,6 +20,7 @@ KINDS = {
     "random": {"head": "random", "head_records": 0, "epsilon": 20.0, "steps": 20, "interval": 10},
     "dp-sgd": {"head": "dp-sgd", "head_records": 0, "epsilon": 8.0},
     "file": {"head_records": 0, "epsilon": 8.0},
+    "dp-sgd and labels": {"head": "dp-sgd", "head_records": 0, "epsilon": 8.0, "label_epsilon": 6.0},
 }
 
 
@@ -54,14 +54,16 @@ def test_statement_and_spec_say_the_same_total(run):
     assert (claim.epsilon, claim.delta) == (statement.epsilon, statement.delta) == (prepared.config.epsilon, 1e-5)
     assert claim.adjacency == statement.adjacency
     assert claim.sigma == prepared.release.sigma
+    assert claim.head_epsilon == (prepared.config.head_share if prepared.config.head == "dp-sgd" else None)
     assert statement.head == ("file" if prepared.config.head.endswith(".safetensors") else prepared.config.head)
 
 
 def test_ledger_knows_what_was_spent(run):
     config, owner = prepared_of(run).config, run.rehearsal.folder.owner
-    ledger = Ledger.open(owner / "ledger.json", config.epsilon, config.delta)
+    budget = config.epsilon + (config.label_epsilon or 0.0)
+    ledger = Ledger.open(owner / "ledger.json", budget, config.delta)
     assert len(ledger.heads()) == (config.head == "dp-sgd")
-    assert 0.99 * config.epsilon < ledger.spent_epsilon() <= config.epsilon * (1 + 1e-9)
+    assert 0.99 * budget < ledger.spent_epsilon() <= budget * (1 + 1e-9)
 
 
 def test_controls_are_measured_without_records_of_the_head(run):
@@ -113,19 +115,24 @@ def test_another_head_in_the_owners_folder_is_noticed(run):
         file.write_bytes(state)
 
 
-def test_owner_that_hides_its_head_behind_a_smaller_epsilon_fails_the_audit(tmp_path):
-    """The spec of a private head states the whole; stating what is less than its noise allows fails."""
+def test_owner_that_claims_a_smaller_total_than_its_noise_allows_fails_the_audit(tmp_path):
+    """Spec and release say epsilon 3 in unison; the noise is that of what a head of 4 leaves of 8."""
     with rehearsal(tmp_path / "run", tiny_config(**KINDS["dp-sgd"])) as job:
-        spec = job.opened.owner.prepared.spec
-        claim = spec.release.model_copy(update={"epsilon": 3.0})
-        forged = JobSpec.from_block(spec.model_copy(update={"release": claim}).to_block())
-        evidence = job.opened.owner.evidence()
-        from clicooper.audit.checks import check_release
-
-        honest = [row.verdict for row in check_release(evidence)]
-        object.__setattr__(evidence, "spec", forged)
-        assert honest == [Verdict.PASS]
-        assert Verdict.FAIL in [row.verdict for row in check_release(evidence)]
+        spec, store = job.opened.owner.prepared.spec, job.store
+        assert [row.verdict for row in check_release(job.opened.owner.evidence())] == [Verdict.PASS]
+        for change, reason in (
+            ({"epsilon": 3.0, "head_epsilon": 1.0}, "sigma"),
+            ({"head_epsilon": 8.0}, "head's part"),
+        ):
+            claim = spec.release.model_copy(update=change)
+            release = ActivationRelease.from_block(store.get_block(spec.activation_release))
+            link = store.put_block(release.model_copy(update={"release": claim}).to_block())
+            evidence = job.opened.owner.evidence()
+            # A cached property: what the evidence would read from a store under another digest on chain.
+            vars(evidence)["spec"] = spec.model_copy(update={"release": claim, "activation_release": link})
+            (row,) = check_release(evidence)
+            assert row.verdict is Verdict.FAIL
+            assert reason in str(row)
 
 
 def test_a_second_private_head_for_the_same_records_is_over_budget(tmp_path):
@@ -137,4 +144,3 @@ def test_a_second_private_head_for_the_same_records_is_over_budget(tmp_path):
         with pytest.raises(PrivacyBudgetError, match="over the budget"):
             material_of(other, prepared.secrets.master, ledger.reserve_head)
         assert material_of(config, prepared.secrets.master, ledger.reserve_head).claim.division is not None
-        assert replace(prepared).head is prepared.head

@@ -23,6 +23,7 @@ from clicooper.commitments.canonical import cid_of_block
 from clicooper.commitments.ownership import OwnershipBundle
 from clicooper.errors import UsageError, VerificationFailed
 from clicooper.learning.checkpoint import State, decode_state, state_bytes
+from clicooper.learning.segments import initial_state
 from clicooper.learning.suspect_file import Suspect
 from clicooper.learning.witness import Witness
 from clicooper.protocol.claim_files import ClaimFiles
@@ -34,6 +35,7 @@ from clicooper.protocol.ownership import OwnershipProof, prove_ownership
 from clicooper.storage.base import get_bytes
 from clicooper.types import Digest, Verdict
 from clicooper.watermark import MarkParams, MarkPurpose, embed, mark_seed
+from clicooper.watermark.suspect import ClaimedMark, find_marks
 from tests.scenario import FinishedRun, Rehearsal, quiet, rehearsal, tiny_config
 from tests.simulators import MemoryStore
 from tests.unit.test_suspect import as_integers, four_bits, part_of_a_larger_model, pruned, renamed
@@ -169,6 +171,42 @@ def test_claim_holds_upon_a_disguised_suspect(change: str, job: Job, proof: Owne
     claim = judged(proof, disguise(job.out()), job.contract)
     assert verdicts(claim) == "pppp", claim.parts
     assert not claim.to_json()["made_for_this_suspect"]
+
+
+def cleaned(job: Job, rank: int) -> State:
+    """The public start, and what training added along its few strongest directions: a mark lies along all of them."""
+    start = initial_state(job.evidence.spec.model, job.evidence.spec.seeds, SEAT)
+    model = dict(job.out())
+    for name, weights in model.items():
+        if weights.ndim == 2:
+            left, values, right = np.linalg.svd(weights.astype(np.float64) - start[name], full_matrices=False)
+            values[rank:] = 0
+            model[name] = (start[name] + (left * values) @ right).astype(weights.dtype)
+    return model
+
+
+@pytest.mark.parametrize("rank", [10, 32])
+def test_mark_that_a_cleaning_hid_is_found_beside_the_raw_weights(rank: int, job: Job, proof: OwnershipProof) -> None:
+    model, store = cleaned(job, rank), MemoryStore()
+    store.blocks.update(proof.blocks)
+    files = ClaimFiles(store, proof.bundle)
+    mark = ClaimedMark(1, SEAT, MarkPurpose.OWNERSHIP, files.mark_seed)
+    raw = files.state(files.manifest.trained)
+    assert not find_marks(model, [mark], {(1, SEAT): raw}, files.mark_params).found, "the cleaning hides nothing"
+    claim = judged(proof, model, job.contract)
+    assert verdicts(claim)[:3] == "ppp", claim.parts
+    assert "beside the raw weights alone" in why(claim, "b")
+
+
+def test_cleaning_that_takes_off_most_of_the_training_leaves_too_little_of_it(job: Job, proof: OwnershipProof) -> None:
+    claim = judged(proof, cleaned(job, 10), job.contract)
+    assert verdicts(claim) == "pppf" and "share of this training 0.4" in why(claim, "d")
+
+
+def test_reading_beside_raw_weights_that_nobody_replayed_leaves_doubt(job: Job) -> None:
+    claim = judged(job.prove(granted=AuditKeys()), cleaned(job, 10), job.contract)
+    assert verdicts(claim)[1:3] == "ii", claim.parts
+    assert "once part c shows" in why(claim, "b")
 
 
 def test_without_a_node_the_record_is_unverified(job: Job, proof: OwnershipProof) -> None:

@@ -36,6 +36,7 @@ from clicooper.protocol.owner import RoundRefused
 from clicooper.protocol.trainer import CommittedSegment, Trainer
 from clicooper.types import ACCUSED_OWNER, Address, Digest, Ground, Phase
 from tests import adversaries as cheats
+from tests.adversaries.vouching import SignsWhatItSentAndCommitsAnother
 from tests.cli_calls import Capture, answered, printed, refused
 from tests.exhibits import evidence_of
 from tests.scenario import Rehearsal, block_file, failures, keys_of, rehearsal, seating, tiny_config
@@ -90,9 +91,11 @@ class Dispute:
 
 
 @contextmanager
-def dispute(root: Path, connect: Callable[[], Any], cheat: type[Trainer] = Trainer, seat: int = 1) -> Iterator[Dispute]:
+def dispute(
+    root: Path, connect: Callable[[], Any], cheat: type[Trainer] = Trainer, seat: int = 1, *, vouched: bool = False
+) -> Iterator[Dispute]:
     with rehearsal(root, tiny_config(rounds=1), seating({seat: cheat}), connect) as job:
-        yield Dispute(job, job.train_and_commit())
+        yield Dispute(job, job.train_and_commit(vouched=vouched))
 
 
 @pytest.fixture
@@ -425,6 +428,44 @@ def test_between_two_seats_the_arbiter_hears_the_receiver_first(
         assert "seat 1 may have the sender's signature to show" in said
         ruled = answered(capsys, *rule, "--not-guilty", "--override", *options)
         assert (ruled["guilty"], ruled["overridden"], ruled["phase"]) == (False, True, "Review")
+
+
+def test_late_receipt_acquits_the_receiver_and_its_sender_is_challenged_in_turn(
+    anvil: Callable[[], Node], desk: Callable[[Dispute], tuple[str, ...]], tmp_path: Path, capsys: Capture
+) -> None:
+    with dispute(tmp_path / "run", anvil, SignsWhatItSentAndCommitsAnother, seat=0, vouched=True) as case:
+        at = desk(case)
+        sealed = case.sealed(REPLAY)
+        Path("e.car").write_bytes(sealed.to_car())
+        kept = case.job.folder.trainer(1) / "spool" / "round-0" / "receipt-0-forward"
+        shown = ("--receipt", str(kept))
+        check = ("evidence", "check", "e.car", "--identity", "identity.txt", "--accused", "1")
+        assert answered(capsys, *check, *at[:2], code=1)["guilty"] == "seat 1"
+        offline = answered(capsys, *check, *shown, code=4)
+        assert "the key that seat 0 registered is not known" in offline["detail"]
+        cleared = answered(capsys, *check, *shown, *at[:2])
+        assert (cleared["finding"], cleared["seat"], cleared["cleared"]) == ("not guilty", 0, 1)
+        assert "is no receipt" in refused(
+            capsys, *check, "--receipt", "e.car", *at[:2], code=4, kind="EvidenceUnusable"
+        )
+        assert "cannot read" in refused(capsys, *check, "--receipt", "absent", *at[:2], code=3, kind="StorageError")
+
+        case.challenge(1, sealed)
+        rule = ("arbiter", "rule", str(case.job.opened.job), "--evidence", "e.car", "--identity", "identity.txt")
+        options = ("--account", "arbiter", *at)
+        assert "may have the sender's signature to show" in refused(
+            capsys, *rule, *options, code=1, kind="RulingRefused"
+        )
+        ruled = answered(capsys, *rule, *shown, *options)
+        assert (ruled["guilty"], ruled["overridden"], ruled["phase"]) == (False, False, "Review")
+        assert (ruled["check"]["finding"], ruled["check"]["cleared"]) == ("not guilty", 1)
+
+        case.challenge(0, sealed)
+        assert "cannot tell" in refused(capsys, *rule, "--guilty", *options, code=1, kind="RulingRefused")
+        ruled = answered(capsys, *rule, *shown, *options)
+        assert (ruled["guilty"], ruled["overridden"], ruled["phase"]) == (True, False, "Refill")
+        outcomes = [(one.accused, one.outcome) for one in follow_record(case.job.record()).challenges]
+        assert outcomes == [(1, Outcome.NOT_GUILTY), (0, Outcome.GUILTY)]
 
 
 def test_people_read_who_is_guilty_of_what(

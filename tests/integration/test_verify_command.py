@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,9 @@ from clicooper.storage.local import LocalStore
 from clicooper.storage.run_folder import RunFolder
 from clicooper.types import Digest, Phase
 from tests import adversaries as cheats
-from tests.cli_calls import Capture, refused
-from tests.scenario import Rehearsal, block_file, checks, rows, seating, tiny_config
+from tests.adversaries.vouching import SignsWhatItSentAndCommitsAnother
+from tests.cli_calls import Capture, answered, refused
+from tests.scenario import Rehearsal, block_file, checks, rehearsal, rows, seating, tiny_config
 
 SEED = 20_260_311
 """Of this module alone: its accounts must be new on a node that other tests share."""
@@ -202,6 +204,31 @@ def test_cheat_is_found_not_paid_and_challenged_on_chain(desk: Desk, capsys: Cap
     again = desk.verify("--accept", "--challenge", code=1)
     assert again["sent"] is None
     assert again["settled"].startswith("seat 1 stands accused")
+
+
+def test_receipt_names_one_of_two_neighbours_to_a_later_process(
+    anvil_url: str, tmp_path: Path, capsys: Capture
+) -> None:
+    """Without receipts the pair is all that is known; with those that seat 1 kept, seat 0 stands accused."""
+    cheat = seating({0: SignsWhatItSentAndCommitsAnother})
+    config = tiny_config(seed=SEED + 1, rounds=1)
+    with rehearsal(tmp_path / "run", config, cheat, partial(Node.connect, anvil_url)) as job:
+        job.opened.owner.receive_keys(job.train_and_commit(vouched=True))
+        desk = Desk(job, anvil_url)
+        looks = ("verify", str(desk.root), "--home", str(tmp_path), "--network", anvil_url)
+
+        def boundary(*options: str) -> tuple[str, int | None, set[int | None]]:
+            found = answered(capsys, *looks, *options, code=1)
+            seats = {row["seat"] for row in rows(found, "fail") if row["check"] == "boundary"}
+            return found["decision"]["action"], found["decision"]["seat"], seats
+
+        assert boundary() == ("challenge", 0, {None, 0})
+        (job.folder.owner / "receipts").rename(tmp_path / "moved")
+        assert boundary() == ("wait", None, {None})
+        kept_by_receiver = job.folder.trainer(1) / "spool" / "round-0"
+        for folder in (tmp_path / "moved" / "round-0", kept_by_receiver):
+            assert boundary("--receipts", str(folder)) == ("challenge", 0, {None, 0})
+        assert "holds no receipts" in refused(capsys, *looks, "--receipts", str(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clicooper.attacks import extraction, frontier, prototypes
+from clicooper.attacks import cells, extraction, frontier, prototypes
 from clicooper.attacks.catalogue import CATALOGUE
 from clicooper.attacks.cells import Figure, measure_cell
 from clicooper.attacks.frontier import Grid, Point, Row, evaluate, recommend
@@ -14,8 +14,9 @@ from clicooper.attacks.paper import compare_with_paper
 from clicooper.attacks.scores import grade
 from clicooper.attacks.shelf import FolderShelf
 from clicooper.attacks.trained import TrainingPlan, measure, train
-from clicooper.attacks.victim import Setting
+from clicooper.attacks.victim import Setting, make_victim
 from clicooper.errors import DataError, RunFolderError
+from clicooper.privacy.randomised_response import RandomisedResponse
 from tests.attack_world import blobs, material, victim
 
 PLAN = TrainingPlan(widths=(32, 32, 32), rounds=2, steps=40, batch=32)
@@ -76,10 +77,38 @@ def cell():
 
 
 def test_a_cell_measures_the_whole_catalogue_in_its_order(cell):
-    assert [figure.name for figure in cell] == list(CATALOGUE)
+    assert [figure.name for figure in cell] == [name for name in CATALOGUE if not name.startswith("labels")]
     for figure in cell:
         assert (figure.control is None) == (CATALOGUE[figure.name].control == "none"), figure.name
         assert np.isfinite([figure.value, figure.floor, figure.control or 0.0]).all()
+
+
+def test_who_has_the_whole_map_of_randomised_labels_names_as_many_records_as_the_response_allows():
+    """Eight releases of about 240 records: the share is within six standard errors of p."""
+    owners = [
+        make_victim(owned.dataset, owned.splits, owned.head, Setting(2.0, 4, 1, seed, label_epsilon=1.5))
+        for seed in range(8)
+        for owned in [material(blobs(), seed)]
+    ]
+    figures = [figure for owner in owners for figure in cells._labels(owner)]
+    assert {figure.name for figure in figures} == {"labels.named"}
+    allowed = RandomisedResponse(1.5, 4).keep
+    assert {figure.control for figure in figures} == {allowed}
+    named = np.mean([figure.value for figure in figures])
+    records = sum(owner.release.record_of_row.size for owner in owners)
+    assert abs(named - allowed) < 6 * np.sqrt(allowed * (1 - allowed) / records)
+    assert list(cells._labels(victim())) == []
+
+
+def test_training_on_randomised_labels_is_corrected_where_rows_are_single_records():
+    noise = RandomisedResponse(3.0, 4).mixing
+    for group, expected in ((1, noise), (2, 0.0)):
+        owned = material(blobs())
+        setting = Setting(30.0, 4, group, 0, label_epsilon=3.0)
+        owner = make_victim(owned.dataset, owned.splits, owned.head, setting)
+        model = train(owner, PLAN)
+        assert model.training.label_noise == expected
+        assert measure(owner, model, PLAN).protected > 0.9
 
 
 def test_every_attack_says_what_its_attacker_knows():
@@ -141,10 +170,28 @@ def test_every_setting_is_another_cell(small):
     names = [frontier._name(owned, replace(one, **{field: value}), small) for field, value in (
         ("seed", 0), ("epsilon", 8.000001), ("gamma", 3), ("group", 2), ("seed", 1), ("delta", 1e-6), ("clip", 0.5)
     )]  # fmt: skip
+    names.append(frontier._name(owned, replace(one, label_epsilon=2.0), small))
     names.append(frontier._name(owned, one, replace(small, plan=replace(small.plan, steps=6))))
     names.append(frontier._name(material(blobs(seed=1)), one, small))
     names.append(frontier._name(material(blobs(), seed=1), one, small))
     assert len(set(names)) == len(names)
+
+
+def test_cells_without_randomised_labels_keep_their_names(small):
+    """A finished cell of an earlier version is found again: nothing of the setting's digest speaks of labels."""
+    one = Setting(8.0, 4, 1, 0)
+    assert list(one.numbers()) == ["epsilon", "gamma", "group", "seed", "delta", "clip"]
+    assert list(replace(one, label_epsilon=2.0).numbers())[-1] == "label_epsilon"
+
+
+def test_a_grid_over_randomised_labels_says_so_in_every_setting(small):
+    grid = replace(small, label_epsilon=2.0)
+    owned = material(blobs())
+    assert {setting.label_epsilon for setting in grid.settings(owned)} == {2.0}
+    assert grid.settings(owned)[0].words() == "eps 8, gamma 4, b 1, label eps 2"
+    assert replace(point(8.0), label_epsilon=2.0).words == "made up, eps 8, gamma 8, b 1, label eps 2"
+    plain, noisy = (frontier.hiding_shape(owned, 2.0, chosen) for chosen in (small, replace(small, label_epsilon=0.5)))
+    assert noisy[1] > plain[1], "classes that lie closer together are hidden by larger groups"
 
 
 def test_shapes_that_hide_are_added_to_the_grid_once(small):

@@ -1,6 +1,6 @@
 """Grouping attacks: each finds everything where nothing hides it, nothing where nothing is there, and cannot cheat."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -167,6 +167,16 @@ def test_gradients_are_those_that_the_next_seat_would_send(trained):
                 moved = block(moved)
             losses.append(float(torch.nn.functional.cross_entropy(moved, label)))
     assert (losses[1] - losses[0]) / 2e-2 == pytest.approx(received[0, place], rel=0.05)
+
+
+def test_gradients_of_a_corrected_loss_keep_their_directions_and_shrink(trained):
+    owner, model = trained
+    seen = owner.observation()
+    corrected = replace(model, training=model.training.model_copy(update={"label_noise": 0.3}))
+    plain, shrunk = (seats.boundary_gradients(one, seen, 2, start=True).rows for one in (model, corrected))
+    norms = [np.linalg.norm(rows, axis=1) for rows in (plain, shrunk)]
+    assert (norms[1] < norms[0]).all()
+    assert np.allclose(plain / norms[0][:, None], shrunk / norms[1][:, None], atol=1e-4)
 
 
 def test_gradient_norm_attack_needs_norms_that_differ():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -10,12 +11,13 @@ from eth_utils import keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clicooper.audit.receipts import BoundaryRefused, check_receipt, culprits
 from clicooper.chain.keys import account_from_seed
 from clicooper.commitments.boundary import BoundaryReceipt, Crossing
 from clicooper.commitments.canonical import sha256
 from clicooper.commitments.manifest import BoundaryDigests
 from clicooper.learning.transcript import RunningBoundary, StepDigests, boundary_digests
-from clicooper.protocol.boundary import BoundaryRefused, check_receipt, culprits, sign_crossing
+from clicooper.protocol.boundary import sign_crossing
 from clicooper.types import ZERO_DIGEST, Digest, Head, JobId
 
 ACCOUNTS = [account_from_seed(b"boundary", f"seat {seat}") for seat in range(3)]
@@ -92,9 +94,11 @@ def receipt_for(boundary: int, direction: str, running: bytes, signer: int) -> B
     return sign_crossing(ACCOUNTS[signer], crossing)
 
 
-def convicted(crossed: dict[int, BoundaryDigests], *receipts: BoundaryReceipt) -> list[tuple[int, str, int]]:
-    found = culprits(crossed, receipts, TRANSPORTS, CROSSING)
-    return [(crossing.boundary, crossing.direction, seat) for crossing, seat, _ in found]
+def convicted(
+    crossed: dict[int, BoundaryDigests], *receipts: BoundaryReceipt, keys: Mapping[int, bytes] = TRANSPORTS
+) -> list[tuple[int, str, int | None]]:
+    found = culprits(crossed, receipts, keys, CROSSING)
+    return [(one.crossing.boundary, one.crossing.direction, one.culprit) for one in found]
 
 
 def test_agreement_convicts_nobody() -> None:
@@ -120,3 +124,19 @@ def test_boundary_of_a_seat_whose_manifest_is_missing_is_not_judged() -> None:
     crossed = committed(b"claimed", b"x", b"x", b"x", b"x", b"claimed", b"x", b"x")
     del crossed[1]
     assert convicted(crossed) == []
+
+
+def test_key_that_is_not_known_convicts_nobody_by_a_receipt_that_is_missing_or_shown() -> None:
+    crossed = committed(b"claimed", b"x", b"x", b"x", b"x", b"x", b"x", b"x")
+    known = {seat: key for seat, key in TRANSPORTS.items() if seat != 0}
+    assert convicted(crossed, keys=known) == [(0, "forward", None)]
+    assert convicted(crossed, receipt_for(0, "forward", b"x", 0), keys=known) == [(0, "forward", None)]
+    assert convicted(crossed) == [(0, "forward", 1)], "with the key, a missing receipt convicts"
+
+
+def test_receipt_that_holds_is_not_displaced_by_a_forged_one_beside_it() -> None:
+    crossed = committed(b"claimed", b"x", b"x", b"x", b"x", b"x", b"x", b"x")
+    true, forged = receipt_for(0, "forward", b"x", 0), receipt_for(0, "forward", b"x", 2)
+    assert forged.crossing == true.crossing
+    for shown in ((true, forged), (forged, true)):
+        assert convicted(crossed, *shown) == [(0, "forward", 0)]

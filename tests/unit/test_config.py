@@ -66,6 +66,8 @@ def test_sizes_from_the_file(folder: Path) -> None:
         ("epsilon", float("inf")),
         ("delta", 1),
         ("gamma", 0),
+        ("label_epsilon", 0),
+        ("label_epsilon", 65),
         ("group", 0),
         ("seed", -1),
         ("seed", 2**63),
@@ -107,6 +109,13 @@ def test_a_private_head_has_half_of_epsilon_unless_it_is_given_less_than_all() -
 def test_epsilon_of_a_head_that_spends_none_is_refused() -> None:
     """A misspelt kind of head must not pass for a private one."""
     assert refusal(head="random", head_epsilon=1.0).message == "--head-epsilon 1.0: only a dp-sgd head spends any"
+
+
+def test_smoothing_beside_randomised_labels_is_refused(folder: Path) -> None:
+    assert refusal(label_epsilon=2.0, label_smoothing=0.1).message.startswith("--label-smoothing 0.1: label_epsilon")
+    assert load_config(label_epsilon=2.0, label_smoothing=0.0).label_epsilon == 2.0
+    settings(folder, "label_epsilon = 2.0")
+    assert refusal(label_smoothing=0.1).hint == "label_smoothing: label smoothing, from 0 to below 1"
 
 
 def test_bad_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from clicooper.audit.exhibit_subject import Subject
@@ -21,7 +23,8 @@ def failed(check: Check, subject: str = "", detail: str = "", seat: int | None =
         (failed(Check.LINKS, seat=0), Subject("links", 1, None, 0)),
         (failed(Check.EMBED, seat=1), Subject("mark", 1, None, 1)),
         (failed(Check.LABELS), Subject("labels", 1, None, ACCUSED_OWNER)),
-        (failed(Check.BOUNDARY, detail="transcript root differs", seat=1), Subject("boundary", 1, None, 1)),
+        (replace(failed(Check.BOUNDARY, seat=1), expected="0x00", actual="0x01"), Subject("boundary", 1, None, 1)),
+        (failed(Check.BOUNDARY, "seats 0 and 1, forward", "seat 0 signed what seat 1 has", seat=0), None),
         (failed(Check.BOUNDARY, "seats 0 and 1", "activation of step 7 differs"), Subject("replay", 1, 1)),
         (failed(Check.REPLAY, "step 14", seat=1), Subject("replay", 1, 2, 1)),
         (failed(Check.COVERAGE, detail="batch of step 4 differs", seat=0), Subject("replay", 1, 0, 0)),

@@ -12,6 +12,7 @@ from clicooper.learning.data import Dataset, Splits
 from clicooper.learning.dp_head import dp_head, training_digest
 from clicooper.learning.head import CENTER, SCALE, HeadSpec, head_from_state, load_head, random_head, train_head
 from clicooper.learning.heads import head_claim, head_kind, make_head
+from clicooper.learning.released import label_records
 from clicooper.privacy.accounting import REPLACE_ONE
 from clicooper.privacy.composition import SampledGaussian
 from clicooper.privacy.labels import expand_labels
@@ -162,14 +163,31 @@ def test_training_is_reserved_before_anything_is_drawn():
 
     every = np.arange(len(data))
     splits = Splits(every[:0], every, every[:0], every[:0])
+    labels = label_records(data, every, MasterSecret.from_seed(1), None)
     claim = head_claim("dp-sgd", 4.0, 1e-5, 2.0)
     secret = Watched(bytes(32), secure=False)
     with pytest.raises(PrivacyClaimError, match="no"):
-        make_head(SPEC, data, splits, data, claim, file=Path("none"), secret=secret, reserve=refuse)
+        make_head(SPEC, data, splits, labels, claim, file=Path("none"), secret=secret, reserve=refuse)
     assert drawn == []
     with pytest.raises(PrivacyClaimError, match="without a part of epsilon"):
         nothing = head_claim("random", 4.0, 1e-5, 2.0)
-        make_head(SPEC, data, splits, data, nothing, file=Path("none"), secret=secret, reserve=refuse)
+        make_head(SPEC, data, splits, labels, nothing, file=Path("none"), secret=secret, reserve=refuse)
+
+
+def test_a_private_head_sees_released_labels_alone():
+    """Two sets of true labels with one response give one head; only the ledger's name for the data differs."""
+    data, every = blobs(), np.arange(240)
+    splits = Splits(every[:0], every, every[:0], every[:0])
+    labels = label_records(data, every, SECRET, 2.0)
+    assert (labels.labels != data.labels).any()
+    claim, spent = head_claim("dp-sgd", 4.0, 1e-5, 2.0), []
+    heads = [
+        make_head(SPEC, data, splits, known, claim, file=Path("none"), secret=SECRET, reserve=spent.append)
+        for known in (labels, replace(labels, source=bind("other true labels")))
+    ]
+    assert diff_states(*(head.state() for head in heads)) == ()
+    assert spent[0].content == spent[1].content
+    assert spent[0].dataset != spent[1].dataset
 
 
 def statement(head):
@@ -187,9 +205,9 @@ def test_statement_of_a_private_head_states_the_whole_and_both_parts():
     assert made.sigma > plain.sigma
     assert (made.head_epsilon, plain.head_epsilon, plain.release_epsilon) == (2.0, None, None)
     assert 2.0 < made.release_epsilon < 4.0
-    assert "Of it the head spends (2, 5e-06)" in made.text() and "two zero-outs" in made.text()
+    assert "the head spends (2, 5e-06)" in made.text() and "two zero-outs" in made.text()
     assert "and the head are fixed" not in made.text()
-    assert made.adjacency == f"{REPLACE_ONE}: its input; the head spends 2 of it by DP-SGD"
+    assert made.adjacency == plain.adjacency == f"{REPLACE_ONE}: its input"
     assert not any("trained the head" in item for item in made.excludes)
 
 

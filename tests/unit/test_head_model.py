@@ -10,6 +10,8 @@ from clicooper.errors import DataError, SpecError
 from clicooper.learning.checkpoint import diff_states
 from clicooper.learning.controls import chance, head_only_accuracy, release_only_accuracy, unprotected_accuracy
 from clicooper.learning.head import Head, HeadSpec, random_head, train_head
+from clicooper.privacy.randomised_response import RandomisedResponse
+from clicooper.privacy.randomness import MasterSecret, bind
 from tests.learning_jobs import MLP, SEEDS, training_spec
 
 SPEC = HeadSpec(hidden=(16,), dims=6, epochs=30, batch=7)
@@ -103,6 +105,22 @@ def test_release_alone_finds_nothing_in_noise() -> None:
     held, truth = blobs(900, 2)
     result = release_only_accuracy(noise, np.arange(300) % 6, FOLD, held.reshape(900, 8), truth)
     assert result.best < 0.75
+
+
+def test_release_under_randomised_labels_is_read_with_its_class_means_debiased() -> None:
+    """Unequal classes pull every noisy mean towards the largest; the control takes that out and loses little."""
+    counts, means = np.array([900, 60, 40]), np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    labels = np.repeat(np.arange(3), counts)
+    rng = np.random.default_rng(6)
+    response = RandomisedResponse(2.0, 3)
+    noisy = response.respond(labels, secret=MasterSecret.from_seed(1), context=bind("rows"))
+    rows = means[labels] + rng.normal(0, 0.2, (1000, 2))
+    held, truth = means[np.arange(300) % 3] + rng.normal(0, 0.2, (300, 2)), np.arange(300) % 3
+    blind = release_only_accuracy(rows, noisy, np.eye(3), held, truth)
+    known = release_only_accuracy(rows, noisy, np.eye(3), held, truth, response.mixing)
+    assert blind.class_means < 0.9
+    assert known.class_means > 0.95
+    assert known.lda >= blind.lda
 
 
 def test_release_of_one_record_a_class_or_of_one_class() -> None:

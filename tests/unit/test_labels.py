@@ -5,6 +5,7 @@ import pytest
 
 from clicooper.errors import DataError, UsageError
 from clicooper.privacy.labels import DROPPED, LabelMap, deal_shards, expand_labels
+from clicooper.privacy.randomised_response import RandomisedResponse
 from clicooper.privacy.randomness import MasterSecret, bind
 
 SECRET = MasterSecret.from_seed(7)
@@ -67,6 +68,21 @@ def test_round_robin_attack_finds_nothing_in_the_counts():
     label_map = expand(gamma=4)
     counts = np.bincount(label_map.pseudo_of_record[label_map.pseudo_of_record >= 0])
     assert set(counts) == {label_map.m}
+
+
+def test_map_knows_the_response_behind_its_labels_and_is_another_one_for_it():
+    response = RandomisedResponse(2.0, 3)
+    plain, noisy = expand(gamma=4), expand(gamma=4, response=response)
+    assert np.array_equal(plain.pseudo_of_record, noisy.pseudo_of_record)
+    assert plain.digest != noisy.digest
+    assert (plain.label_epsilon, plain.mixing) == (None, 0.0)
+    assert (noisy.label_epsilon, noisy.mixing) == (2.0, response.mixing)
+
+
+def test_noisy_class_that_is_too_small_or_empty_says_what_made_it_so():
+    for labels in (np.repeat([0, 1], [20, 30]), np.repeat([0, 1, 2], [20, 30, 1])):
+        with pytest.raises(DataError, match=r"class 2 has [01] records after randomised response, too few for gamma"):
+            expand_labels(labels, 3, secret=SECRET, context=CONTEXT, gamma=2, response=RandomisedResponse(2.0, 3))
 
 
 def test_map_is_frozen_and_never_printed():

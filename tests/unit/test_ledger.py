@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 
 from clicooper.errors import PrivacyBudgetError, PrivacyClaimError, RunFolderError
+from clicooper.privacy.accounting import compose
 from clicooper.privacy.labels import expand_labels
 from clicooper.privacy.ledger import Ledger, ReleaseRequest, Status
+from clicooper.privacy.randomised_response import RandomisedResponse
 from clicooper.privacy.randomness import MasterSecret, bind
 from clicooper.privacy.release import ReleaseParams, make_release, release_content, release_context
+from clicooper.types import Digest
 
 DATASET, HEAD = bind("dataset"), bind("head")
 SECRET = MasterSecret.from_seed(5)
@@ -34,6 +37,7 @@ def request_for(epsilon=2.0, label_map=MAP, dataset=DATASET, head=HEAD):
         sensitivity=params.mechanism.sensitivity,
         epsilon=params.epsilon,
         delta=params.delta,
+        label_epsilon=label_map.label_epsilon,
     )
 
 
@@ -137,6 +141,105 @@ def test_process_killed_between_noise_and_publication_leaves_one_release(path, t
     assert drawn[0].read_bytes() == drawn[1].read_bytes()
     with pytest.raises(PrivacyBudgetError, match="over the budget"):
         open_ledger(path).reserve(request_for(0.5))
+
+
+def noisy_map(epsilon=1.5, secret=SECRET):
+    response = RandomisedResponse(epsilon, 2)
+    noisy = response.respond(LABELS, secret=secret, context=DATASET)
+    return expand_labels(noisy, 2, secret=secret, context=bind("noisy", noisy.tobytes()), gamma=5, response=response)
+
+
+def noisy_request(epsilon=2.0, label_epsilon=1.5, head=HEAD):
+    return request_for(epsilon, label_map=noisy_map(label_epsilon), head=head)
+
+
+def test_randomised_labels_cost_their_epsilon_on_top_of_the_release(path):
+    ledger = open_ledger(path, budget=3.5)
+    assert ledger.reserve(noisy_request()).label_epsilon == 1.5
+    assert ledger.spent_epsilon() == pytest.approx(3.5, rel=1e-9)
+    with pytest.raises(PrivacyBudgetError, match=r"over the budget of 3\.5"):
+        ledger.reserve(noisy_request(0.1, head=bind("other head")))
+
+
+def test_budget_of_the_input_alone_does_not_pay_for_labels(path):
+    with pytest.raises(PrivacyBudgetError, match=r"add up to epsilon 3\.5, over the budget of 2"):
+        open_ledger(path).reserve(noisy_request())
+    assert open_ledger(path).entries() == ()
+
+
+def test_one_response_is_paid_once_however_many_releases_use_its_map(path):
+    ledger = open_ledger(path, budget=10.0)
+    for number in range(3):
+        ledger.reserve(noisy_request(head=bind("head", number)))
+    mechanism = ReleaseParams(2.0, 1e-5, clip=1.0).mechanism
+    assert ledger.spent_epsilon() == pytest.approx(1.5 + compose([mechanism] * 3, 1e-5), rel=1e-12)
+
+
+@pytest.mark.parametrize("first", [None, 1.0, 1.5])
+@pytest.mark.parametrize("second", [None, 1.0, 1.5])
+def test_second_response_to_the_same_labels_is_refused(path, first, second):
+    """Also one label map after the other: true labels beside noisy ones tell which those are."""
+    maps = {None: MAP, 1.0: noisy_map(1.0), 1.5: noisy_map(1.5)}
+    ledger = open_ledger(path, budget=100.0)
+    ledger.reserve(request_for(label_map=maps[first]))
+    again = request_for(label_map=maps[second], head=bind("other head"))
+    if first == second:
+        assert ledger.reserve(again).number == 1
+        return
+    with pytest.raises(PrivacyBudgetError, match="labels were released"):
+        ledger.reserve(again)
+
+
+def test_another_secret_cannot_draw_a_second_response(path):
+    ledger = open_ledger(path, budget=100.0)
+    ledger.reserve(noisy_request())
+    with pytest.raises(PrivacyBudgetError, match="another label map"):
+        ledger.reserve(request_for(label_map=noisy_map(secret=MasterSecret.from_seed(6))))
+
+
+def test_process_killed_after_its_response_leaves_one_response(path, tmp_path):
+    """A real process randomises the labels, reserves and dies; the next one has the same map, paid for once."""
+    program = (
+        "import os, sys; from pathlib import Path\n"
+        "from tests.unit.test_ledger import noisy_map, noisy_request, open_ledger\n"
+        "open_ledger(Path(sys.argv[1]), 3.5).reserve(noisy_request())\n"
+        "Path(sys.argv[2]).write_bytes(noisy_map().pseudo_of_record.tobytes())\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    drawn = [tmp_path / "first", tmp_path / "second"]
+    for file in drawn:
+        command = [sys.executable, "-c", program, str(path), str(file)]
+        killed = subprocess.run(command, check=False, cwd=Path(__file__).parents[2])
+        assert killed.returncode == -9
+        (entry,) = open_ledger(path, 3.5).entries()
+        assert (entry.number, entry.status, entry.label_epsilon) == (0, Status.RESERVED, 1.5)
+    assert drawn[0].read_bytes() == drawn[1].read_bytes()
+    assert open_ledger(path, 3.5).spent_epsilon() == pytest.approx(3.5, rel=1e-9)
+
+
+def test_file_without_noisy_labels_is_what_it_was_and_one_with_them_is_of_the_next_format(path):
+    entry = {
+        **{name: "0x" + digit * 64 for name, digit in (("dataset", "1"), ("content", "2"), ("label_map", "3"))},
+        **{"sigma": 3.0, "sensitivity": 2.0, "epsilon": 2.0, "delta": 1e-5, "number": 0},
+        **{"status": "reserved", "release": None},
+    }
+    old = {"format": "clicooper-ledger/1", "budget_epsilon": 9.0, "delta": 1e-5, "entries": [entry]}
+    new = old | {"format": "clicooper-ledger/2", "entries": [entry | {"label_epsilon": 1.5}]}
+    path.parent.mkdir(mode=0o700)
+    for document, label_epsilon in ((old, None), (new, 1.5)):
+        path.write_text(json.dumps(document))
+        ledger = open_ledger(path, budget=9.0)
+        assert ledger.entries()[0].label_epsilon == label_epsilon
+        ledger.publish(0, Digest(bytes(32)))
+        written = json.loads(path.read_text())
+        published = {"status": "published", "release": "0x" + "00" * 32}
+        assert written == document | {"entries": [document["entries"][0] | published]}
+    wrong = [new | {"format": old["format"]}, old | {"format": new["format"]}]
+    wrong += [new | {"entries": [entry | {"label_epsilon": value}]} for value in (0, -1.0, None, "two", 1e999)]
+    for document in wrong:
+        path.write_text(json.dumps(document))
+        with pytest.raises(RunFolderError, match="missing or damaged"):
+            open_ledger(path, budget=9.0)
 
 
 def test_publishing_twice_needs_the_same_bytes(path):

@@ -127,7 +127,7 @@ def test_a_ledger_without_heads_keeps_the_first_format_and_both_are_read(path):
     assert read_book(path).entries == (entry,)
     open_ledger(path).reserve_head(spending())
     second = json.loads(path.read_text())
-    assert second["format"] == "clicooper-ledger/2" and len(second["heads"]) == 1
+    assert second["format"] == "clicooper-ledger/3" and len(second["heads"]) == 1
     assert read_book(path).entries == (entry,)
 
 
@@ -137,6 +137,8 @@ def test_damaged_heads_allow_nothing(path):
     head = book["heads"][0]
     damaged = [
         book | {"format": "clicooper-ledger/1"},
+        book | {"format": "clicooper-ledger/2"},
+        book | {"heads": []},
         {name: value for name, value in book.items() if name != "heads"},
         book | {"heads": [head | {"extra": 1}]},
         book | {"heads": [head | {"content": "0x12"}]},

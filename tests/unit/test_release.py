@@ -7,6 +7,7 @@ from scipy.stats import kstest
 from clicooper.errors import DataError, PrivacyClaimError, UsageError
 from clicooper.privacy.accounting import gaussian_sigma
 from clicooper.privacy.labels import expand_labels
+from clicooper.privacy.randomised_response import RandomisedResponse
 from clicooper.privacy.randomness import MAX_DEVIATION, MasterSecret, bind, integers, normal_noise, permutation
 from clicooper.privacy.release import ReleaseParams, clip_rows, make_release, release_content, release_context
 
@@ -201,6 +202,21 @@ def test_statement_says_all_that_the_protocol_demands():
         assert excluded in text
     assert "copy spends epsilon again" in text
     assert (statement.records, statement.released_rows, statement.m, statement.gamma) == (400, 80, 25, (4, 4, 4, 4))
+
+
+def test_statement_over_randomised_labels_covers_them_and_adds_what_they_cost():
+    response = RandomisedResponse(1.5, 4)
+    noisy = expand_labels(LABELS, 4, secret=SECRET, context=CONTEXT, gamma=4, response=response)
+    plain, statement = release_with().statement, release_with(label_map=noisy).statement
+    text = statement.text()
+    assert (statement.epsilon, statement.label_epsilon, plain.label_epsilon) == (2.0, 1.5, None)
+    assert statement.adjacency == "replace-one record: its input, its label, or both"
+    assert "(3.5, 1e-05)-differential privacy per source record, input and label, computational" in text
+    assert "its input alone costs (2, 1e-05), its label alone (1.5, 0)" in text
+    assert "class counts, m and gamma are those of the noisy labels" in text
+    assert any("label of any one released record" in item for item in statement.covers)
+    assert not any("class counts" in item for item in statement.excludes)
+    assert set(plain.excludes[1:]) < set(statement.excludes)
 
 
 def test_seeded_statement_says_insecure_and_a_secure_one_does_not():

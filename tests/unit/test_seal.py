@@ -155,8 +155,8 @@ class TestGrants:
 
 
 class TestWriteSecret:
-    def test_file_is_private_and_so_is_a_new_folder(self, tmp_path: Path) -> None:
-        path = tmp_path / "owner" / "master"
+    def test_file_is_private_and_so_is_every_new_folder_above_it(self, tmp_path: Path) -> None:
+        path = tmp_path / "owner" / "receipts" / "master"
         umask = os.umask(0)
         try:
             write_secret(path, b"secret")
@@ -164,7 +164,7 @@ class TestWriteSecret:
             os.umask(umask)
         assert path.read_bytes() == b"secret"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        assert {stat.S_IMODE(folder.stat().st_mode) for folder in (path.parent, path.parent.parent)} == {0o700}
 
     def test_replaces_a_readable_file_by_a_private_one(self, tmp_path: Path) -> None:
         path = tmp_path / "master"

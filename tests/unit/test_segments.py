@@ -50,15 +50,19 @@ def test_other_seeds_give_other_weights() -> None:
     )
 
 
+NOISY = {"label_noise": 0.4, "label_smoothing": 0.0}
+
+
+@pytest.mark.parametrize("loss", [{}, NOISY])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_gradient_matches_finite_differences(dtype: type) -> None:
+def test_gradient_matches_finite_differences(dtype: type, loss: dict[str, float]) -> None:
     state = cast_state(initial_state(MLP, SEEDS, 2), dtype)
-    segment = Segment(MLP, training_spec(), 2, state)
+    segment = Segment(MLP, training_spec(**loss), 2, state)
     x = np.random.default_rng(2).normal(size=(5, 7)).astype(dtype)
     segment.forward(x)
     _, grad = segment.loss_backward(LABELS)
     assert grad is not None and grad.dtype == dtype
-    exact = Segment(MLP, training_spec(), 2, cast_state(state, np.float64))
+    exact = Segment(MLP, training_spec(**loss), 2, cast_state(state, np.float64))
     direction = np.random.default_rng(3).normal(size=x.shape)
     losses = []
     for sign in (1, -1):
@@ -71,8 +75,9 @@ def test_gradient_matches_finite_differences(dtype: type) -> None:
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_resumed_segment_is_bitwise_equal(optimizer: str, momentum: float, dtype: type) -> None:
-    training = training_spec(optimizer=optimizer, momentum=momentum)
+@pytest.mark.parametrize("loss", [{}, NOISY])
+def test_resumed_segment_is_bitwise_equal(optimizer: str, momentum: float, dtype: type, loss: dict[str, float]) -> None:
+    training = training_spec(optimizer=optimizer, momentum=momentum, **loss)
     start = cast_state(initial_state(WHOLE, SEEDS, 0), dtype)
     through = trained(Segment(WHOLE, training, 0, start), 7)
     half = trained(Segment(WHOLE, training, 0, start), 3)
@@ -110,6 +115,62 @@ def test_sgd_step_is_the_textbook_one() -> None:
     gradient = (p - np.eye(4)[LABELS]).T @ X / 5
     expected = state["block0.linear.weight"] - training.learning_rate * gradient
     assert np.allclose(segment.state()["block0.linear.weight"], expected, atol=1e-7)
+
+
+CONSTANT = ModelSpec(kind="mlp", input_shape=(6,), outputs=4, widths=(), cuts=())
+
+
+def logits_alone(logits: list[float], **changes: float) -> Segment:
+    """A segment whose outputs are these numbers, whatever comes in."""
+    state = initial_state(CONSTANT, SEEDS, 0)
+    still = {"block0.linear.weight": np.zeros((4, 6)), "block0.linear.bias": np.array(logits)}
+    assert still.keys() == state.keys()
+    plain = {"momentum": 0.0, "weight_decay": 0.0, "label_smoothing": 0.0}
+    return Segment(CONSTANT, training_spec(**(plain | changes)), 0, still)
+
+
+def test_corrected_loss_is_that_of_the_mixed_posterior_and_bounded() -> None:
+    logits, rho = [2.0, -1.0, 0.5, 0.0], 0.4
+    p = np.exp(logits) / np.exp(logits).sum()
+    segment = logits_alone(logits, label_noise=rho)
+    segment.forward(np.zeros((5, 6)))
+    loss, _ = segment.loss_backward(LABELS)
+    assert np.isclose(loss, -np.log((1 - rho) * p[LABELS] + rho / 4).mean(), rtol=1e-12)
+    for extreme in (60.0, 1e4):
+        wrong = logits_alone([0.0, extreme, 0.0, 0.0], label_noise=rho)
+        wrong.forward(np.zeros((1, 6)))
+        assert np.isclose(wrong.loss_backward(np.array([0]))[0], np.log(4 / rho), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("rho", "found"), [(0.4, "clean"), (0.0, "noisy")])
+def test_corrected_loss_is_least_at_the_clean_posterior(rho: float, found: str) -> None:
+    """The one input there is has labels in exactly their noisy shares; the plain loss ends at those instead."""
+    clean = np.array([0.55, 0.25, 0.15, 0.05])
+    noisy = 0.6 * clean + 0.4 / 4
+    labels = np.repeat(np.arange(4), np.rint(100 * noisy).astype(int))
+    assert np.allclose(np.bincount(labels) / 100, noisy)
+    segment = logits_alone([0.0] * 4, label_noise=rho, learning_rate=2.0)
+    for _ in range(2000):
+        output = segment.forward(np.zeros((100, 6)))
+        segment.loss_backward(labels)
+        segment.step()
+    p = np.exp(output[0]) / np.exp(output[0]).sum()
+    assert np.allclose(p, {"clean": clean, "noisy": noisy}[found], atol=1e-6)
+
+
+def test_no_label_noise_is_the_plain_loss_bit_for_bit() -> None:
+    start = initial_state(WHOLE, SEEDS, 0)
+    plain, zero = (Segment(WHOLE, training_spec(**changes), 0, start) for changes in ({}, {"label_noise": 0.0}))
+    assert diff_states(trained(plain, 3).state(), trained(zero, 3).state()) == ()
+    nearly = Segment(WHOLE, training_spec(label_noise=1e-12, label_smoothing=0.0), 0, start)
+    reference = Segment(WHOLE, training_spec(label_smoothing=0.0), 0, start)
+    for one, other in zip(trained(nearly, 3).state().values(), trained(reference, 3).state().values(), strict=True):
+        assert np.allclose(one, other, atol=1e-5)
+
+
+def test_label_noise_and_smoothing_are_refused_together() -> None:
+    with pytest.raises(SpecError, match="label_smoothing would add"):
+        Segment(WHOLE, training_spec(label_noise=0.1, label_smoothing=0.1), 0, initial_state(WHOLE, SEEDS, 0))
 
 
 def test_states_are_copies() -> None:
