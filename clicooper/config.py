@@ -9,6 +9,7 @@ the network.
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -30,8 +31,12 @@ from clicooper.errors import UsageError
 
 __all__ = [
     "BUILT_IN_NETWORKS",
+    "DISJOINT",
+    "DP_SGD",
     "EMBEDDED",
+    "HEADS",
     "IPFS_URL",
+    "RANDOM",
     "SETTINGS_FILE",
     "JobConfig",
     "Setting",
@@ -45,6 +50,11 @@ PREFIX = "CLICOOPER_"
 EMBEDDED = "embedded"
 LOCAL = "local"
 IPFS = "ipfs"
+DISJOINT, RANDOM, DP_SGD = "disjoint", "random", "dp-sgd"
+HEADS = (DISJOINT, RANDOM, DP_SGD)
+"""The kinds of head that are made here; any other is read from a file."""
+
+HEAD_SUFFIX = ".safetensors"
 IPFS_URL = "http://127.0.0.1:5001"
 """Where an IPFS node has its RPC by default."""
 
@@ -138,11 +148,19 @@ class JobConfig(BaseSettings):
     spec_seed: int = Field(
         default=2026, ge=0, lt=2**32, description="public seed of initial weights, batches and input noise"
     )
-    head_records: int = Field(default=500, ge=1, description="records that train the owner's head, never released")
+    head: str = Field(
+        default=DISJOINT, description="disjoint, random, dp-sgd, or a .safetensors file not fitted to these records"
+    )
+    head_records: int = Field(
+        default=500, ge=0, description="records that train a disjoint head, never released; others may have 0"
+    )
     holdout_records: int = Field(default=100, ge=1, description="records that judge progress, never released")
     test_records: int = Field(default=360, ge=1, description="records that measure accuracy, never released")
 
-    epsilon: float = Field(default=2.0, gt=0, description="privacy of the release for one record, above 0")
+    epsilon: float = Field(default=2.0, gt=0, description="privacy of one record, head and release together, above 0")
+    head_epsilon: float | None = Field(
+        default=None, gt=0, description="what a dp-sgd head may spend of epsilon, below it; half of it by default"
+    )
     mechanism: Literal["gaussian", "privunit"] = Field(
         default="privunit",
         description="privunit: the direction of single records (group 1), with little noise; or gaussian",
@@ -206,6 +224,29 @@ class JobConfig(BaseSettings):
             raise ValueError("neither the name of a network nor an http(s) URL")
         return value
 
+    @field_validator("head")
+    @classmethod
+    def _check_head(cls, value: str) -> str:
+        if value in HEADS or value.endswith(HEAD_SUFFIX):
+            return value
+        raise ValueError(f"neither a kind of head nor a {HEAD_SUFFIX} file")
+
+    @field_validator("head_records")
+    @classmethod
+    def _check_head_records(cls, value: int, info: ValidationInfo) -> int:
+        if not value and info.data.get("head") == DISJOINT:
+            raise ValueError("a disjoint head needs records to train on")
+        return value
+
+    @field_validator("head_epsilon")
+    @classmethod
+    def _check_head_epsilon(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is not None and info.data.get("head") != DP_SGD:
+            raise ValueError("only a dp-sgd head spends any")
+        if value is not None and value >= info.data.get("epsilon", math.inf):
+            raise ValueError("nothing is left for the release")
+        return value
+
     @field_validator("store")
     @classmethod
     def _check_store(cls, value: str) -> str:
@@ -220,6 +261,11 @@ class JobConfig(BaseSettings):
         if value and info.data.get("label_loss") == "corrected":
             raise ValueError("a corrected label_loss takes out the noise that label_smoothing adds; choose one")
         return value
+
+    @property
+    def head_share(self) -> float:
+        """Epsilon that a dp-sgd head may spend."""
+        return self.epsilon / 2 if self.head_epsilon is None else self.head_epsilon
 
     @property
     def ipfs_url(self) -> str | None:

@@ -40,6 +40,8 @@ LONGER = {"steps": 80, "learning_rate": 0.03}
 
 FRONTIER = ((4, 4), (16, 1), (64, 1))
 
+HALVES_SEEDS = 5
+
 HIDDEN = (1.0, 1.4, 1.8, 2.0)
 
 NOISY_LABELS = (None, 4.0, 2.0)
@@ -144,6 +146,15 @@ def hidden(config: JobConfig) -> dict[str, str]:
     return {"hidden": f"{frontier_table(points, WORTH)}\n\n{frontier_table(points, LEAKS)}"}
 
 
+def halves(config: JobConfig) -> dict[str, str]:
+    """The section of two classes that no plane parts, under a public head: where training pays."""
+    patient = config.model_copy(update=LONGER)
+    grid = make_grid(patient, "halves", HALVES_SEEDS, (2.0, 4.0, 8.0), ((4, 1), (16, 1)), True, "privunit")
+    result, points = evaluate_grids(patient, [grid], show)
+    tables = f"{frontier_table(points, WORTH)}\n\n{frontier_table(points, LEAKS)}"
+    return {"halves": f"{tables}\n\n{advice(result)}"}
+
+
 def noisy_labels(config: JobConfig) -> dict[str, str]:
     """The section of labels that went through randomised response: what it costs, and what it hides."""
     found: list[tuple[str, Point]] = []
@@ -161,7 +172,7 @@ def noisy_labels(config: JobConfig) -> dict[str, str]:
 def main() -> None:
     """Measures what is missing, prints it, and writes it where it was asked for."""
     config = load_config()
-    parts = [paper, hidden, frontier, few_records, noisy_labels] if "--frontier" in sys.argv else [paper]
+    parts = [paper, hidden, frontier, halves, few_records, noisy_labels] if "--frontier" in sys.argv else [paper]
     for measure in parts:
         for name, text in measure(config).items():
             print(f"\n{text}", flush=True)

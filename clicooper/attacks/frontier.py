@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from statistics import fmean
 from typing import Protocol, TypeAlias
 
@@ -20,8 +21,11 @@ from clicooper.attacks.scores import mean_and_deviation
 from clicooper.attacks.trained import TrainingPlan
 from clicooper.attacks.victim import Setting, make_victim, setting_words
 from clicooper.commitments.canonical import encode, sha256
+from clicooper.config import DISJOINT
 from clicooper.errors import DataError
+from clicooper.learning.checkpoint import state_digest
 from clicooper.learning.data import dataset_digest
+from clicooper.learning.heads import head_claim
 from clicooper.learning.released import label_records
 from clicooper.privacy.hiding import gamma_that_hides, prototype_distance, shape_that_hides
 from clicooper.privacy.randomness import MasterSecret
@@ -51,6 +55,7 @@ class Grid:
         shapes: gamma and group size; each is measured at every epsilon, where the records allow it.
         hiding: also the shape that hides the map at each epsilon, by the rule of ``privacy.hiding``, from the first
             seed's head and the records that trained it.
+        head: ``disjoint``, ``random``, a file, or ``dp-sgd``: a head for each epsilon, which spends half of it.
         seeds: 0 to ``seeds - 1``; each divides the records, trains a head and draws all secrets anew.
         label_epsilon: of the randomised response of the labels, everywhere; None releases them as they are.
         mechanism: of the release, everywhere; PrivUnit takes every gamma with single records.
@@ -63,22 +68,60 @@ class Grid:
     delta: float = 1e-5
     clip: float = 1.0
     dims: int = 16
+    head: str = DISJOINT
     label_epsilon: float | None = None
     mechanism: Mechanism = "gaussian"
     hiding: bool = False
     kept: Kept = field(default_factory=Kept)
     plan: TrainingPlan = field(default_factory=TrainingPlan)
 
-    def settings(self, material: Material) -> list[Setting]:
+    def settings(self, heads: Heads) -> list[Setting]:
         """All different settings, with the seed of their material."""
         shapes = [(gamma, group if self.mechanism == "gaussian" else 1) for gamma, group in self.shapes]
         named = [(epsilon, *shape) for shape in shapes for epsilon in self.epsilons]
-        ruled = [(epsilon, *hiding_shape(material, epsilon, self)) for epsilon in self.epsilons if self.hiding]
+        ruled = [(epsilon, *hiding_shape(heads.at(epsilon), epsilon, self)) for epsilon in self.epsilons if self.hiding]
         different = dict.fromkeys([*named, *ruled])
-        return [
-            Setting(*chosen, material.seed, self.delta, self.clip, self.label_epsilon, self.mechanism)
-            for chosen in different
-        ]
+        return [self._setting(heads.seed, *chosen) for chosen in different]
+
+    def _setting(self, seed: int, epsilon: float, gamma: int, group: int) -> Setting:
+        return Setting(
+            epsilon,
+            gamma,
+            group,
+            seed,
+            self.delta,
+            self.clip,
+            label_epsilon=self.label_epsilon,
+            mechanism=self.mechanism,
+            head=self.head,
+        )
+
+
+@dataclass(frozen=True)
+class Heads:
+    """One seed's material at every epsilon: the same one, unless its head spends a part of epsilon."""
+
+    grid: Grid
+    seed: int
+    _made: dict[float, Material] = field(default_factory=dict, repr=False)
+
+    def at(self, epsilon: float) -> Material:
+        """The material of settings with this epsilon; raises what ``load_material`` raises."""
+        grid = self.grid
+        claim = head_claim(grid.head, epsilon, grid.delta, epsilon / 2, grid.mechanism)
+        key = epsilon if claim.division else 0.0
+        if key not in self._made:
+            self._made[key] = load_material(
+                grid.source,
+                self.seed,
+                grid.kept,
+                dims=grid.dims,
+                clip=grid.clip,
+                head=grid.head,
+                claim=claim,
+                label_epsilon=grid.label_epsilon,
+            )
+        return self._made[key]
 
 
 class Shelf(Protocol):
@@ -121,6 +164,12 @@ class Point:
     rows: tuple[Row, ...]
     label_epsilon: float | None = None
     mechanism: Mechanism = "gaussian"
+    head: str = DISJOINT
+
+    @property
+    def title(self) -> str:
+        """The data set, and the head where it is not a disjoint one: ``digits, random head``."""
+        return self.source if self.head == DISJOINT else f"{self.source}, {Path(self.head).name} head"
 
     @property
     def setting(self) -> str:
@@ -130,7 +179,7 @@ class Point:
     @property
     def words(self) -> str:
         """Such as ``digits, eps 2, gamma 4, b 1``."""
-        return f"{self.source}, {self.setting}"
+        return f"{self.title}, {self.setting}"
 
     @property
     def shape(self) -> tuple[str, str]:
@@ -174,13 +223,13 @@ def evaluate(grid: Grid, shelf: Shelf, progress: Callable[[str, int, int], None]
     settings: list[Setting] = []
     for seed in range(grid.seeds):
         done, total = seed * len(settings), grid.seeds * len(settings)
-        progress(f"{grid.source}: a head for seed {seed}", done, total)
-        material = load_material(grid.source, seed, grid.kept, dims=grid.dims, clip=grid.clip)
-        settings = [replace(setting, seed=seed) for setting in settings or grid.settings(material)]
+        progress(f"{grid.source}: a {grid.head} head for seed {seed}", done, total)
+        heads = Heads(grid, seed)
+        settings = [replace(setting, seed=seed) for setting in settings or grid.settings(heads)]
         for number, setting in enumerate(settings, seed * len(settings)):
             progress(f"{grid.source}: {setting.words()}, seed {seed}", number, grid.seeds * len(settings))
             try:
-                figures = _cell(material, setting, grid, shelf)
+                figures = _cell(heads.at(setting.epsilon), setting, grid, shelf)
             except DataError as e:
                 impossible[setting.words()] = e.message
                 continue
@@ -188,9 +237,8 @@ def evaluate(grid: Grid, shelf: Shelf, progress: Callable[[str, int, int], None]
     if not found:
         reason = next(iter(impossible.values()), "nothing was asked for")
         raise DataError(f"no setting of this grid is possible: {reason}", hint="lower gamma or the group size")
-    points = tuple(
-        Point(grid.source, *key, _averaged(cells), grid.label_epsilon, grid.mechanism) for key, cells in found.items()
-    )
+    described = grid.label_epsilon, grid.mechanism, grid.head
+    points = tuple(Point(grid.source, *key, _averaged(cells), *described) for key, cells in found.items())
     return Cells(points, tuple(f"{words}: {reason}" for words, reason in impossible.items()))
 
 
@@ -223,7 +271,7 @@ def _cell(material: Material, setting: Setting, grid: Grid, shelf: Shelf) -> Seq
 
 def _name(material: Material, setting: Setting, grid: Grid) -> str:
     """The digest of everything that the cell depends on."""
-    record = {
+    record: dict[str, object] = {
         "version": CELLS_VERSION,
         "data": bytes(dataset_digest(material.dataset)),
         "splits": [sha256(getattr(material.splits, part).tobytes()) for part in ("head", "release", "holdout", "test")],
@@ -231,6 +279,8 @@ def _name(material: Material, setting: Setting, grid: Grid) -> str:
         "plan": {name: _plain(value) for name, value in asdict(grid.plan).items() if value != "plain"},
         "dims": grid.dims,
     }
+    if grid.head != DISJOINT:
+        record["state"] = bytes(state_digest(material.head.state()))
     return sha256(encode(record)).hex()
 
 

@@ -1,13 +1,14 @@
-"""Digits below five, or not, under a public head: two classes of five clusters each, which no line in the features parts.
+"""Digits below five, or not, under a public head: two classes of five clusters each, which no plane parts.
 
-The head was trained for another purpose, to tell the ten digits apart, on images that are nobody's in the job. The owner
-has labelled few records that it does not release. This is where a network can add something: the released rows of a class
-are not one cloud, so neither class means nor a linear readout say what it looks like.
+The head was trained for another purpose, to tell the ten digits apart, on images that are nobody's in the job. The
+owner has labelled few records that it does not release. Here a network can add something: the released rows of a class
+are not one cloud, so that neither class means nor a linear readout say what it looks like.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clicooper.learning.data import Dataset, Splits, load_dataset, split_dataset
 from clicooper.learning.head import Head, HeadSpec, train_head
@@ -33,11 +34,11 @@ def digit_halves(seed: int, dims: int) -> tuple[Dataset, Splits, Head]:
     spec = HeadSpec(dims=dims, seed=seed)
     head = train_head(digits.inputs[public], digits.labels[public], digits.classes, spec)
     dataset = Dataset("halves", digits.inputs[owned], (digits.labels[owned] < 5).astype(np.int64), 2)
-    shares = {name: count / len(dataset) for name, count in (("head", _OWN), ("holdout", _HOLDOUT), ("test", _TEST))}
-    return dataset, split_dataset(dataset, seed, **shares), head
+    n = len(dataset)
+    return dataset, split_dataset(dataset, seed, head=_OWN / n, holdout=_HOLDOUT / n, test=_TEST / n), head
 
 
-def _without_public(digits: Dataset, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _without_public(digits: Dataset, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices of the public images, evenly over the ten digits, and of the others."""
     parts = split_dataset(digits, seed, head=_PUBLIC / len(digits), holdout=0.0, test=0.0)
     return parts.head, parts.release

@@ -254,7 +254,7 @@ def _prepared_again(folder: RunFolder, settings: JobConfig, evidence: Evidence) 
             beside,
         )
     if prepared.spec.cid != spec.cid:
-        hint = "give --data, and head_records, holdout_records, test_records and split_seed, as when it was made"
+        hint = "give --data, and head, head_records, holdout_records, test_records and split_seed, as when it was made"
         raise UsageError(f"the data and settings at hand are not those of the job in {folder.root}", hint=hint)
     return prepared
 
@@ -272,6 +272,7 @@ def _config_of(settings: JobConfig, spec: JobSpec, pay_wei: int) -> JobConfig:
         "group": release.group,
         "gamma": min(release.gamma),
         "label_epsilon": release.label_epsilon,
+        "head_epsilon": release.head_epsilon,
         "model": model.kind,
         "activation_shape": model.input_shape,
         "widths": model.widths,

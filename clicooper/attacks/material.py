@@ -1,27 +1,36 @@
 """What an evaluation works on: a data set, its division, and a head, for one seed.
 
-Job: the owner's side before any release. Every seed divides the records anew and trains a head of its own, so that
+Job: the owner's side before any release. Every seed divides the records anew and makes a head of its own, so that
 errors over seeds count all of it. Non-jobs: releases (``victim``) and attacks.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clicooper.attacks.halves import digit_halves
 from clicooper.attacks.inversion import Auxiliary, foreign_records
 from clicooper.attacks.pairs import digit_pairs
+from clicooper.config import DISJOINT
 from clicooper.errors import DataError
 from clicooper.learning.data import Dataset, Splits, load_dataset, split_dataset
-from clicooper.learning.head import Head, HeadSpec, train_head
+from clicooper.learning.head import Head
+from clicooper.learning.heads import make_head
+from clicooper.learning.released import label_records
+from clicooper.privacy.ledger import HeadSpending
+from clicooper.privacy.randomness import MasterSecret
 from clicooper.privacy.release import clip_rows
+from clicooper.privacy.statement import NO_SPENDING, HeadClaim
+from clicooper.protocol.defaults import head_spec
 
-__all__ = ["PAIRS", "Kept", "Material", "load_material"]
+__all__ = ["HALVES", "PAIRS", "Kept", "Material", "load_material"]
 
-PAIRS = "pairs"
-"""The name of the data set of digit pairs."""
+PAIRS, HALVES = "pairs", "halves"
+"""Names of the data sets that are made of the digits."""
 
 _HEAD_STEPS = 2500
 _FOREIGN = 800
@@ -60,24 +69,47 @@ class Material:
         return Auxiliary(inputs.reshape(len(records), -1).astype(np.float64), features, self.dataset.labels[records])
 
 
-def load_material(source: str, seed: int, kept: Kept, *, dims: int = 16, clip: float = 1.0) -> Material:
-    """Loads and divides the records and trains the head on the part that is never released.
+def load_material(
+    source: str,
+    seed: int,
+    kept: Kept,
+    *,
+    dims: int = 16,
+    clip: float = 1.0,
+    head: str = DISJOINT,
+    claim: HeadClaim = NO_SPENDING,
+    label_epsilon: float | None = None,
+) -> Material:
+    """Loads and divides the records and makes a head; the seed is the master of one that DP-SGD trains.
 
     Args:
-        source: ``digits``, ``pairs``, or what ``load_dataset`` takes.
+        source: ``digits``, ``pairs``, ``halves``, or what ``load_dataset`` takes.
         seed: of the division and the head, in [0, 2^32).
-        kept: ignored for ``pairs``, whose images are divided first.
+        kept: ignored for ``pairs`` and ``halves``, whose images are divided first.
         dims: features of the head.
+        head: its kind, or the file that it is read from; ``halves`` has a public one of its own.
+        claim: from ``head_claim``, of the setting that the head is for.
+        label_epsilon: of that setting; DP-SGD sees no label but the released ones.
 
     Raises:
         DataError: records that cannot be read, or are too few.
+        SpecError: a head's file that cannot be read, or is for other records.
     """
+    if source == HALVES:
+        dataset, splits, public = digit_halves(seed, dims)
+        return Material(dataset, splits, public, seed, foreign_records(public, _FOREIGN, clip))
     dataset, splits = digit_pairs(seed) if source == PAIRS else _loaded(source, seed, kept)
-    epochs = max(4, min(80, _HEAD_STEPS * 64 // len(splits.head)))
-    spec = HeadSpec(dims=dims, seed=seed, epochs=epochs)
-    head = train_head(dataset.inputs[splits.head], dataset.labels[splits.head], dataset.classes, spec)
-    foreign = foreign_records(head, _FOREIGN, clip)
-    return Material(dataset, splits, head, seed, foreign)
+    epochs = max(4, min(80, _HEAD_STEPS * 64 // max(1, len(splits.head))))
+    spec = replace(head_spec(dims, seed, claim.kind), epochs=epochs)
+    secret = MasterSecret.from_seed(seed)
+    labels = label_records(dataset, splits.release, secret, label_epsilon)
+    file = Path(head)
+    made = make_head(spec, dataset, splits, labels, claim, file=file, secret=secret, reserve=_costs_nothing)
+    return Material(dataset, splits, made, seed, foreign_records(made, _FOREIGN, clip))
+
+
+def _costs_nothing(_: HeadSpending) -> None:
+    """A rehearsal publishes nothing, so it spends nothing."""
 
 
 def _loaded(source: str, seed: int, kept: Kept) -> tuple[Dataset, Splits]:

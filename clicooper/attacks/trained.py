@@ -143,7 +143,7 @@ def measure(victim: Victim, trained: Trained, plan: TrainingPlan) -> Accuracies:
         draws = readout.contrastive_scores(test, seen.sigma, victim.setting.seed, draws=DRAWS)
         naive = readout.naive_scores(test).argmax(axis=1)
     whole = trained.training.model_copy(update={"steps": plan.steps * plan.rounds})
-    own = victim.features[splits.head], data.labels[splits.head]
+    own = victim.features[splits.own], data.labels[splits.own]
     label_map = victim.label_map
     released = release_only_accuracy(seen.rows, seen.pseudo_labels, label_map.fold, test, truth, label_map.mixing)
     return Accuracies(

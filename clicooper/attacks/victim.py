@@ -17,14 +17,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clicooper.config import DISJOINT
 from clicooper.errors import DataError
 from clicooper.learning.data import Dataset, Splits
 from clicooper.learning.head import Head
+from clicooper.learning.heads import head_claim
 from clicooper.learning.released import label_records
 from clicooper.privacy.labels import LabelMap
 from clicooper.privacy.privunit import PrivUnit
 from clicooper.privacy.randomness import MasterSecret, bind
 from clicooper.privacy.release import Mechanism, Release, ReleaseParams, clip_rows, make_release
+from clicooper.privacy.statement import HeadClaim
 
 __all__ = ["Observation", "Setting", "Victim", "make_victim", "setting_words"]
 
@@ -42,6 +45,7 @@ class Setting:
         seed: of the owner's secrets, in [0, 2^32).
         label_epsilon: of the randomised response of the labels; None releases them as they are.
         mechanism: of the release.
+        head: ``disjoint``, ``random``, a file, or ``dp-sgd``, which spends half of epsilon.
     """
 
     epsilon: float
@@ -52,20 +56,30 @@ class Setting:
     clip: float = 1.0
     label_epsilon: float | None = None
     mechanism: Mechanism = "gaussian"
+    head: str = DISJOINT
+
+    @property
+    def claim(self) -> HeadClaim:
+        """What is said of the head."""
+        return head_claim(self.head, self.epsilon, self.delta, self.epsilon / 2, self.mechanism)
 
     @property
     def params(self) -> ReleaseParams:
-        """As the release takes them."""
-        return ReleaseParams(self.epsilon, self.delta, self.clip, self.group, self.mechanism)
+        """As the release takes them: what a head leaves."""
+        own = self.claim.division or self
+        return ReleaseParams(own.epsilon, own.delta, self.clip, self.group, self.mechanism)
 
     def words(self) -> str:
         """The setting without its seed, such as ``eps 2, gamma 4, b 1``."""
         return setting_words(self.epsilon, self.gamma, self.group, self.label_epsilon, self.mechanism)
 
     def numbers(self) -> dict[str, Any]:
-        """What is set, by name: settings that differ in nothing else have different numbers."""
-        unsaid = {"label_epsilon": None, "mechanism": "gaussian"}
-        return {name: value for name, value in asdict(self).items() if name not in unsaid or value != unsaid[name]}
+        """What is set, by name: settings that differ in nothing else have different numbers.
+
+        A Gaussian release under a disjoint head is what a setting means that names neither.
+        """
+        unsaid = (None, DISJOINT, "gaussian")
+        return {name: value for name, value in asdict(self).items() if value not in unsaid}
 
 
 def setting_words(epsilon: float, gamma: int, group: int, label_epsilon: float | None, mechanism: Mechanism) -> str:
@@ -235,6 +249,6 @@ def make_victim(dataset: Dataset, splits: Splits, head: Head, setting: Setting) 
             hint="lower gamma or the group size, or release more records",
         )
     context = bind("clicooper.evaluation", bytes(labels.digest), *setting.numbers().values())
-    release = make_release(features[splits.release], label_map, setting.params, secret, context)
+    release = make_release(features[splits.release], label_map, setting.params, secret, context, setting.claim)
     clipped = clip_rows(features, setting.clip)
     return Victim(setting, dataset, splits, head, clipped, labels.labels, label_map, release)

@@ -284,6 +284,7 @@ def check_release(evidence: Evidence) -> Iterator[CheckResult]:
         ("sigma at least the mechanism's", True, claim.sigma >= least * (1 - 1e-9)),
         ("length of every row, where the mechanism fixes it", True, lengths),
         ("delta below one in the number of records", True, claim.delta < 1 / claim.records),
+        ("the head's part is less than all of epsilon", True, (claim.head_epsilon or 0.0) < claim.epsilon),
         ("labels are in the claim", claim.label_epsilon is not None, claim.adjacency == INPUT_OR_LABEL),
         ("label noise that the loss corrects", True, spec.training.label_noise in (0.0, _label_noise(claim))),
         ("shape", release.shape, tuple(values.shape)),
@@ -300,7 +301,8 @@ def _needed_noise(claim: ReleaseSpec, values: np.ndarray) -> tuple[float, bool]:
     if claim.mechanism == "gaussian":
         return gaussian_sigma(claim.epsilon, claim.delta, sensitivity(claim.clip, claim.group)), True
     rows = values.reshape(len(values), -1).astype(np.float64)
-    answers = PrivUnit(claim.epsilon, rows.shape[1])
+    # Its epsilon is added to that of a head from the same records.
+    answers = PrivUnit(claim.epsilon - (claim.head_epsilon or 0.0), rows.shape[1])
     # Rounding to the grid moves every coordinate by half a cell at most.
     off = np.abs(np.linalg.norm(rows, axis=1) - claim.clip / answers.gain)
     return claim.clip * answers.sigma, claim.group == 1 and bool((off <= claim.grid * math.sqrt(rows.shape[1])).all())

@@ -28,7 +28,11 @@ def demo(
     context: typer.Context,
     rounds: Annotated[int | None, typer.Option("--rounds", help="Rounds of training.  [default: 3]")] = None,
     trainers: Annotated[int | None, typer.Option("--trainers", help="Trainers, 2 to 32.  [default: 3]")] = None,
-    epsilon: Annotated[float | None, typer.Option("--epsilon", help="Privacy of the release.  [default: 2]")] = None,
+    epsilon: Annotated[float | None, typer.Option("--epsilon", help="Privacy of one record.  [default: 2]")] = None,
+    head: Annotated[
+        str | None,
+        typer.Option("--head", help="disjoint, random, dp-sgd, or a .safetensors file.  [default: disjoint]"),
+    ] = None,
     gamma: Annotated[int | None, typer.Option("--gamma", help="Pseudo-labels per class.  [default: 4]")] = None,
     mechanism: Annotated[
         str | None, typer.Option("--mechanism", help="What makes the noise: privunit or gaussian.  [default: privunit]")
@@ -65,6 +69,7 @@ def demo(
         rounds=rounds,
         trainers=trainers,
         epsilon=epsilon,
+        head=head,
         gamma=gamma,
         mechanism=mechanism,
         group=group,

@@ -62,7 +62,7 @@ def draw_frontier(name: str, caption: str, controls: Sequence[tuple[str, str]], 
         axes.set(xlabel="epsilon", ylim=(min(-0.05, axes.get_ylim()[0]), 1.05))
         axes.figure.legend(loc="outside upper left", ncols=3, handletextpad=0.4, columnspacing=1.2)
 
-    source = _slug(points[0].source)
+    source = _slug(points[0].title)
     return draw_svg(f"{name.replace('.', '-').replace('_', '-')}-{source}", f"{caption} against epsilon", draw)
 
 

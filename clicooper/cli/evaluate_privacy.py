@@ -35,12 +35,20 @@ def privacy(
     context: typer.Context,
     data: Annotated[
         list[str] | None,
-        typer.Option("--data", help="digits, pairs, an .npz file, CIFAR binary files, or an image folder; repeatable."),
+        typer.Option(
+            "--data", help="digits, pairs, halves, an .npz file, CIFAR binary files, or an image folder; repeatable."
+        ),
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=1000, help="Repetitions, all drawn anew.")] = 3,
     epsilons: Annotated[str, typer.Option("--epsilons", help="Privacy of the release, several.")] = "1,2,4,8",
     gammas: Annotated[str, typer.Option("--gammas", help="Pseudo-labels per class, several.")] = "4,16,64",
     groups: Annotated[str, typer.Option("--groups", help="Records in a released row, several.")] = "1,4",
+    head: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--head", help="disjoint, random, dp-sgd, or a .safetensors file; repeatable.  [default: disjoint]"
+        ),
+    ] = None,
     label_epsilon: Annotated[
         float | None,
         typer.Option("--label-epsilon", help="Privacy of one record's label.  [default: none]"),
@@ -67,8 +75,9 @@ def privacy(
     noise = _numbers("--epsilons", epsilons, float)
     sizes = _numbers("--gammas", gammas, int), _numbers("--groups", groups, int)
     grids = [
-        make_grid(config, source, seeds, noise, tuple(product(*sizes)), hiding, mechanism)
+        make_grid(configured, source, seeds, noise, tuple(product(*sizes)), hiding, mechanism)
         for source in data or [config.data]
+        for configured in (_with_head(config, kind) for kind in head or [config.head])
         for mechanism in _mechanisms(mechanisms)
     ]
     with output.progress() as progress:
@@ -95,8 +104,8 @@ def evaluate_grids(
     cells = [evaluate(grid, shelf, progress) for grid in grids]
     points = tuple(point for found in cells for point in found.points)
     by_source = {
-        source: [point for point in points if point.source == source]
-        for source in dict.fromkeys(grid.source for grid in grids)
+        (source, kind): [point for point in points if (point.source, point.head) == (source, kind)]
+        for source, kind in dict.fromkeys((grid.source, grid.head) for grid in grids)
     }
     result = {
         "ok": True,
@@ -104,7 +113,9 @@ def evaluate_grids(
         "seeds": grids[0].seeds,
         "rows": [row for point in points for row in _rows(point)],
         "claims": _claims(cells),
-        "recommendations": [{"data": source, "lines": recommend(found)} for source, found in by_source.items()],
+        "recommendations": [
+            {"data": source, "head": kind, "lines": recommend(found)} for (source, kind), found in by_source.items()
+        ],
         "impossible": [words for found in cells for words in found.impossible],
         "warning": WARNING,
         "seconds": round(time.perf_counter() - started, 2),
@@ -148,6 +159,7 @@ def make_grid(
         seeds,
         config.delta,
         config.clip,
+        head=config.head,
         label_epsilon=config.label_epsilon,
         mechanism=mechanism,
         hiding=hiding,
@@ -169,11 +181,20 @@ def _mechanisms(text: str) -> list[Mechanism]:
     return list(dict.fromkeys(found))
 
 
+def _with_head(config: JobConfig, head: str) -> JobConfig:
+    """The configuration with another head, refused as a job's would be."""
+    from clicooper.config import load_config  # noqa: PLC0415
+
+    given = config.model_dump(exclude_unset=True, exclude={"head_epsilon"})
+    return load_config(**given | {"head": head})
+
+
 def _rows(point: Point) -> list[dict[str, Any]]:
     from clicooper.attacks.catalogue import CATALOGUE  # noqa: PLC0415
 
-    setting = {
+    setting: dict[str, Any] = {
         "data": point.source,
+        "head": point.head,
         "epsilon": point.epsilon,
         "gamma": point.gamma,
         "group": point.group,

@@ -33,8 +33,8 @@ def privacy_page(result: dict[str, Any], points: tuple[Point, ...]) -> dict[str,
     """What the template ``privacy.html.j2`` names."""
     from clicooper.attacks.catalogue import CATALOGUE  # noqa: PLC0415 - attacks load torch
 
-    sources = list(dict.fromkeys(point.source for point in points))
-    by_source = {source: [point for point in points if point.source == source] for source in sources}
+    sources = list(dict.fromkeys(point.title for point in points))
+    by_source = {source: [point for point in points if point.title == source] for source in sources}
     return {
         "result": result,
         "catalogue": CATALOGUE,

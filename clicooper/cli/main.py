@@ -94,6 +94,7 @@ def _register() -> None:
         evaluate,
         evidence,
         grant,
+        head,
         job,
         networks,
         ownership,
@@ -111,6 +112,7 @@ def _register() -> None:
     app.command("challenge", short_help="Accuse a seat or the owner.")(challenge.challenge)
     app.add_typer(arbiter.app, name="arbiter")
     job.app.command("grant")(grant.grant)
+    app.add_typer(head.app, name="head")
     app.add_typer(job.app, name="job")
     app.command("networks", short_help="List the named networks.")(networks.networks)
     app.add_typer(ownership.app, name="ownership")

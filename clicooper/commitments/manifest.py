@@ -177,9 +177,11 @@ class ReleaseSpec(Part):
     """What is claimed of the activation release; see ``privacy.release.Statement`` for the words.
 
     Attributes:
+        epsilon, delta: of the release and a head that was trained on the same records, together.
         sigma: root mean square of the noise on a coordinate.
         label_epsilon: of the randomised response behind the labels; None, which is not written, where they are true.
         mechanism: what made the noise; ``gaussian`` is not written.
+        head_epsilon: of a head by DP-SGD, a part of ``epsilon``; None, which is not written, for other heads.
     """
 
     epsilon: PositiveNumber
@@ -195,15 +197,13 @@ class ReleaseSpec(Part):
     secure: bool
     label_epsilon: Annotated[float, Field(gt=0, le=64)] | None = None
     mechanism: Literal["gaussian", "privunit"] = "gaussian"
+    head_epsilon: PositiveNumber | None = None
 
     @model_serializer(mode="wrap")
     def _leave_out_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields: dict[str, Any] = handler(self)
-        if self.label_epsilon is None:
-            del fields["label_epsilon"]
-        if self.mechanism == "gaussian":
-            del fields["mechanism"]
-        return fields
+        unsaid = {"label_epsilon": None, "mechanism": "gaussian", "head_epsilon": None}
+        return {name: value for name, value in fields.items() if name not in unsaid or value != unsaid[name]}
 
 
 class MarkSpec(Part):

@@ -69,7 +69,7 @@ class Splits:
     """Disjoint, covering, ascending int64 index arrays into one data set.
 
     Args:
-        head: records that train the head; never released. Empty for a random or public head.
+        head: records that train the head; never released. May be empty for a head that is not disjoint.
         release: records that are released, once.
         holdout: the owner's own, for judging progress between rounds.
         test: for the accuracy that is reported.
@@ -79,6 +79,11 @@ class Splits:
     release: NDArray[np.int64]
     holdout: NDArray[np.int64]
     test: NDArray[np.int64]
+
+    @property
+    def own(self) -> NDArray[np.int64]:
+        """Labelled records that the owner never releases: the head's, or the hold-out's where the head has none."""
+        return self.head if self.head.size else self.holdout
 
 
 def load_dataset(source: str, *, size: int | None = None, grey: bool = False) -> Dataset:

@@ -1,8 +1,9 @@
 """The owner's head: the bottom segment, which turns a record into the features that are clipped and released.
 
-The release's guarantee needs a head that is fixed independently of the released records: random, or trained on records
-that are never released (disjoint by source or person, which only the caller can know). Clipping, mixing and noise are
-the job of ``clicooper.privacy``. A head from a public model is any state that fits ``HeadSpec``.
+The release's guarantee needs a head that is fixed independently of the released records: random, public (read from a
+file), or trained on records that are never released (disjoint by source or person, which only the caller can know); or
+a head trained on the released records by DP-SGD (``dp_head``), whose price is added. Clipping, mixing and noise are the
+job of ``clicooper.privacy``.
 
 Features have unit L2 norm, so that clipping at 1 changes nothing, and are trained that way: a classifier on unit
 vectors (a cosine softmax, Wang et al., "NormFace", 2017) spreads the classes over the sphere, where the noise of the
@@ -11,9 +12,10 @@ release hurts them least.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,11 +23,26 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from clicooper.errors import DataError, SpecError
-from clicooper.learning.checkpoint import State
+from clicooper.learning.checkpoint import State, load_state
 from clicooper.learning.runtime import use_threads
 from clicooper.learning.schedule import Purpose, generator
+from clicooper.privacy.statement import HeadKind
 
-__all__ = ["Head", "HeadSpec", "random_head", "train_head"]
+__all__ = [
+    "CENTER",
+    "SCALE",
+    "Head",
+    "HeadSpec",
+    "head_from_state",
+    "load_head",
+    "random_head",
+    "standardisation",
+    "standardised",
+    "train_head",
+]
+
+CENTER, SCALE = 0.5, 0.3
+"""Standardise pixels in [0, 1] without a look at any of them."""
 
 _ROWS = 8192
 """Records of one forward pass."""
@@ -38,7 +55,8 @@ class HeadSpec:
     """A small multilayer perceptron with linear, unit-norm features, trained under a throw-away linear classifier.
 
     Attributes:
-        kind: ``random``: never trained; ``disjoint``: trained on records that are not released.
+        kind: ``random``: never trained; ``disjoint``: trained on records that are not released; ``file``: read from a
+            file; ``dp-sgd``: trained on the released records by DP-SGD.
         hidden: widths of the ReLU layers before the features.
         dims: number of features.
         epochs: passes over the training records.
@@ -49,7 +67,7 @@ class HeadSpec:
         seed: public seed of weights, batches and noise.
     """
 
-    kind: Literal["random", "disjoint"] = "disjoint"
+    kind: HeadKind = "disjoint"
     hidden: tuple[int, ...] = (128,)
     dims: int = 16
     epochs: int = 80
@@ -99,7 +117,7 @@ class Head:
         parts = [np.zeros((0, self.spec.dims))]
         with use_threads(1), torch.inference_mode():
             for at in range(0, len(inputs), _ROWS):
-                records = _standardised(inputs[at : at + _ROWS], self._state).astype(np.float64)
+                records = standardised(inputs[at : at + _ROWS], self._state).astype(np.float64)
                 parts.append(_unit(_forward(layers, torch.from_numpy(records))).numpy())
         return np.concatenate(parts)
 
@@ -108,7 +126,7 @@ class Head:
         return {name: np.array(array) for name, array in self._state.items()}
 
 
-def random_head(spec: HeadSpec, input_shape: tuple[int, ...], *, center: float = 0.0, scale: float = 1.0) -> Head:
+def random_head(spec: HeadSpec, input_shape: tuple[int, ...], *, center: float = CENTER, scale: float = SCALE) -> Head:
     """A head that saw no record.
 
     Args:
@@ -119,7 +137,7 @@ def random_head(spec: HeadSpec, input_shape: tuple[int, ...], *, center: float =
     """
     if spec.kind != "random":
         raise SpecError(f"a {spec.kind} head is not random", hint="use train_head")
-    return Head(spec, input_shape, _initial_layers(spec, input_shape) | _standardisation(center, scale))
+    return Head(spec, input_shape, _initial_layers(spec, input_shape) | standardisation(center, scale))
 
 
 def train_head(inputs: NDArray[Any], labels: NDArray[np.int64], classes: int, spec: HeadSpec) -> Head:
@@ -132,19 +150,59 @@ def train_head(inputs: NDArray[Any], labels: NDArray[np.int64], classes: int, sp
 
     Raises:
         DataError: labels or inputs of the wrong shape or range.
-        SpecError: ``spec.kind`` is ``random``, or training diverges.
+        SpecError: ``spec.kind`` is not ``disjoint``, or training diverges.
     """
-    if spec.kind == "random":
-        raise SpecError("a random head is not trained", hint="use random_head")
+    if spec.kind != "disjoint":
+        hint = {"random": "use random_head", "file": "use load_head"}.get(spec.kind, "use dp_head")
+        raise SpecError(f"a {spec.kind} head is not trained here", hint=hint)
     if not len(inputs) or len(inputs) != len(labels) or classes < 2:
         raise DataError(f"{len(inputs)} records with {len(labels)} labels of {classes} classes", hint="one label each")
     if labels.min() < 0 or labels.max() >= classes:
         raise DataError(f"labels outside 0..{classes - 1}", hint="number classes from 0")
     shape = tuple(inputs.shape[1:])
-    known = _standardisation(float(np.mean(inputs)), float(np.std(inputs)) or 1.0)
+    known = standardisation(float(np.mean(inputs)), float(np.std(inputs)) or 1.0)
     with use_threads(1):
-        layers = _fit(_standardised(inputs, known), labels, classes, spec, _initial_layers(spec, shape))
+        layers = _fit(standardised(inputs, known), labels, classes, spec, _initial_layers(spec, shape))
     return Head(spec, shape, layers | known)
+
+
+def head_from_state(state: State, input_shape: tuple[int, ...], spec: HeadSpec) -> Head:
+    """The head that a state describes: its layers' sizes say which hidden layers it has.
+
+    Args:
+        state: as ``Head.state()``.
+        input_shape: shape of a record.
+        spec: of the same number of features; its hidden widths are replaced by the state's.
+
+    Raises:
+        SpecError: no state of a head, or one for other records or features.
+    """
+    names = sorted(state, key=lambda name: (len(name), name))
+    layers = [state[name] for name in names if name.endswith(".weight") and state[name].ndim == 2]
+    widths = tuple(len(layer) for layer in layers)
+    if not widths or widths[-1] != spec.dims or layers[0].shape[1] != math.prod(input_shape):
+        found = f"{layers[0].shape[1]} numbers to {widths[-1]} features" if widths else "no layers"
+        raise SpecError(
+            f"the head's state has {found}; records of shape {list(input_shape)} and {spec.dims} features are needed",
+            hint="make it for records and activations of this shape",
+        )
+    return Head(replace(spec, hidden=widths[:-1]), input_shape, state)
+
+
+def load_head(path: Path, input_shape: tuple[int, ...], spec: HeadSpec) -> Head:
+    """Reads a head from a safetensors file with the tensors of ``Head.state()``.
+
+    Raises:
+        SpecError: a file that cannot be read, or as ``head_from_state``.
+    """
+    try:
+        state = load_state(path)
+    except OSError as e:
+        raise SpecError(f"cannot read the head {path}: {e.strerror}", hint="clicooper head export writes one") from e
+    try:
+        return head_from_state(state, input_shape, spec)
+    except SpecError as e:
+        raise SpecError(f"{path}: {e.message}", hint=e.hint) from e
 
 
 def _fit(records: NDArray[np.float32], labels: NDArray[np.int64], classes: int, spec: HeadSpec, start: State) -> State:
@@ -208,12 +266,14 @@ def _he_normal(shape: tuple[int, ...], seed: int, place: int, gain: float = 1.0)
     return rng.standard_normal(shape, dtype=np.float32) * np.float32(gain * math.sqrt(2.0 / shape[1]))
 
 
-def _standardisation(center: float, scale: float) -> State:
+def standardisation(center: float, scale: float) -> State:
+    """The state of two constants."""
     if not math.isfinite(center) or not math.isfinite(scale) or scale <= 0:
         raise DataError("inputs cannot be standardised", hint="finite numbers, a scale above 0")
     return {"input.center": np.array(center), "input.scale": np.array(scale)}
 
 
-def _standardised(inputs: NDArray[Any], known: State) -> NDArray[np.float32]:
+def standardised(inputs: NDArray[Any], known: State) -> NDArray[np.float32]:
+    """Flattened records, float32 (n, d), less the centre, divided by the scale."""
     flat = inputs.reshape(len(inputs), -1)
     return np.asarray((flat - known["input.center"]) / known["input.scale"], dtype=np.float32)

@@ -19,16 +19,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from clicooper.errors import PrivacyClaimError, RunFolderError
 from clicooper.privacy.accounting import GaussianRelease
+from clicooper.privacy.composition import SampledGaussian
 from clicooper.types import Digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Book", "LedgerEntry", "ReleaseRequest", "Status", "locked", "read_book", "write_book"]
+__all__ = ["Book", "HeadSpending", "LedgerEntry", "ReleaseRequest", "Status", "locked", "read_book", "write_book"]
 
-FORMAT, FORMAT_WITH_MORE = "clicooper-ledger/1", "clicooper-ledger/2"
-"""Entries of the second may say what their labels cost, or that they are not Gaussian; a program that knows the first
-alone must not add them up."""
+FORMAT, FORMAT_WITH_MORE, FORMAT_WITH_HEADS = "clicooper-ledger/1", "clicooper-ledger/2", "clicooper-ledger/3"
+"""Entries of the second may say what their labels cost, or that they are not Gaussian; the third has heads beside its
+entries. A program that knows the first alone must not add them up."""
 
 
 class Status(Enum):
@@ -77,17 +78,37 @@ class LedgerEntry(ReleaseRequest):
 
 
 @dataclass(frozen=True)
+class HeadSpending:
+    """A head's training by DP-SGD on the data set.
+
+    Args:
+        dataset: digest of inputs and labels.
+        content: names the training; two with one content are one training.
+        mechanism: what it draws.
+        epsilon, delta: its replace-one guarantee on its own.
+    """
+
+    dataset: Digest
+    content: Digest
+    mechanism: SampledGaussian
+    epsilon: float
+    delta: float
+
+
+@dataclass(frozen=True)
 class Book:
-    """A ledger file's content, entries in the order of their numbers."""
+    """A ledger file's content, entries in the order of their numbers, heads in the order of their training."""
 
     budget_epsilon: float
     delta: float
     entries: tuple[LedgerEntry, ...]
+    heads: tuple[HeadSpending, ...] = ()
 
     @property
     def format(self) -> str:
-        """What it is written as: the first format, unless some entry says what that does not know."""
-        return FORMAT_WITH_MORE if any(_further(entry) for entry in self.entries) else FORMAT
+        """What it is written as: the first format, unless something in it says what that does not know."""
+        further = any(_further(entry) for entry in self.entries)
+        return FORMAT_WITH_HEADS if self.heads else FORMAT_WITH_MORE if further else FORMAT
 
 
 @contextmanager
@@ -136,6 +157,8 @@ def write_book(path: Path, book: Book) -> None:
         "delta": book.delta,
         "entries": [_record(entry) for entry in book.entries],
     }
+    if book.heads:
+        document["heads"] = [{name: _plain(value) for name, value in asdict(head).items()} for head in book.heads]
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -173,15 +196,29 @@ def _plain(value: Any) -> Any:
 
 
 def _book(document: dict[str, Any]) -> Book:
-    if set(document) != {"format", "budget_epsilon", "delta", "entries"}:
+    names = {"format", "budget_epsilon", "delta", "entries"}
+    if set(document) - {"heads"} != names:
         raise ValueError("unknown or missing fields")
     entries = tuple(_entry(item) for item in document["entries"])
     if [entry.number for entry in entries] != list(range(len(entries))):
         raise ValueError("entries are not numbered from 0")
-    book = Book(float(document["budget_epsilon"]), float(document["delta"]), entries)
-    if document["format"] != book.format:
+    heads = tuple(_head(item) for item in document.get("heads", ()))
+    book = Book(float(document["budget_epsilon"]), float(document["delta"]), entries, heads)
+    if document["format"] != book.format or ("heads" in document) != bool(heads):
         raise ValueError("unknown format")
     return book
+
+
+def _head(item: dict[str, Any]) -> HeadSpending:
+    if set(item) != {known.name for known in fields(HeadSpending)}:
+        raise ValueError("unknown or missing fields")
+    return HeadSpending(
+        dataset=_digest(item["dataset"]),
+        content=_digest(item["content"]),
+        mechanism=SampledGaussian(**item["mechanism"]),
+        epsilon=float(item["epsilon"]),
+        delta=float(item["delta"]),
+    )
 
 
 def _entry(item: dict[str, Any]) -> LedgerEntry:

@@ -1,8 +1,8 @@
 """The owner's ledger: what a data set has already spent, remembered across crashes and jobs.
 
-Job: refuse a release over the budget, a second label map and a second response of the labels, and give a release its
-number before any noise is drawn. Non-jobs: computing epsilon (``accounting``), the file's format (``_ledger_file``),
-storing secrets.
+Job: refuse a release or a head's training over the budget, a second label map and a second response of the labels, and
+note each before any noise is drawn; a release gets its number. Non-jobs: computing epsilon (``accounting``,
+``composition``), the file's format (``_ledger_file``), storing secrets.
 
 One file belongs to one data set. A reservation is on disk before ``reserve`` returns. After a crash the same
 content gets the same number again, hence the same derived keys and the same bytes: it costs nothing twice. A
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from clicooper.errors import PrivacyBudgetError, PrivacyClaimError
 from clicooper.privacy._ledger_file import (
     Book,
+    HeadSpending,
     LedgerEntry,
     ReleaseRequest,
     Status,
@@ -31,14 +32,15 @@ from clicooper.privacy._ledger_file import (
     read_book,
     write_book,
 )
-from clicooper.privacy.accounting import GaussianRelease, compose
+from clicooper.privacy.accounting import GaussianRelease
+from clicooper.privacy.composition import dpsgd_epsilon, total_epsilon
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from clicooper.types import Digest
 
-__all__ = ["Ledger", "LedgerEntry", "ReleaseRequest", "Status"]
+__all__ = ["HeadSpending", "Ledger", "LedgerEntry", "ReleaseRequest", "Status"]
 
 _SLACK = 1e-9
 """Relative room over the budget for sigma and epsilon, which are both rounded away from zero."""
@@ -50,7 +52,7 @@ class Ledger:
 
     Args:
         path: the JSON file.
-        budget_epsilon: most that all releases together may spend.
+        budget_epsilon: most that all heads and releases together may spend.
         delta: the delta at which the total is stated.
     """
 
@@ -74,7 +76,7 @@ class Ledger:
         ledger = cls(path, float(budget_epsilon), float(delta))
         with locked(path):
             if not path.exists():
-                ledger._write(())
+                ledger._write(Book(ledger.budget_epsilon, ledger.delta, ()))
             ledger._read()
         return ledger
 
@@ -84,11 +86,36 @@ class Ledger:
         Raises:
             RunFolderError: a missing or damaged ledger.
         """
-        return self._read()
+        return self._read().entries
+
+    def heads(self) -> tuple[HeadSpending, ...]:
+        """Trainings by DP-SGD, oldest first; raises as ``entries``."""
+        return self._read().heads
 
     def spent_epsilon(self) -> float:
-        """The exact composition of all entries, reserved ones included, at the ledger's delta, and the response's."""
-        return self._total(self.entries())
+        """The composition of all heads and entries at the ledger's delta, reserved ones too, and the response's.
+
+        It is exact without heads.
+        """
+        return self._total(self._read())
+
+    def reserve_head(self, spending: HeadSpending) -> None:
+        """Notes a training; call it before its first draw. The same training again draws the same and is free.
+
+        Raises:
+            PrivacyClaimError: an epsilon below what the training spends on a replaced record.
+            PrivacyBudgetError: over the budget, or another data set.
+            RunFolderError: a missing, damaged or unwritable ledger.
+        """
+        _refuse_small_claim(spending)
+        with locked(self.path):
+            book = self._read()
+            self._refuse_other_data(spending.dataset, book)
+            if spending in book.heads:
+                return
+            if any(spending.content == head.content for head in book.heads):
+                raise PrivacyBudgetError("this head was trained with other numbers", hint="train it as it was reserved")
+            self._spend(replace(book, heads=(*book.heads, spending)))
 
     def reserve(self, request: ReleaseRequest) -> LedgerEntry:
         """Reserves a number for the release; call it before drawing noise.
@@ -100,20 +127,14 @@ class Ledger:
             RunFolderError: a missing, damaged or unwritable ledger.
         """
         with locked(self.path):
-            entries = self._read()
-            self._refuse_foreign(request, entries)
-            for entry in entries:
+            book = self._read()
+            self._refuse_other_data(request.dataset, book)
+            self._refuse_other_map(request, book)
+            for entry in book.entries:
                 if entry.content == request.content:
                     return self._resumed(entry, request)
-            entry = LedgerEntry(**vars(request), number=len(entries))
-            total = self._total((*entries, entry))
-            if total > self.budget_epsilon * (1 + _SLACK):
-                raise PrivacyBudgetError(
-                    f"releases of this data set would add up to epsilon {total:.6g}, "
-                    f"over the budget of {self.budget_epsilon:g}",
-                    hint="use the release that exists; a budget is not raised after the fact",
-                )
-            self._write((*entries, entry))
+            entry = LedgerEntry(**vars(request), number=len(book.entries))
+            self._spend(replace(book, entries=(*book.entries, entry)))
         return entry
 
     def publish(self, number: int, release: Digest) -> LedgerEntry:
@@ -124,7 +145,8 @@ class Ledger:
             RunFolderError: a missing, damaged or unwritable ledger.
         """
         with locked(self.path):
-            entries = self._read()
+            book = self._read()
+            entries = book.entries
             if not 0 <= number < len(entries):
                 raise PrivacyBudgetError(f"release {number} was never reserved", hint="reserve before drawing noise")
             if entries[number].status is Status.PUBLISHED and entries[number].release != release:
@@ -133,28 +155,45 @@ class Ledger:
                     hint="publish the first release again; a second noise draw is a second release",
                 )
             entry = replace(entries[number], status=Status.PUBLISHED, release=release)
-            self._write((*entries[:number], entry, *entries[number + 1 :]))
+            self._write(replace(book, entries=(*entries[:number], entry, *entries[number + 1 :])))
         return entry
 
-    def _total(self, entries: tuple[LedgerEntry, ...]) -> float:
-        noisy = [GaussianRelease(one.sigma, one.sensitivity) for one in entries if one.mechanism == "gaussian"]
-        pure = sum(entry.epsilon for entry in entries if entry.mechanism == "privunit")
-        return compose(noisy, self.delta) + pure + max((entry.label_epsilon or 0.0 for entry in entries), default=0.0)
+    def _spend(self, book: Book) -> None:
+        """Writes a book that keeps to the budget."""
+        total = self._total(book)
+        if total > self.budget_epsilon * (1 + _SLACK):
+            raise PrivacyBudgetError(
+                f"releases of this data set would add up to epsilon {total:.6g}, "
+                f"over the budget of {self.budget_epsilon:g}",
+                hint="use the release that exists; a budget is not raised after the fact",
+            )
+        self._write(book)
 
-    def _refuse_foreign(self, request: ReleaseRequest, entries: tuple[LedgerEntry, ...]) -> None:
-        if any(entry.dataset != request.dataset for entry in entries):
+    def _total(self, book: Book) -> float:
+        gaussian = [entry for entry in book.entries if entry.mechanism == "gaussian"]
+        releases = [GaussianRelease(entry.sigma, entry.sensitivity) for entry in gaussian]
+        pure = sum(entry.epsilon for entry in book.entries if entry.mechanism == "privunit")
+        response = max((entry.label_epsilon or 0.0 for entry in book.entries), default=0.0)
+        return total_epsilon([head.mechanism for head in book.heads], releases, self.delta) + pure + response
+
+    @staticmethod
+    def _refuse_other_data(dataset: Digest, book: Book) -> None:
+        if {dataset} != {dataset, *(known.dataset for known in book.entries), *(head.dataset for head in book.heads)}:
             raise PrivacyBudgetError(
                 "this ledger belongs to another data set",
                 hint="an edited copy of the same records shares their budget; other records need their own ledger",
             )
-        for entry in entries:
+
+    @staticmethod
+    def _refuse_other_map(request: ReleaseRequest, book: Book) -> None:
+        for entry in book.entries:
             if entry.label_epsilon != request.label_epsilon:
                 raise PrivacyBudgetError(
                     f"this data set's labels were released {_words(entry.label_epsilon)}, "
                     f"and cannot be released again {_words(request.label_epsilon)}",
                     hint="keep label_epsilon as it was: a second response to the same labels adds to the first",
                 )
-        if any(entry.label_map != request.label_map for entry in entries):
+        if any(entry.label_map != request.label_map for entry in book.entries):
             raise PrivacyBudgetError(
                 "this data set already has another label map",
                 hint="use the same master secret, gamma and m: two maps over the same records reveal both",
@@ -168,7 +207,7 @@ class Ledger:
             )
         return entry
 
-    def _read(self) -> tuple[LedgerEntry, ...]:
+    def _read(self) -> Book:
         book = read_book(self.path)
         if (book.budget_epsilon, book.delta) != (self.budget_epsilon, self.delta):
             raise PrivacyBudgetError(
@@ -176,11 +215,21 @@ class Ledger:
                 f"not {self.budget_epsilon:g} at {self.delta:g}",
                 hint="open it with the budget it was created with",
             )
-        return book.entries
+        return book
 
-    def _write(self, entries: tuple[LedgerEntry, ...]) -> None:
-        write_book(self.path, Book(self.budget_epsilon, self.delta, entries))
+    def _write(self, book: Book) -> None:
+        write_book(self.path, book)
 
 
 def _words(label_epsilon: float | None) -> str:
     return "as they are" if label_epsilon is None else f"with label epsilon {label_epsilon:g}"
+
+
+def _refuse_small_claim(spending: HeadSpending) -> None:
+    """Refuses Opacus's own epsilon, for an added or removed record, and anything else that is too little."""
+    due = dpsgd_epsilon([spending.mechanism], spending.delta)
+    if spending.epsilon * (1 + _SLACK) < due:
+        raise PrivacyClaimError(
+            f"the head's training spends epsilon {due:.4g} on a replaced record, not {spending.epsilon:.4g}",
+            hint="the add/remove epsilon of an accountant is not that of a replaced record: use dpsgd_epsilon",
+        )

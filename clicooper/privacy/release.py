@@ -1,7 +1,8 @@
 """The activation release: clip, average, add noise, shuffle, round; and the statement printed with it.
 
 Job: what the owner publishes, once per data set, before round 0, for a head that is fixed independently of the
-released records. Non-jobs: running the head, publishing, and remembering what was spent (``ledger``).
+released records, or whose DP-SGD is composed with it (``composition``). Non-jobs: running the head, publishing,
+and remembering what was spent (``ledger``).
 
     A = mean over a group of b same-pseudo-label records of clip_C(h(x)) + N(0, sigma^2 I)
 
@@ -26,7 +27,7 @@ from clicooper.errors import DataError, PrivacyClaimError
 from clicooper.privacy.accounting import GaussianRelease, gaussian_sigma, refuse_weak_delta, sensitivity
 from clicooper.privacy.privunit import PrivUnit
 from clicooper.privacy.randomness import MAX_DEVIATION, bind, normal_noise, permutation, uniform_draws
-from clicooper.privacy.statement import Statement
+from clicooper.privacy.statement import NO_SPENDING, HeadClaim, Statement, training_in_words
 from clicooper.types import Digest
 
 if TYPE_CHECKING:
@@ -155,6 +156,7 @@ def make_release(
     params: ReleaseParams,
     secret: MasterSecret,
     context: Digest,
+    head: HeadClaim = NO_SPENDING,
 ) -> Release:
     """Makes the release: the same arguments give the same bytes, any other argument unrelated noise.
 
@@ -169,13 +171,14 @@ def make_release(
         params: public parameters.
         secret: the owner's master.
         context: from ``release_context``.
+        head: what the statement says of the head; it changes no byte of the release.
 
     Raises:
         PrivacyClaimError: delta >= 1/n, or a group larger than m.
         DataError: features that are not finite float64, or do not match the map.
     """
     records = int(label_map.pseudo_of_record.size)
-    refuse_weak_delta(params.delta, records)
+    refuse_weak_delta(head.delta or params.delta, records)
     if params.group > label_map.m:
         raise PrivacyClaimError(
             f"a group of {params.group} exceeds the {label_map.m} records of a pseudo-label",
@@ -203,7 +206,7 @@ def make_release(
         record_of_row=record_of_row,
         sigma=params.noise(dims),
         grid=grid,
-        statement=_statement(params, label_map, dims, released_rows=len(record_of_row), secure=secret.secure),
+        statement=_statement(params, label_map, head, dims, released_rows=len(record_of_row), secure=secret.secure),
     )
 
 
@@ -276,10 +279,12 @@ def _features_digest(features: NDArray[Any]) -> bytes:
     return digest.digest()
 
 
-def _statement(params: ReleaseParams, label_map: LabelMap, dims: int, *, released_rows: int, secure: bool) -> Statement:
+def _statement(
+    params: ReleaseParams, label_map: LabelMap, head: HeadClaim, dims: int, *, released_rows: int, secure: bool
+) -> Statement:
     statement = Statement(
-        epsilon=params.epsilon,
-        delta=params.delta,
+        epsilon=head.epsilon or params.epsilon,
+        delta=head.delta or params.delta,
         sigma=params.noise(dims),
         clip=params.clip,
         group=params.group,
@@ -289,5 +294,11 @@ def _statement(params: ReleaseParams, label_map: LabelMap, dims: int, *, release
         released_rows=released_rows,
         secure=secure,
         mechanism=params.mechanism,
+        head=head.kind,
+        head_epsilon=head.division.head_epsilon if head.division else None,
+        release_epsilon=head.division.epsilon if head.division else None,
+        training=training_in_words(head.division) if head.division else "",
+        covers=head.covers,
+        excludes=head.excludes,
     )
     return statement if label_map.label_epsilon is None else statement.with_labels(label_map.label_epsilon)

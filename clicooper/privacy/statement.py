@@ -6,11 +6,12 @@ Job: say in plain words what ``accounting`` proves, and not a word more. Non-job
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from clicooper.privacy.accounting import REPLACE_ONE
+from clicooper.privacy.composition import Division
 
-__all__ = ["INPUT_OR_LABEL", "Statement"]
+__all__ = ["INPUT_OR_LABEL", "NO_SPENDING", "HeadClaim", "HeadKind", "Statement", "training_in_words"]
 
 INPUT_OR_LABEL = f"{REPLACE_ONE}: its input, its label, or both"
 
@@ -20,7 +21,6 @@ _COVERS = (
 )
 _EXCLUDES = (
     "labels, class counts and which classes exist",
-    "records that trained the head",
     "held-out records",
     "accept bits",
     "published accuracy",
@@ -29,7 +29,51 @@ _EXCLUDES = (
     "further copies of a record, augmented or repeated: each copy spends epsilon again",
 )
 _LABELS_TOO = "the label of any one released record, and both together"
-_EXCLUDES_BUT_LABELS = ("how many classes there are", *_EXCLUDES[1:], "what an input by itself tells of its class")
+_CLASSES_ALONE = "how many classes there are"
+_ITS_CLASS = "what an input by itself tells of its class"
+
+_HEAD_EXCLUDES = {
+    "disjoint": ("records that trained the head",),
+    "file": ("records that trained the head, which its owner vouches are none of these",),
+}
+_HEAD_COVERS = {"dp-sgd": ("the head, trained on the same records, and whatever is computed from it",)}
+_HEAD_VOID = {
+    "disjoint": ", or if the head was fitted to the released records",
+    "file": ", or if the head's file was fitted to the released records, which its owner vouches it was not",
+}
+
+
+HeadKind: TypeAlias = Literal["disjoint", "random", "file", "dp-sgd"]
+
+
+@dataclass(frozen=True)
+class HeadClaim:
+    """What a statement says about the head.
+
+    Args:
+        kind: ``disjoint``, ``random``, ``file`` or ``dp-sgd``.
+        epsilon, delta: of head and release together, where the head spends a part of them; else None.
+        division: who spends what of it; None for a head that spends nothing.
+    """
+
+    kind: HeadKind = "disjoint"
+    epsilon: float | None = None
+    delta: float | None = None
+    division: Division | None = None
+
+    @property
+    def covers(self) -> tuple[str, ...]:
+        """What is protected."""
+        return (*_COVERS, *_HEAD_COVERS.get(self.kind, ()))
+
+    @property
+    def excludes(self) -> tuple[str, ...]:
+        """What is not."""
+        return (*_EXCLUDES[:1], *_HEAD_EXCLUDES.get(self.kind, ()), *_EXCLUDES[1:])
+
+
+NO_SPENDING = HeadClaim()
+"""A head that was trained on other records."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +81,7 @@ class Statement:
     """What may be claimed about one release.
 
     Args:
-        epsilon, delta: the guarantee for one source record.
+        epsilon, delta: the guarantee for one source record: release and head together.
         sigma: standard deviation of the noise on each coordinate.
         clip: C, L2 bound of one record.
         group: b, records in one row.
@@ -46,6 +90,10 @@ class Statement:
         records: n, records that the label map covers.
         released_rows: rows published.
         secure: False if the master secret came from a seed.
+        head: the kind of head.
+        head_epsilon, release_epsilon: what head and release spend, each by itself at half of delta, where the head was
+            trained by DP-SGD; else None.
+        training: of such a head, in words; else empty.
         adjacency: which data sets are neighbours.
         covers, excludes: what the guarantee is about, and what it is not about.
         label_epsilon: of one record's label, in addition to ``epsilon``; None where labels are not protected.
@@ -62,32 +110,38 @@ class Statement:
     records: int
     released_rows: int
     secure: bool
+    head: str
+    head_epsilon: float | None
+    release_epsilon: float | None
+    training: str
+    covers: tuple[str, ...]
+    excludes: tuple[str, ...]
     adjacency: str = f"{REPLACE_ONE}: its input"
-    covers: tuple[str, ...] = _COVERS
-    excludes: tuple[str, ...] = _EXCLUDES
     label_epsilon: float | None = None
     mechanism: Literal["gaussian", "privunit"] = "gaussian"
 
     def with_labels(self, epsilon: float) -> Statement:
         """The statement where every label went through randomised response before anything was counted."""
+        kept = tuple(item for item in self.excludes if item != _EXCLUDES[0])
         return replace(
             self,
             label_epsilon=epsilon,
             adjacency=INPUT_OR_LABEL,
             covers=(self.covers[0], _LABELS_TOO, *self.covers[1:]),
-            excludes=_EXCLUDES_BUT_LABELS,
+            excludes=(_CLASSES_ALONE, *kept, _ITS_CLASS),
         )
 
     def text(self) -> str:
         """The statement in plain words, several lines, no trailing newline."""
         lines = [
             *self._guarantee(),
+            *([self.training] if self.training else []),
             self._mechanism(),
             f"Released: {self.released_rows} rows from n = {self.records} records; m = {self.m} records per "
             f"pseudo-label, gamma = {_ranges(self.gamma)}. No amplification is claimed from dropping or shuffling.",
             "Covers: " + "; ".join(self.covers) + ".",
             "Excludes: " + "; ".join(self.excludes) + ".",
-            "Void if the owner's master secret leaks, or if the head was fitted to the released records.",
+            f"Void if the owner's master secret leaks{_HEAD_VOID.get(self.head, '')}.",
         ]
         if not self.secure:
             lines.insert(0, "INSECURE: derived from a seed; whoever knows the seed can subtract the noise.")
@@ -105,20 +159,32 @@ class Statement:
         )
 
     def _guarantee(self) -> list[str]:
+        fixed = "C and b" if self.training else "C, b and the head"
         if self.label_epsilon is None:
             return [
                 f"({self.epsilon:g}, {self.delta:g})-differential privacy per source record, computational.",
-                "Neighbours differ in one record's input; its label, all class counts, n, m, gamma, C, b and the head "
+                f"Neighbours differ in one record's input; its label, all class counts, n, m, gamma, {fixed} "
                 "are fixed and not protected.",
             ]
         return [
             f"({self.epsilon + self.label_epsilon:g}, {self.delta:g})-differential privacy per source record, input "
             f"and label, computational: its input alone costs ({self.epsilon:g}, {self.delta:g}), its label alone "
             f"({self.label_epsilon:g}, 0).",
-            "Neighbours differ in one record's input, its label, or both; n, the number of classes, C, b and the head "
+            f"Neighbours differ in one record's input, its label, or both; n, the number of classes, {fixed} "
             "are fixed and not protected. Labels went through randomised response before anything was counted: class "
             "counts, m and gamma are those of the noisy labels.",
         ]
+
+
+def training_in_words(division: Division) -> str:
+    """What trained a head by DP-SGD, and how both parts add up."""
+    head = division.head
+    return (
+        f"Of an input's epsilon the head spends ({division.head_epsilon:g}, {division.head_delta:g}) by itself and the "
+        f"release ({division.epsilon:g}, {division.delta:g}): DP-SGD on the released records, {head.steps} steps, each "
+        f"of a record with probability 1/{head.batches}, noise multiplier {head.noise_multiplier:g}; replacing a "
+        "record counts as two zero-outs, and the whole is the lesser of sum and joint curve."
+    )
 
 
 def _ranges(gamma: tuple[int, ...]) -> str:

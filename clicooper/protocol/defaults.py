@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from clicooper.config import JobConfig
 from clicooper.learning.head import HeadSpec
+from clicooper.privacy.statement import HeadKind
 from clicooper.watermark.carriers import MarkParams, required_weights
 
 __all__ = ["head_spec", "model_shape", "model_widths"]
@@ -34,6 +36,7 @@ def model_widths(config: JobConfig) -> tuple[int, ...]:
     return config.widths or defaults.get(config.model, ())
 
 
-def head_spec(dims: int, seed: int) -> HeadSpec:
-    """The owner's head with ``dims`` outputs."""
-    return HeadSpec(dims=dims, seed=seed)
+def head_spec(dims: int, seed: int, kind: HeadKind = "disjoint") -> HeadSpec:
+    """The owner's head with ``dims`` outputs; a random one is a projection, which keeps distances."""
+    spec = HeadSpec(kind, dims=dims, seed=seed)
+    return replace(spec, hidden=()) if kind == "random" else spec

@@ -29,7 +29,8 @@ class Accuracies:
         protected: the trained model under the contrastive readout, after the last marks.
         protected_naive_readout: the same model, one plain forward pass.
         unprotected: the same model and steps on clean activations and true labels.
-        head_only: a linear readout of the head on the owner's own labelled records.
+        head_only: a linear readout of the head on the owner's own labelled records: those kept for the head, or else
+            the hold-out.
         release_only: the better of class means and LDA on the release, folded by the owner, without trainers.
         chance: always naming the most frequent class.
         readout_draws, readout_disagreement: noise draws of the readout, and the share of records on which its two
@@ -112,7 +113,7 @@ def measure_accuracy(prepared: PreparedJob, states: list[State]) -> Accuracies:
         unprotected=unprotected_accuracy(
             spec.model, whole, spec.seeds, prepared.features[kept], data.labels[kept], test, test_labels
         ),
-        head_only=head_only_accuracy(prepared.features[splits.head], data.labels[splits.head], test, test_labels),
+        head_only=head_only_accuracy(prepared.features[splits.own], data.labels[splits.own], test, test_labels),
         release_only=release.best,
         chance=chance(test_labels),
         test_records=len(test_labels),

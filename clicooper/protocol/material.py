@@ -7,7 +7,9 @@ release in the ledger and publishing it are the business of ``prepare``.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +17,14 @@ from numpy.typing import NDArray
 from clicooper.config import JobConfig
 from clicooper.errors import DataError
 from clicooper.learning.data import Dataset, Splits, load_dataset, split_dataset
-from clicooper.learning.head import Head, train_head
+from clicooper.learning.head import Head, load_head
+from clicooper.learning.heads import head_claim, make_head
 from clicooper.learning.released import ReleasedLabels, label_records
 from clicooper.privacy.labels import LabelMap, deal_shards
+from clicooper.privacy.ledger import HeadSpending
 from clicooper.privacy.randomness import MasterSecret
 from clicooper.privacy.release import Release, ReleaseParams, make_release
+from clicooper.privacy.statement import HeadClaim
 from clicooper.protocol.defaults import head_spec, model_shape
 from clicooper.types import Digest
 
@@ -37,22 +42,38 @@ class Material:
     features: NDArray[np.float64]
     label_map: LabelMap
     params: ReleaseParams
+    claim: HeadClaim
 
 
-def material_of(config: JobConfig, master: MasterSecret) -> Material:
-    """Everything of it is a function of settings, data and master secret.
+def material_of(
+    config: JobConfig, master: MasterSecret, reserve: Callable[[HeadSpending], None], kept: Path | None = None
+) -> Material:
+    """Everything of it is a function of settings, data, a head's file and master secret.
+
+    Args:
+        reserve: called before DP-SGD trains a head, with what that spends.
+        kept: where the same head lies, if it was made before.
 
     Raises:
         DataError: the data cannot be read, or are too few.
-        PrivacyClaimError: a label epsilon that leaves nothing of the labels.
+        SpecError: a head's file cannot be read, or is for other records or another model.
+        PrivacyClaimError: a head that leaves the release nothing of epsilon, or a label epsilon that leaves nothing of
+            the labels.
     """
     dataset = load_dataset(config.data)
     splits = _split(config, dataset)
-    head = _head(config, dataset, splits)
     labels = label_records(dataset, splits.release, master, config.label_epsilon)
     label_map = labels.expand(master, config.gamma)
-    params = ReleaseParams(config.epsilon, config.delta, config.clip, config.group, config.mechanism)
-    return Material(dataset, splits, labels, head, _features(config, dataset, head), label_map, params)
+    claim = head_claim(config.head, config.epsilon, config.delta, config.head_share, config.mechanism)
+    own = claim.division or config
+    params = ReleaseParams(own.epsilon, own.delta, config.clip, config.group, config.mechanism)
+    spec = head_spec(math.prod(model_shape(config)), config.spec_seed, claim.kind)
+    if kept is not None and kept.exists():
+        head = load_head(kept, dataset.shape, spec)
+    else:
+        file = Path(config.head)
+        head = make_head(spec, dataset, splits, labels, claim, file=file, secret=master, reserve=reserve)
+    return Material(dataset, splits, labels, head, _features(config, dataset, head), label_map, params, claim)
 
 
 def release_of(
@@ -60,7 +81,7 @@ def release_of(
 ) -> tuple[Release, tuple[NDArray[np.int64], ...]]:
     """The release in shard order, and which rows each round gets; the same for the same context."""
     features = material.features[material.splits.release]
-    release = make_release(features, material.label_map, material.params, master, context)
+    release = make_release(features, material.label_map, material.params, master, context, material.claim)
     shards = deal_shards(release.pseudo_labels, config.rounds, secret=master, context=context)
     return _in_shard_order(release, shards), shards
 
@@ -77,12 +98,6 @@ def _split(config: JobConfig, dataset: Dataset) -> Splits:
     shares = {name: count / n for name, count in kept.items()}
     # A label that is protected must not decide which records are released.
     return split_dataset(dataset, config.split_seed, by_class=config.label_epsilon is None, **shares)
-
-
-def _head(config: JobConfig, dataset: Dataset, splits: Splits) -> Head:
-    """A head trained on records that are disjoint from the released ones."""
-    spec = head_spec(math.prod(model_shape(config)), config.spec_seed)
-    return train_head(dataset.inputs[splits.head], dataset.labels[splits.head], dataset.classes, spec)
 
 
 def _features(config: JobConfig, dataset: Dataset, head: Head) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@
     identity.txt     the age identity to which every seat grants
     master.key       from which all secret randomness follows
     label-secret.key, label-keys.txt, label-map.bin    what follows from it, to be looked at
+    head.safetensors the head; without it, it is made again
     config.json      the settings that the job was prepared with
     grants.age       what the owner was granted, wrapped to itself
     receipts/        by round, what neighbours signed about what they sent each other, as its receivers have shown it
@@ -29,11 +30,12 @@ from clicooper.commitments.canonical import cid_of_digest
 from clicooper.commitments.manifest import JobSpec
 from clicooper.config import JobConfig
 from clicooper.errors import UsageError
+from clicooper.learning.checkpoint import state_bytes
 from clicooper.learning.models import require_trusted
 from clicooper.privacy.randomness import MasterSecret
 from clicooper.protocol.owner import Owner
 from clicooper.protocol.policy import Policy
-from clicooper.protocol.prepare import PreparedJob, restore_job
+from clicooper.protocol.prepare import HEAD_NAME, PreparedJob, restore_job
 from clicooper.storage.base import Store
 from clicooper.storage.pin_sets import PinSets
 from clicooper.storage.retention import JOB_PINS, JobRetention
@@ -90,6 +92,7 @@ def keep_owner_secrets(folder: Path, prepared: PreparedJob, account: LocalAccoun
     write_secret(folder / "label-secret.key", secrets.label_secret.hex().encode() + b"\n")
     write_secret(folder / "label-keys.txt", "\n".join(key.hex() for key in secrets.label_keys).encode() + b"\n")
     write_secret(folder / "label-map.bin", secrets.label_map.pseudo_of_record.astype("<i8").tobytes())
+    write_secret(folder / HEAD_NAME, state_bytes(prepared.head.state()))
     write_secret(folder / CONFIG_NAME, prepared.config.model_dump_json(indent=2).encode() + b"\n")
 
 

@@ -52,7 +52,10 @@ from clicooper.storage.seal import encrypt, label_key
 from clicooper.types import Address, Digest, JobParams
 from clicooper.watermark.carriers import MarkParams, check_capacity, required_weights
 
-__all__ = ["Accuracy", "OwnerSecrets", "PreparedJob", "prepare_job", "restore_job"]
+__all__ = ["HEAD_NAME", "Accuracy", "OwnerSecrets", "PreparedJob", "prepare_job", "restore_job"]
+
+HEAD_NAME = "head.safetensors"
+"""The head in the owner's folder."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,16 +169,16 @@ def prepare_job(
         DataError, SpecError, PrivacyClaimError, MarkCapacityError: a configuration that cannot work, before
             anything is published.
     """
-    material = material_of(config, master)
-    head = state_digest(material.head.state())
-    content = release_content(material.labels.digest, head, material.label_map, material.params)
+    # A configuration that cannot work leaves no ledger behind.
+    material = material_of(config, master, lambda spending: _ledger(config, folder).reserve_head(spending))
+    ledger, content = _ledger(config, folder), _content(material)
     model = _model(config, material.label_map)
     _check_model(config, model)
-    context = _reserve(config, material, content, folder)
+    context = _reserve(ledger, material, content)
     release, shards = release_of(config, master, material, context)
     secrets = _secrets(config, master, identity, material.label_map, context)
     spec = _publish(config, store, model, release, shards, secrets, arbiter_keys)
-    _mark_published(config, folder, release)
+    ledger.publish(ledger.entries()[-1].number, sha256(release.activations.tobytes()))
     return _prepared(config, material, spec, _params(config, spec, secrets, arbiter), secrets, release)
 
 
@@ -192,11 +195,14 @@ def restore_job(
         UsageError: these are the secrets of another job.
         DataError, RunFolderError: the data or the ledger are not what they were.
     """
-    material = material_of(config, master)
+    ledger = _ledger(config, folder)
+    material = material_of(config, master, ledger.reserve_head, folder.owner / HEAD_NAME)
     hint = "name the folder that the job was created from, with its data in their place"
-    entries = _ledger(config, folder).entries()
+    entries = ledger.entries()
     if not entries:
         raise UsageError(f"the ledger in {folder.owner} knows no release", hint=hint)
+    if (folder.owner / HEAD_NAME).exists() and _content(material) != entries[-1].content:
+        raise UsageError(f"head and data are not those of the release that {folder.owner} has made", hint=hint)
     context = release_context(entries[-1].content, entries[-1].number)
     secrets = _secrets(config, master, identity, material.label_map, context)
     if label_anchor(secrets.label_keys[0]) != params.label_anchor or recipient_of(identity) != spec.owner_key:
@@ -222,36 +228,34 @@ def _prepared(
     )
 
 
-def _reserve(config: JobConfig, material: Material, content: Digest, folder: RunFolder) -> Digest:
-    """Reserves the release in the data set's ledger before any noise is drawn; a crash repeats the same bytes."""
-    params = material.params
-    sigma = params.noise(math.prod(material.features.shape[1:]))
-    entry = _ledger(config, folder).reserve(
-        ReleaseRequest(
-            dataset=material.labels.source,
-            content=content,
-            label_map=material.label_map.digest,
-            sigma=sigma,
-            sensitivity=sensitivity(config.clip, config.group),
-            mechanism=params.mechanism,
-            epsilon=config.epsilon,
-            delta=config.delta,
-            label_epsilon=material.label_map.label_epsilon,
-        )
-    )
-    return release_context(entry.content, entry.number)
-
-
 def _ledger(config: JobConfig, folder: RunFolder) -> Ledger:
-    """The data set's ledger, with room for one release and, where labels are protected, one response."""
+    """The data set's ledger, with room for one release, its head and, where labels are protected, one response."""
     budget = config.epsilon + (config.label_epsilon or 0.0)
     return Ledger.open(folder.owner / "ledger.json", budget, config.delta)
 
 
-def _mark_published(config: JobConfig, folder: RunFolder, release: Release) -> None:
-    """Records in the ledger which bytes went out under the reservation that was made for them."""
-    ledger = _ledger(config, folder)
-    ledger.publish(ledger.entries()[-1].number, sha256(release.activations.tobytes()))
+def _content(material: Material) -> Digest:
+    head = state_digest(material.head.state())
+    return release_content(material.labels.digest, head, material.label_map, material.params)
+
+
+def _reserve(ledger: Ledger, material: Material, content: Digest) -> Digest:
+    """Reserves the release in the data set's ledger before any noise is drawn; a crash repeats the same bytes."""
+    params = material.params
+    entry = ledger.reserve(
+        ReleaseRequest(
+            dataset=material.labels.source,
+            content=content,
+            label_map=material.label_map.digest,
+            sigma=params.noise(math.prod(material.features.shape[1:])),
+            sensitivity=sensitivity(params.clip, params.group),
+            mechanism=params.mechanism,
+            epsilon=params.epsilon,
+            delta=params.delta,
+            label_epsilon=material.label_map.label_epsilon,
+        )
+    )
+    return release_context(entry.content, entry.number)
 
 
 def _secrets(
@@ -330,6 +334,7 @@ def _claim(release: Release) -> ReleaseSpec:
         secure=statement.secure,
         label_epsilon=statement.label_epsilon,
         mechanism=statement.mechanism,
+        head_epsilon=statement.head_epsilon,
     )
 
 

@@ -55,6 +55,7 @@ ACCURACY = dict.fromkeys(
 PRIVACY = {
     **dict.fromkeys(("epsilon", "delta", "sigma", "clip"), float),
     **{"adjacency": str, "group": int, "gamma": [int], "m": int, "secure": bool, "covers": [str], "excludes": [str]},
+    **{"head": str, "training": str},
 }
 DEMO = {
     **{"ok": bool, "code": int, "run_dir": str, "contract": str, "chain_id": int, "job": int, "seats": int},

@@ -199,7 +199,10 @@ def test_shapes_that_hide_are_added_to_the_grid_once(small):
     owned = material(blobs())
     rule = frontier.hiding_shape(owned, 2.0, small)
     grid = replace(small, epsilons=(2.0,), shapes=((4, 1), rule), hiding=True)
-    assert [(setting.gamma, setting.group) for setting in grid.settings(owned)] == [(4, 1), rule]
+    assert [(setting.gamma, setting.group) for setting in grid.settings(frontier.Heads(grid, 0, {0.0: owned}))] == [
+        (4, 1),
+        rule,
+    ]
     hidden = victim(2.0, *rule, source=owned)
     assert hidden.label_map.m == hidden.setting.group
     known = prototypes.oracle_prototypes(hidden)

@@ -29,6 +29,22 @@ def test_golden_spec_of_noisy_labels_is_read_and_written_the_same() -> None:
     assert spec.digest.hex() == VECTORS["noisy_labels"]["sha256"]
 
 
+def test_golden_spec_of_a_private_head_is_read_and_written_the_same() -> None:
+    block = bytes.fromhex(VECTORS["private_head"]["block"])
+    spec = JobSpec.from_block(block)
+    assert (spec.version, spec.release.head_epsilon, spec.release.label_epsilon) == (1, 1.0, None)
+    assert spec.to_block() == block
+    assert spec.digest.hex() == VECTORS["private_head"]["sha256"]
+
+
+@pytest.mark.parametrize("value", [None, 0.0, -1.0, float("inf"), 1])
+def test_epsilon_of_a_head_out_of_range_or_written_where_there_is_none_is_refused(value: object) -> None:
+    content = decode(bytes.fromhex(VECTORS["private_head"]["block"]))
+    forged = content | {"release": content["release"] | {"head_epsilon": value}}
+    with pytest.raises(SpecError):
+        JobSpec.from_block(encode(forged))
+
+
 @pytest.mark.parametrize(
     ("part", "field", "value"),
     [

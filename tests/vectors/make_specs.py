@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes ``specs.json``: a JobSpec of version 1, one whose labels are noisy, and one of version 2, whose interval
-states are published on demand.
+"""Writes ``specs.json``: JobSpecs of version 1, plain, with noisy labels and with a private head, and one of version 2,
+whose interval states are published on demand.
 
 Written with a DAG-CBOR library alone, from plain values.
 """
@@ -67,9 +67,18 @@ def _with_noisy_labels(spec: dict[str, Any]) -> dict[str, Any]:
     return spec | {"training": spec["training"] | {"label_noise": 0.25}, "release": release}
 
 
+def _with_private_head(spec: dict[str, Any]) -> dict[str, Any]:
+    return spec | {"release": spec["release"] | {"head_epsilon": 1.0}}
+
+
 def main() -> None:
     """Writes the file."""
-    specs = {"all": _spec(1), "sampled": _spec(2, publication="sampled"), "noisy_labels": _with_noisy_labels(_spec(1))}
+    specs = {
+        "all": _spec(1),
+        "sampled": _spec(2, publication="sampled"),
+        "noisy_labels": _with_noisy_labels(_spec(1)),
+        "private_head": _with_private_head(_spec(1)),
+    }
     blocks = {name: bytes(dag_cbor.encode(spec)) for name, spec in specs.items()}
     vectors = {
         name: {"block": block.hex(), "sha256": hashlib.sha256(block).hexdigest()} for name, block in blocks.items()

@@ -1,0 +1,89 @@
+"""``clicooper head``: a public head, as a file that any owner can name in ``head``."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from clicooper.cli import session
+from clicooper.cli.output import Output
+from clicooper.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["app"]
+
+WARNING = (
+    "Release none of these records under this head: nothing can check that, and the statement of a release says that "
+    "its owner vouches for it."
+)
+
+app = typer.Typer(help="Make a public head.", rich_markup_mode=None)
+
+
+@app.callback()
+def _group() -> None:
+    """Make a public head."""
+
+
+@app.command("export")
+def export(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
+    data: Annotated[
+        str,
+        typer.Option("--data", help="Public labelled records: an .npz file, CIFAR binary files, or an image folder."),
+    ],
+) -> int:
+    """Trains a head on all records of a public data set and writes it to a file.
+
+    It fits the configured model: records of the same shape as those of --data, activations of the model's shape. An
+    owner names the file in the setting `head`.
+    """
+    from clicooper.config import HEAD_SUFFIX  # noqa: PLC0415 - keeps --help fast
+    from clicooper.learning.checkpoint import save_state, state_digest  # noqa: PLC0415 - torch is slow to import
+    from clicooper.learning.data import load_dataset  # noqa: PLC0415
+    from clicooper.learning.head import train_head  # noqa: PLC0415
+    from clicooper.protocol.defaults import head_spec, model_shape  # noqa: PLC0415
+
+    config, output = session.settings(context), _output(context)
+    if file.suffix != HEAD_SUFFIX:
+        raise UsageError(f"{file} is no {HEAD_SUFFIX} file", hint=f"name it {file.stem}{HEAD_SUFFIX}")
+    dataset = load_dataset(data)
+    dims = math.prod(model_shape(config))
+    head = train_head(dataset.inputs, dataset.labels, dataset.classes, head_spec(dims, config.spec_seed))
+    try:
+        save_state(head.state(), file)
+    except OSError as e:
+        raise UsageError(f"cannot write {file}: {e.strerror}", hint="choose a folder that exists") from e
+    result = {
+        "ok": True,
+        "code": 0,
+        "file": str(file),
+        "records": len(dataset),
+        "record_shape": list(dataset.shape),
+        "features": dims,
+        "digest": "0x" + state_digest(head.state()).hex(),
+        "warning": WARNING,
+    }
+    output.finish(result, lambda console: _print(console, result))
+    return 0
+
+
+def _print(console: Console, result: dict[str, Any]) -> None:
+    shape = " x ".join(str(size) for size in result["record_shape"])
+    console.print(
+        f"{result['file']}: records of {shape} to {result['features']} features, from {result['records']} of them",
+        markup=False,
+    )
+    console.print(result["digest"])
+    console.print(WARNING)
+
+
+def _output(context: typer.Context) -> Output:
+    output: Output = context.obj["output"]
+    return output
