@@ -19,6 +19,7 @@ from tests.scenario import audit_command, checks, finished_run, rehearsal, tiny_
 KINDS = {
     "random": {"head": "random", "head_records": 0, "epsilon": 20.0, "steps": 20, "interval": 10},
     "dp-sgd": {"head": "dp-sgd", "head_records": 0, "epsilon": 8.0},
+    "dp-sgd and privunit": {"head": "dp-sgd", "head_records": 0, "epsilon": 16.0, "mechanism": "privunit", "group": 1},
     "file": {"head_records": 0, "epsilon": 8.0},
     "dp-sgd and labels": {"head": "dp-sgd", "head_records": 0, "epsilon": 8.0, "label_epsilon": 6.0},
 }
@@ -63,7 +64,8 @@ def test_ledger_knows_what_was_spent(run):
     budget = config.epsilon + (config.label_epsilon or 0.0)
     ledger = Ledger.open(owner / "ledger.json", budget, config.delta)
     assert len(ledger.heads()) == (config.head == "dp-sgd")
-    assert 0.99 * budget < ledger.spent_epsilon() <= budget * (1 + 1e-9)
+    # Parts by pure epsilon add up; the head's was reckoned at half of the delta at which the ledger states it.
+    assert 0.95 * budget < ledger.spent_epsilon() <= budget * (1 + 1e-9)
 
 
 def test_controls_are_measured_without_records_of_the_head(run):

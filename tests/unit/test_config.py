@@ -100,7 +100,7 @@ def test_heads_that_need_no_records_may_have_none(head: str) -> None:
 
 
 def test_a_private_head_has_half_of_epsilon_unless_it_is_given_less_than_all() -> None:
-    assert load_config(head="dp-sgd").head_share == 2.0
+    assert load_config(head="dp-sgd").head_share == 1.0
     assert load_config(head="dp-sgd", epsilon=8.0, head_epsilon=1.0).head_share == 1.0
     error = refusal(head="dp-sgd", head_epsilon=4.0)
     assert error.message == "--head-epsilon 4.0: nothing is left for the release"

@@ -25,7 +25,7 @@ def spending(content=0, dataset=DATASET, mechanism=DIVISION.head, epsilon=2.0):
 
 def request(dataset=DATASET):
     params = ReleaseParams(DIVISION.epsilon, DIVISION.delta, 1.0)
-    mechanism = params.mechanism
+    mechanism = params.gaussian
     numbers = mechanism.sigma, mechanism.sensitivity, params.epsilon, params.delta
     return ReleaseRequest(dataset, bind("release"), bind("map"), *numbers)
 
@@ -72,7 +72,7 @@ def test_a_release_that_ignores_the_head_is_refused(path):
     ledger = open_ledger(path)
     ledger.reserve_head(spending())
     params = ReleaseParams(4.0, 1e-5, 1.0)
-    numbers = params.mechanism.sigma, params.mechanism.sensitivity, 4.0, 1e-5
+    numbers = params.gaussian.sigma, params.gaussian.sensitivity, 4.0, 1e-5
     with pytest.raises(PrivacyBudgetError, match="over the budget"):
         ledger.reserve(ReleaseRequest(DATASET, bind("release"), bind("map"), *numbers))
 
