@@ -58,7 +58,7 @@ class Setting:
     @property
     def claim(self) -> HeadClaim:
         """What is said of the head."""
-        return head_claim(self.head, self.epsilon, self.delta, self.epsilon / 2)
+        return head_claim(self.head, self.epsilon, self.delta)
 
     @property
     def params(self) -> ReleaseParams:
