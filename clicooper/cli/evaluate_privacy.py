@@ -42,7 +42,7 @@ def privacy(
         list[str] | None,
         typer.Option(
             "--head",
-            help="disjoint, random, dp-sgd (of half of epsilon) or a .safetensors file; repeatable.  [default: disjoint]",
+            help="disjoint, random, dp-sgd (half of epsilon) or a .safetensors file; repeatable.  [default: disjoint]",
         ),
     ] = None,
     label_epsilon: Annotated[
