@@ -9,7 +9,6 @@ the network.
 from __future__ import annotations
 
 import difflib
-import math
 import os
 import re
 from collections.abc import Mapping
@@ -231,22 +230,6 @@ class JobConfig(BaseSettings):
             return value
         raise ValueError(f"neither a kind of head nor a {HEAD_SUFFIX} file")
 
-    @field_validator("head_records")
-    @classmethod
-    def _check_head_records(cls, value: int, info: ValidationInfo) -> int:
-        if not value and info.data.get("head") == DISJOINT:
-            raise ValueError("a disjoint head needs records to train on")
-        return value
-
-    @field_validator("head_epsilon")
-    @classmethod
-    def _check_head_epsilon(cls, value: float | None, info: ValidationInfo) -> float | None:
-        if value is not None and info.data.get("head") != DP_SGD:
-            raise ValueError("only a dp-sgd head spends any")
-        if value is not None and value >= info.data.get("epsilon", math.inf):
-            raise ValueError("nothing is left for the release")
-        return value
-
     @field_validator("store")
     @classmethod
     def _check_store(cls, value: str) -> str:
@@ -261,11 +244,6 @@ class JobConfig(BaseSettings):
         if value and info.data.get("label_loss") == "corrected":
             raise ValueError("a corrected label_loss takes out the noise that label_smoothing adds; choose one")
         return value
-
-    @property
-    def head_share(self) -> float:
-        """Epsilon that a dp-sgd head may spend."""
-        return self.epsilon / 2 if self.head_epsilon is None else self.head_epsilon
 
     @property
     def ipfs_url(self) -> str | None:

@@ -108,7 +108,7 @@ class Heads:
     def at(self, epsilon: float) -> Material:
         """The material of settings with this epsilon; raises what ``load_material`` raises."""
         grid = self.grid
-        claim = head_claim(grid.head, epsilon, grid.delta, epsilon / 2, grid.mechanism)
+        claim = head_claim(grid.head, epsilon, grid.delta, mechanism=grid.mechanism)
         key = epsilon if claim.division else 0.0
         if key not in self._made:
             self._made[key] = load_material(

@@ -61,7 +61,7 @@ class Setting:
     @property
     def claim(self) -> HeadClaim:
         """What is said of the head."""
-        return head_claim(self.head, self.epsilon, self.delta, self.epsilon / 2, self.mechanism)
+        return head_claim(self.head, self.epsilon, self.delta, mechanism=self.mechanism)
 
     @property
     def params(self) -> ReleaseParams:

@@ -46,7 +46,8 @@ def privacy(
     head: Annotated[
         list[str] | None,
         typer.Option(
-            "--head", help="disjoint, random, dp-sgd, or a .safetensors file; repeatable.  [default: disjoint]"
+            "--head",
+            help="disjoint, random, dp-sgd (half of epsilon) or a .safetensors file; repeatable.  [default: disjoint]",
         ),
     ] = None,
     label_epsilon: Annotated[
@@ -71,13 +72,15 @@ def privacy(
     """
     from clicooper.cli import session  # noqa: PLC0415
 
-    config, output = session.settings(context, label_epsilon=label_epsilon), _output(context)
+    kinds: list[str | None] = [*head] if head else [None]
+    configured = [session.settings(context, label_epsilon=label_epsilon, head=kind) for kind in kinds]
+    config, output = configured[0], _output(context)
     noise = _numbers("--epsilons", epsilons, float)
     sizes = _numbers("--gammas", gammas, int), _numbers("--groups", groups, int)
     grids = [
-        make_grid(configured, source, seeds, noise, tuple(product(*sizes)), hiding, mechanism)
+        make_grid(one, source, seeds, noise, tuple(product(*sizes)), hiding, mechanism)
         for source in data or [config.data]
-        for configured in (_with_head(config, kind) for kind in head or [config.head])
+        for one in configured
         for mechanism in _mechanisms(mechanisms)
     ]
     with output.progress() as progress:
@@ -114,7 +117,8 @@ def evaluate_grids(
         "rows": [row for point in points for row in _rows(point)],
         "claims": _claims(cells),
         "recommendations": [
-            {"data": source, "head": kind, "lines": recommend(found)} for (source, kind), found in by_source.items()
+            {"data": found[0].source, "title": found[0].title, "lines": recommend(found)}
+            for found in by_source.values()
         ],
         "impossible": [words for found in cells for words in found.impossible],
         "warning": WARNING,
@@ -181,25 +185,19 @@ def _mechanisms(text: str) -> list[Mechanism]:
     return list(dict.fromkeys(found))
 
 
-def _with_head(config: JobConfig, head: str) -> JobConfig:
-    """The configuration with another head, refused as a job's would be."""
-    from clicooper.config import load_config  # noqa: PLC0415
-
-    given = config.model_dump(exclude_unset=True, exclude={"head_epsilon"})
-    return load_config(**given | {"head": head})
-
-
 def _rows(point: Point) -> list[dict[str, Any]]:
     from clicooper.attacks.catalogue import CATALOGUE  # noqa: PLC0415
+    from clicooper.config import DISJOINT  # noqa: PLC0415
 
     setting: dict[str, Any] = {
         "data": point.source,
-        "head": point.head,
         "epsilon": point.epsilon,
         "gamma": point.gamma,
         "group": point.group,
         "mechanism": point.mechanism,
     }
+    if point.head != DISJOINT:
+        setting["head"] = point.head
     if point.label_epsilon is not None:
         setting["label_epsilon"] = point.label_epsilon
     return [

@@ -48,7 +48,7 @@ def print_privacy(console: Console, result: dict[str, Any], points: tuple[Point,
             _print_attacks(console, point)
     _print_claims(console, result["claims"])
     for found in result["recommendations"]:
-        console.print(f"What follows for {found['data']}, {found['head']} head", style="bold", markup=False)
+        console.print(f"What follows for {found['title']}", style="bold", markup=False)
         for line in found["lines"]:
             console.print(f"- {line}", markup=False)
         console.print()

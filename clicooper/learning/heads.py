@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from clicooper.config import DISJOINT, DP_SGD, RANDOM
-from clicooper.errors import PrivacyClaimError
+from clicooper.errors import DataError, PrivacyClaimError
 from clicooper.learning.data import Dataset, Splits
 from clicooper.learning.dp_head import BATCHES, STEPS, dp_head, training_digest
 from clicooper.learning.head import Head, HeadSpec, load_head, random_head, train_head
@@ -32,23 +32,29 @@ def head_kind(head: str) -> HeadKind:
 
 
 def head_claim(
-    head: str, epsilon: float, delta: float, head_epsilon: float, mechanism: Mechanism = "gaussian"
+    head: str, epsilon: float, delta: float, head_epsilon: float | None = None, mechanism: Mechanism = "gaussian"
 ) -> HeadClaim:
     """What a statement says of a head, and how it shares epsilon with the release.
 
     Args:
         head: a word or a path.
         epsilon, delta: of both together.
-        head_epsilon: a ``dp-sgd`` head's part; other heads spend nothing.
+        head_epsilon: a ``dp-sgd`` head's part, half of epsilon if None; other heads have none.
         mechanism: of the release.
 
     Raises:
-        PrivacyClaimError: a part that leaves the release nothing.
+        PrivacyClaimError: a part that leaves the release nothing, or one of a head that spends nothing.
     """
-    if head != DP_SGD:
-        return HeadClaim(head_kind(head))
-    division = divide(epsilon, delta, head_epsilon, BATCHES, STEPS, pure=mechanism == "privunit")
-    return HeadClaim("dp-sgd", epsilon, delta, division)
+    if head == DP_SGD:
+        part = epsilon / 2 if head_epsilon is None else head_epsilon
+        division = divide(epsilon, delta, part, BATCHES, STEPS, pure=mechanism == "privunit")
+        return HeadClaim("dp-sgd", epsilon, delta, division)
+    if head_epsilon is not None:
+        raise PrivacyClaimError(
+            f"head_epsilon {head_epsilon:g} beside the head {head!r}, which spends nothing",
+            hint=f"leave head_epsilon out, or set head to {DP_SGD}",
+        )
+    return HeadClaim(head_kind(head))
 
 
 def make_head(
@@ -81,6 +87,11 @@ def make_head(
     if spec.kind == "file":
         return load_head(file, dataset.shape, spec)
     if spec.kind == "disjoint":
+        if not splits.head.size:
+            raise DataError(
+                f"{dataset.name}: a disjoint head needs records of its own",
+                hint="raise head_records, or choose another head",
+            )
         return train_head(dataset.inputs[splits.head], dataset.labels[splits.head], dataset.classes, spec)
     division = claim.division
     if division is None:

@@ -132,7 +132,7 @@ def zero_out_epsilon(mechanisms: Sequence[SampledGaussian], delta: float) -> flo
         PrivacyClaimError: delta out of (0, 1), or no epsilon up to 40.
     """
     curve = _curve(mechanisms, delta)
-    return _least_epsilon(lambda epsilon: curve.delta(epsilon) <= delta, _MAX_EPSILON)
+    return _found(_least_epsilon(lambda epsilon: curve.delta(epsilon) <= delta, _MAX_EPSILON))
 
 
 def dpsgd_epsilon(mechanisms: Sequence[SampledGaussian], delta: float, claim: str = REPLACE_ONE) -> float:
@@ -159,7 +159,7 @@ def joint_epsilon(mechanisms: Sequence[SampledGaussian], releases: Sequence[Gaus
     Raises:
         PrivacyClaimError: delta out of (0, 1), or no epsilon up to 40.
     """
-    return _replaced(_curve(mechanisms, delta), delta, math.hypot(*(release.mu for release in releases)) / 2)
+    return _found(_joint(mechanisms, releases, delta))
 
 
 def total_epsilon(mechanisms: Sequence[SampledGaussian], releases: Sequence[GaussianRelease], delta: float) -> float:
@@ -172,12 +172,12 @@ def total_epsilon(mechanisms: Sequence[SampledGaussian], releases: Sequence[Gaus
     """
     if not mechanisms:
         return compose(releases, delta)
-    joint = joint_epsilon(mechanisms, releases, delta)
+    joint = _joint(mechanisms, releases, delta)
     if not releases:
-        return joint
+        return _found(joint)
     alone = _curve(mechanisms, delta * _SHARES[0])
     sums = [_replaced(alone, share * delta) + compose(releases, (1 - share) * delta) for share in _SHARES]
-    return min(joint, *sums)
+    return _found(min(joint, *sums))
 
 
 @lru_cache(maxsize=64)
@@ -310,7 +310,7 @@ def _cached_curve(mechanisms: tuple[SampledGaussian, ...], delta_error: float) -
     counts = [each.steps for each in mechanisms]
     reach = _reach(mechanisms, delta_error)
     if not reach <= _REACH:
-        raise PrivacyClaimError(f"no epsilon up to {_MAX_EPSILON:g} is kept", hint="add noise, or take fewer steps")
+        raise _beyond()
     meshes_per_error = math.sqrt(sum(counts) * math.log(12 / delta_error) / 2)
     epsilon_error = max(_EPSILON_ERROR, meshes_per_error * 2 * reach / _CELLS)
     domain = prv.Domain.create_aligned(-reach, reach, epsilon_error / meshes_per_error)
@@ -349,6 +349,10 @@ def _reach(mechanisms: Sequence[SampledGaussian], delta_error: float) -> float:
     return max(spent(sum(epsilon(each, each.steps) for each in mechanisms), delta_error / 4), *alone) + 3
 
 
+def _joint(mechanisms: Sequence[SampledGaussian], releases: Sequence[GaussianRelease], delta: float) -> float:
+    return _replaced(_curve(mechanisms, delta), delta, math.hypot(*(release.mu for release in releases)) / 2)
+
+
 def _replaced(curve: _Curve, delta: float, mu: float = 0.0) -> float:
     """Group privacy: twice the least epsilon at which ``(1 + e^epsilon)`` times the zero-out delta is at most delta."""
 
@@ -359,13 +363,24 @@ def _replaced(curve: _Curve, delta: float, mu: float = 0.0) -> float:
 
 
 def _least_epsilon(holds: Callable[[float], bool], limit: float) -> float:
-    """The least epsilon on the way up from 0 at which a claim holds, rounded up by at most 1e-6 of itself."""
+    """The least epsilon on the way up from 0 at which a claim holds, rounded up by 1e-6 of itself; infinite if none."""
     low, high = 0.0, 0.01
     while not holds(high):
         low, high = high, high * 1.5
         if low >= limit:
-            raise PrivacyClaimError(f"no epsilon up to {limit:g} is kept", hint="add noise, or take fewer steps")
+            return math.inf
     while high - low > 1e-6 * high:
         middle = (low + high) / 2
         low, high = (low, middle) if holds(middle) else (middle, high)
     return high
+
+
+def _found(epsilon: float) -> float:
+    if epsilon == math.inf:
+        raise _beyond()
+    return epsilon
+
+
+def _beyond() -> PrivacyClaimError:
+    hint = "add noise, take fewer steps, or raise delta"
+    return PrivacyClaimError(f"no epsilon up to {_MAX_EPSILON:g} is kept", hint=hint)

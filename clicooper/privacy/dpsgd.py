@@ -4,9 +4,9 @@ Job: train a small module with Opacus under ``composition.SampledGaussian``, so 
 give the same weights. Non-jobs: which module (``learning``), what it costs (``composition``), remembering (``ledger``).
 
 ``PrivacyEngine.make_private`` wires module, optimizer, loader and accountant, and Opacus computes, clips and adds up
-the gradients. Two of its draws are replaced, by overriding the same methods as Opacus's own adaptive engine does: its
-noise and its Poisson batches come from a torch generator, which is no cryptographic one (its secure mode needs
-torchcsprng, which is no longer built), and would not repeat with the owner's master. Here noise is ``normal_noise`` in
+the gradients. Two of its draws are replaced, in the engine's methods that prepare optimizer and loader: noise and
+Poisson batches come from a torch generator there, which is not cryptographic (the secure mode needs torchcsprng, a
+further package of compiled code) and does not follow from the owner's master. Here noise is ``normal_noise`` in
 float64, added to the sum and rounded to a public grid as the release's is, and a record enters a batch when an unbiased
 draw below ``batches`` is 0. Each step has two keys of its own, bound to everything that the training depends on.
 """

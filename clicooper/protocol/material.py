@@ -64,7 +64,7 @@ def material_of(
     splits = _split(config, dataset)
     labels = label_records(dataset, splits.release, master, config.label_epsilon)
     label_map = labels.expand(master, config.gamma)
-    claim = head_claim(config.head, config.epsilon, config.delta, config.head_share, config.mechanism)
+    claim = head_claim(config.head, config.epsilon, config.delta, config.head_epsilon, config.mechanism)
     own = claim.division or config
     params = ReleaseParams(own.epsilon, own.delta, config.clip, config.group, config.mechanism)
     spec = head_spec(math.prod(model_shape(config)), config.spec_seed, claim.kind)

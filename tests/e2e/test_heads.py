@@ -55,7 +55,7 @@ def test_statement_and_spec_say_the_same_total(run):
     assert (claim.epsilon, claim.delta) == (statement.epsilon, statement.delta) == (prepared.config.epsilon, 1e-5)
     assert claim.adjacency == statement.adjacency
     assert claim.sigma == prepared.release.sigma
-    assert claim.head_epsilon == (prepared.config.head_share if prepared.config.head == "dp-sgd" else None)
+    assert claim.head_epsilon == (prepared.config.epsilon / 2 if prepared.config.head == "dp-sgd" else None)
     assert statement.head == ("file" if prepared.config.head.endswith(".safetensors") else prepared.config.head)
 
 

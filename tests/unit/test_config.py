@@ -80,9 +80,7 @@ def test_sizes_from_the_file(folder: Path) -> None:
         ("head", "disjoined"),
         ("head", "model.npz"),
         ("head_records", -1),
-        ("head_records", 0),
         ("head_epsilon", 0),
-        ("head_epsilon", 1.0),
         ("network", "mainnet"),
         ("network", "ws://127.0.0.1:8545"),
         ("network", "http://[broken"),
@@ -97,18 +95,6 @@ def test_value_out_of_range_is_refused_in_the_words_of_its_user(name: str, value
 @pytest.mark.parametrize("head", ["random", "dp-sgd", "folder/public.safetensors"])
 def test_heads_that_need_no_records_may_have_none(head: str) -> None:
     assert load_config(head=head, head_records=0).head == head
-
-
-def test_a_private_head_has_half_of_epsilon_unless_it_is_given_less_than_all() -> None:
-    assert load_config(head="dp-sgd").head_share == 1.0
-    assert load_config(head="dp-sgd", epsilon=8.0, head_epsilon=1.0).head_share == 1.0
-    error = refusal(head="dp-sgd", head_epsilon=4.0)
-    assert error.message == "--head-epsilon 4.0: nothing is left for the release"
-
-
-def test_epsilon_of_a_head_that_spends_none_is_refused() -> None:
-    """A misspelt kind of head must not pass for a private one."""
-    assert refusal(head="random", head_epsilon=1.0).message == "--head-epsilon 1.0: only a dp-sgd head spends any"
 
 
 def test_smoothing_beside_randomised_labels_is_refused(folder: Path) -> None:

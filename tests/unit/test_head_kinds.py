@@ -148,6 +148,20 @@ def test_kinds_are_words_and_everything_else_is_a_file():
     assert head_kind("a/public.safetensors") == "file"
 
 
+def test_a_private_head_has_half_of_epsilon_unless_it_is_given_less_than_all():
+    assert head_claim("dp-sgd", 4.0, 1e-5).division == head_claim("dp-sgd", 4.0, 1e-5, 2.0).division
+    assert head_claim("dp-sgd", 4.0, 1e-5, 1.0).division.head_epsilon == 1.0
+    with pytest.raises(PrivacyClaimError, match="4 of 4 in total"):
+        head_claim("dp-sgd", 4.0, 1e-5, 4.0)
+
+
+@pytest.mark.parametrize("head", ["disjoint", "random", "public.safetensors"])
+def test_epsilon_of_a_head_that_spends_none_is_refused(head):
+    """A misspelt kind of head must not pass for a private one."""
+    with pytest.raises(PrivacyClaimError, match="spends nothing"):
+        head_claim(head, 4.0, 1e-5, 1.0)
+
+
 def test_training_is_reserved_before_anything_is_drawn():
     """A reservation that is refused leaves no draw behind."""
     data, drawn = blobs(), []
@@ -170,7 +184,7 @@ def test_training_is_reserved_before_anything_is_drawn():
         make_head(SPEC, data, splits, labels, claim, file=Path("none"), secret=secret, reserve=refuse)
     assert drawn == []
     with pytest.raises(PrivacyClaimError, match="without a part of epsilon"):
-        nothing = head_claim("random", 4.0, 1e-5, 2.0)
+        nothing = head_claim("random", 4.0, 1e-5)
         make_head(SPEC, data, splits, labels, nothing, file=Path("none"), secret=secret, reserve=refuse)
 
 
@@ -193,7 +207,7 @@ def test_a_private_head_sees_released_labels_alone():
 def statement(head):
     labels = np.repeat(np.arange(2), 50)
     label_map = expand_labels(labels, 2, secret=SECRET, context=DATA, gamma=5)
-    claim = head_claim(head, 4.0, 1e-5, 2.0)
+    claim = head_claim(head, 4.0, 1e-5)
     own = claim.division
     params = ReleaseParams(own.epsilon, own.delta, 1.0) if own else ReleaseParams(4.0, 1e-5, 1.0)
     return make_release(np.ones((100, 3)), label_map, params, SECRET, DATA, claim).statement
@@ -236,7 +250,7 @@ def test_other_heads_change_no_byte_of_a_release():
     given = np.ones((100, 3)), label_map, ReleaseParams(4.0, 1e-5, 1.0), SECRET, DATA
     plain = make_release(*given)
     for head in ("random", "public.safetensors"):
-        assert np.array_equal(make_release(*given, head_claim(head, 4.0, 1e-5, 2.0)).activations, plain.activations)
+        assert np.array_equal(make_release(*given, head_claim(head, 4.0, 1e-5)).activations, plain.activations)
 
 
 def test_delta_of_the_whole_must_be_below_one_in_n():
