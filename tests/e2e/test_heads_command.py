@@ -38,7 +38,7 @@ def test_a_public_head_is_written_once_and_used_by_a_job(folder, capsys, monkeyp
     words = printed(capsys, "head", "export", "public.safetensors", "--data", str(data))
     assert (folder / "public.safetensors").read_bytes() == written
     assert "records of 1 x 8 x 8 to 16 features" in words and result["digest"] in words
-    for name, value in (("HEAD_RECORDS", "0"), ("TRAINERS", "2"), ("ROUNDS", "1"), ("EPSILON", "50")):
+    for name, value in (("HEAD_RECORDS", "0"), ("TRAINERS", "2"), ("ROUNDS", "1"), ("EPSILON", "20")):
         monkeypatch.setenv(f"CLICOOPER_{name}", value)
     job = answered(capsys, "demo", "--head", "public.safetensors", "--out", "run")
     assert job["privacy"]["head"] == "file"
@@ -85,7 +85,8 @@ def test_a_job_whose_head_cannot_be_made_leaves_nothing_behind(folder, capsys, m
 
 def test_evaluation_of_several_heads_keeps_them_apart(capsys):
     result = answered(
-        capsys, "evaluate", "privacy", *SMALL, "--head", "disjoint", "--head", "random", "--head", "dp-sgd"
+        *(capsys, "evaluate", "privacy", *SMALL, "--mechanisms", "gaussian"),
+        *("--head", "disjoint", "--head", "random", "--head", "dp-sgd"),
     )
     heads = [row["setting"].get("head", "disjoint") for row in result["rows"] if row["name"] == "accuracy.head_only"]
     assert heads == ["disjoint", "random", "dp-sgd"]
@@ -93,7 +94,7 @@ def test_evaluation_of_several_heads_keeps_them_apart(capsys):
     assert alone[0] > alone[1] and alone[0] > alone[2]
     titles = [found["title"] for found in result["recommendations"]]
     assert titles == ["digits", "digits, random head", "digits, dp-sgd head"]
-    again = answered(capsys, "evaluate", "privacy", *SMALL, "--head", "random")
+    again = answered(capsys, "evaluate", "privacy", *SMALL, "--mechanisms", "gaussian", "--head", "random")
     assert [row for row in result["rows"] if row["setting"].get("head") == "random"] == again["rows"]
     assert "What follows for digits, random head" in printed(capsys, "evaluate", "privacy", *SMALL, "--head", "random")
 
