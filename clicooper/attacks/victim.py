@@ -21,7 +21,7 @@ from clicooper.config import DISJOINT
 from clicooper.errors import DataError
 from clicooper.learning.data import Dataset, Splits
 from clicooper.learning.head import Head
-from clicooper.learning.heads import head_claim
+from clicooper.learning.heads import head_claim, head_kind
 from clicooper.learning.released import label_records
 from clicooper.privacy.labels import LabelMap
 from clicooper.privacy.randomness import MasterSecret, bind
@@ -73,9 +73,10 @@ class Setting:
     def numbers(self) -> dict[str, Any]:
         """What is set, by name: settings that differ in nothing else have different numbers.
 
-        A disjoint head is what a setting means that does not name one.
+        A disjoint head is what a setting means that does not name one; a file is told from others by what it holds.
         """
-        return {name: value for name, value in asdict(self).items() if value not in (None, DISJOINT)}
+        numbers = asdict(self) | {"head": head_kind(self.head)}
+        return {name: value for name, value in numbers.items() if value not in (None, DISJOINT)}
 
 
 def setting_words(epsilon: float, gamma: int, group: int, label_epsilon: float | None) -> str:

@@ -7,8 +7,8 @@ give the same weights. Non-jobs: which module (``learning``), what it costs (``c
 the gradients. Two of its draws are replaced, in the engine's methods that prepare optimizer and loader: noise and
 Poisson batches come from a torch generator there, which is not cryptographic (the secure mode needs torchcsprng, a
 further package of compiled code) and does not follow from the owner's master. Here noise is ``normal_noise`` in
-float64, added to the sum and rounded to a public grid as the release's is, and a record enters a batch when an unbiased draw below ``batches`` is 0. Each step has two keys of its
-own, bound to everything that the training depends on.
+float64, added to the sum and rounded to a public grid as the release's is, and a record enters a batch when an unbiased
+draw below ``batches`` is 0. Each step has two keys of its own, bound to everything that the training depends on.
 """
 
 from __future__ import annotations
