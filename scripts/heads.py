@@ -61,7 +61,7 @@ def public_head(folder: Path) -> str:
 
 def accuracies(head: str, epsilon: float, seed: int, kept: Kept) -> tuple[int, Accuracies]:
     """Released records and accuracies of one owner."""
-    setting, plan = Setting(epsilon, 4, 4, seed, head=head), TrainingPlan()
+    setting, plan = Setting(epsilon, 4, 1, seed, mechanism="privunit", head=head), TrainingPlan()
     material = load_material("digits", seed, kept, head=head, claim=setting.claim)
     victim = make_victim(material.dataset, material.splits, material.head, setting)
     return len(material.splits.release), measure(victim, train(victim, plan), plan)

@@ -21,7 +21,7 @@ from clicooper.config import DISJOINT
 from clicooper.errors import DataError
 from clicooper.learning.data import Dataset, Splits
 from clicooper.learning.head import Head
-from clicooper.learning.heads import head_claim
+from clicooper.learning.heads import head_claim, head_kind
 from clicooper.learning.released import label_records
 from clicooper.privacy.labels import LabelMap
 from clicooper.privacy.privunit import PrivUnit
@@ -76,10 +76,12 @@ class Setting:
     def numbers(self) -> dict[str, Any]:
         """What is set, by name: settings that differ in nothing else have different numbers.
 
-        A Gaussian release under a disjoint head is what a setting means that names neither.
+        A Gaussian release under a disjoint head is what a setting means that names neither; a file is told from others
+        by what it holds.
         """
+        numbers = asdict(self) | {"head": head_kind(self.head)}
         unsaid = (None, DISJOINT, "gaussian")
-        return {name: value for name, value in asdict(self).items() if value not in unsaid}
+        return {name: value for name, value in numbers.items() if value not in unsaid}
 
 
 def setting_words(epsilon: float, gamma: int, group: int, label_epsilon: float | None, mechanism: Mechanism) -> str:

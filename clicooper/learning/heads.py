@@ -17,7 +17,7 @@ from clicooper.learning.data import Dataset, Splits
 from clicooper.learning.dp_head import BATCHES, STEPS, dp_head, training_digest
 from clicooper.learning.head import Head, HeadSpec, load_head, random_head, train_head
 from clicooper.learning.released import ReleasedLabels
-from clicooper.privacy.composition import divide
+from clicooper.privacy.composition import Division, divide
 from clicooper.privacy.ledger import HeadSpending
 from clicooper.privacy.randomness import MasterSecret
 from clicooper.privacy.release import Mechanism
@@ -32,7 +32,12 @@ def head_kind(head: str) -> HeadKind:
 
 
 def head_claim(
-    head: str, epsilon: float, delta: float, head_epsilon: float | None = None, mechanism: Mechanism = "gaussian"
+    head: str,
+    epsilon: float,
+    delta: float,
+    head_epsilon: float | None = None,
+    division: Division | None = None,
+    mechanism: Mechanism = "gaussian",
 ) -> HeadClaim:
     """What a statement says of a head, and how it shares epsilon with the release.
 
@@ -40,6 +45,7 @@ def head_claim(
         head: a word or a path.
         epsilon, delta: of both together.
         head_epsilon: a ``dp-sgd`` head's part, half of epsilon if None; other heads have none.
+        division: of a ``dp-sgd`` head that was made before; None finds the best one.
         mechanism: of the release.
 
     Raises:
@@ -47,8 +53,8 @@ def head_claim(
     """
     if head == DP_SGD:
         part = epsilon / 2 if head_epsilon is None else head_epsilon
-        division = divide(epsilon, delta, part, BATCHES, STEPS, pure=mechanism == "privunit")
-        return HeadClaim("dp-sgd", epsilon, delta, division)
+        pure = mechanism == "privunit"
+        return HeadClaim("dp-sgd", epsilon, delta, division or divide(epsilon, delta, part, BATCHES, STEPS, pure=pure))
     if head_epsilon is not None:
         raise PrivacyClaimError(
             f"head_epsilon {head_epsilon:g} beside the head {head!r}, which spends nothing",

@@ -27,7 +27,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -56,7 +56,7 @@ _REACH = 100.0
 """Largest loss and number of cells of a discrete curve; what would need more is far beyond any epsilon of use."""
 
 _MAX_EPSILON = 40.0
-"""Beyond this no replace-one claim is looked for."""
+"""Beyond this no replace-one claim is looked for; the curve's own error ends it before, at about 20."""
 
 _NO_MASS = 1e-20
 """Less than this in one cell is left to delta's error."""
@@ -64,6 +64,7 @@ _NO_MASS = 1e-20
 _SHARES = tuple(share / 20 for share in range(1, 20))
 """Shares of delta that are tried for the head in a sum."""
 
+_TRIES = 8
 _STEP = 1e-3
 """Noise multipliers are rounded up, and the release's epsilon down, to a multiple of this."""
 
@@ -129,7 +130,7 @@ def zero_out_epsilon(mechanisms: Sequence[SampledGaussian], delta: float) -> flo
     """Epsilon for a record that gives way to one without gradient: what Opacus calls add/remove, in both orders.
 
     Raises:
-        PrivacyClaimError: delta out of (0, 1), or no epsilon up to 40.
+        PrivacyClaimError: delta out of (0, 1), or no epsilon that the numerical curve can show.
     """
     curve = _curve(mechanisms, delta)
     return _found(_least_epsilon(lambda epsilon: curve.delta(epsilon) <= delta, _MAX_EPSILON))
@@ -142,7 +143,7 @@ def dpsgd_epsilon(mechanisms: Sequence[SampledGaussian], delta: float, claim: st
         claim: the unit that the caller means to protect.
 
     Raises:
-        PrivacyClaimError: a claim other than ``REPLACE_ONE``, or one beyond epsilon 40.
+        PrivacyClaimError: a claim other than ``REPLACE_ONE``, or as ``zero_out_epsilon``.
     """
     if claim != REPLACE_ONE:
         reason = _REFUSED_CLAIMS.get(claim, f"no proof is known to this program for the unit {claim!r}")
@@ -157,7 +158,7 @@ def joint_epsilon(mechanisms: Sequence[SampledGaussian], releases: Sequence[Gaus
         releases: with their replace-one sensitivities.
 
     Raises:
-        PrivacyClaimError: delta out of (0, 1), or no epsilon up to 40.
+        PrivacyClaimError: as ``zero_out_epsilon``.
     """
     return _found(_joint(mechanisms, releases, delta))
 
@@ -168,7 +169,7 @@ def total_epsilon(mechanisms: Sequence[SampledGaussian], releases: Sequence[Gaus
     Without DP-SGD it is the exact composition of the releases.
 
     Raises:
-        PrivacyClaimError: delta out of (0, 1), or no epsilon up to 40.
+        PrivacyClaimError: as ``zero_out_epsilon``.
     """
     if not mechanisms:
         return compose(releases, delta)
@@ -208,20 +209,35 @@ def divide(
 
 
 def _least_noise(epsilon: float, delta: float, batches: int, steps: int) -> SampledGaussian:
-    """The least noise multiplier, a multiple of ``_STEP``, that keeps replace-one epsilon."""
+    """The least noise multiplier that keeps replace-one epsilon, rounded up by at most a 400th of itself."""
+    half = epsilon / 2
+    share = delta / (1 + math.exp(half))
 
-    def spent(multiplier: float) -> float:
-        return dpsgd_epsilon([SampledGaussian(multiplier, batches, steps)], delta)
+    def run(multiplier: float) -> SampledGaussian:
+        return SampledGaussian(round(math.ceil(round(multiplier / _STEP, 6)) * _STEP, 6), batches, steps)
 
-    # Sampling at rate q divides a Gaussian's noise by up to 1/q; epsilon falls nearly as 1 / multiplier.
-    unsampled = math.sqrt(steps) * gaussian_sigma(epsilon / 2, delta / (1 + math.exp(epsilon / 2)), 1.0)
-    multiplier = max(unsampled / batches, _LEAST_NOISE)
-    for _ in range(3):
-        multiplier = max(multiplier * spent(multiplier) / epsilon, _LEAST_NOISE)
-    multiplier = math.ceil(multiplier / _STEP) * _STEP
-    while spent(multiplier) > epsilon:
-        multiplier = math.ceil(multiplier * (1 + _STEP) / _STEP) * _STEP
-    return SampledGaussian(round(multiplier, 6), batches, steps)
+    def kept(multiplier: float) -> bool:
+        return multiplier > _LEAST_NOISE and _curve([run(multiplier)], share).delta(half) <= share
+
+    # Without sampling it would be a Gaussian's; Renyi orders, which are quick, come down to nearly what is due.
+    high = math.sqrt(steps) * gaussian_sigma(half, share, 1.0)
+    low = _LEAST_NOISE
+    while high - low > 0.001 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if _renyi_epsilon([run(middle)], share) <= half else (middle, high)
+    for _ in range(_TRIES):
+        if kept(high):
+            break
+        high *= 1.05
+    else:
+        raise _beyond()
+    while kept(high / 1.2):
+        high /= 1.2
+    low = high / 1.2
+    while high - low > high / 400:
+        middle = (low + high) / 2
+        low, high = (low, middle) if kept(middle) else (middle, high)
+    return run(high)
 
 
 def _most_left(epsilon: float, delta: float, head: SampledGaussian) -> float:
@@ -253,12 +269,13 @@ def _most_left(epsilon: float, delta: float, head: SampledGaussian) -> float:
 
 @dataclass(frozen=True, eq=False)
 class _Order:
-    """One order of neighbours: possible losses of DP-SGD, their mass, and two sums from each of them upwards."""
+    """One order of neighbours: losses of DP-SGD, their mass, two sums from each of them upwards, and an error."""
 
     losses: NDArray[np.float64]
     mass: NDArray[np.float64]
     above: NDArray[np.float64]
     weighted: NDArray[np.float64]
+    rounding: float
 
     def delta(self, epsilon: float, mu: float) -> float:
         """``E[delta_G(epsilon - loss)]`` over the losses, with ``delta_G`` that of Theorem 8 at ``mu``."""
@@ -289,7 +306,7 @@ def _curve(mechanisms: Sequence[SampledGaussian], delta: float) -> _Curve:
         raise PrivacyClaimError("no run of DP-SGD to account for", hint="releases alone compose exactly")
     if not 0 < delta < 1:
         raise PrivacyClaimError(f"delta {delta} is not between 0 and 1", hint="choose delta below 1/n")
-    return _cached_curve(tuple(mechanisms), 10.0 ** math.floor(math.log10(delta) - 5))
+    return _cached_curve(tuple(mechanisms), 10.0 ** math.floor(math.log10(delta) - 8))
 
 
 @lru_cache(maxsize=32)
@@ -318,35 +335,44 @@ def _cached_curve(mechanisms: tuple[SampledGaussian, ...], delta_error: float) -
     def order(kind: type[Any]) -> _Order:
         losses = [kind(each.sample_rate, each.noise_multiplier) for each in mechanisms]
         cut = [prvs.TruncatedPrivacyRandomVariable(loss, domain.t_min, domain.t_max) for loss in losses]
-        composed = prv.compose_heterogeneous([prv.discretize(each, domain) for each in cut], counts)
+        discrete = [prv.discretize(each, domain) for each in cut]
+        # A transform errs by log2(n) units of rounding in the 2-norm; powers of numbers below 1 multiply that by steps.
+        norm = sum(steps * float(np.linalg.norm(each.pmf)) for steps, each in zip(counts, discrete, strict=True))
+        rounding = 8 * float(np.finfo(np.float64).eps) * math.log2(domain.size) * math.sqrt(domain.size) * norm
+        composed = prv.compose_heterogeneous(discrete, counts)
         values, mass = np.asarray(composed.domain.ts), np.maximum(np.asarray(composed.pmf), 0.0)
         kept = mass > _NO_MASS
         values, mass = values[kept], mass[kept]
-        return _Order(values, mass, mass[::-1].cumsum()[::-1], (mass * np.exp(-values))[::-1].cumsum()[::-1])
+        above, weighted = mass[::-1].cumsum()[::-1], (mass * np.exp(-values))[::-1].cumsum()[::-1]
+        return _Order(values, mass, above, weighted, rounding + domain.size * _NO_MASS)
 
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # formulas take log(1 - sample_rate)
-        orders = order(prvs.PoissonSubsampledGaussianPRV), order(Added)
-    # A convolution in double precision may lose a last bit in each of its cells.
-    return _Curve(orders, epsilon_error, delta_error + domain.size * (float(np.finfo(np.float64).eps) + _NO_MASS))
+    try:
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # formulas take log(1 - sample_rate)
+            orders = order(prvs.PoissonSubsampledGaussianPRV), order(Added)
+    except (RuntimeError, ValueError) as e:
+        raise PrivacyClaimError(f"the accountant finds no curve: {e}", hint="choose ordinary noise and steps") from e
+    return _Curve(orders, epsilon_error, delta_error + max(order.rounding for order in orders))
 
 
 def _reach(mechanisms: Sequence[SampledGaussian], delta_error: float) -> float:
-    """Losses beyond this are left to ``delta_error`` (Gopi et al., remark 5.6), by Renyi orders that are whole."""
-    from opacus.accountants.analysis.rdp import compute_rdp, get_privacy_spent  # noqa: PLC0415
+    """Losses beyond this are left to ``delta_error`` (Gopi et al., remark 5.6)."""
+    total = sum(each.steps for each in mechanisms)
+    alone = [_renyi_epsilon([replace(each, steps=1)], delta_error / (8 * total)) for each in mechanisms]
+    return max(_renyi_epsilon(mechanisms, delta_error / 4), *alone) + 3
+
+
+def _renyi_epsilon(mechanisms: Sequence[SampledGaussian], delta: float) -> float:
+    """An upper bound of the zero-out epsilon, in both orders, by Renyi divergences of whole orders."""
+    from opacus.accountants.analysis.rdp import compute_rdp, get_privacy_spent  # noqa: PLC0415 - as above
 
     orders = [*range(2, 64), *range(64, 1025, 32)]
-
-    def epsilon(each: SampledGaussian, steps: int) -> Any:
-        return compute_rdp(q=each.sample_rate, noise_multiplier=each.noise_multiplier, steps=steps, orders=orders)
-
-    def spent(rdp: Any, delta: float) -> float:
-        with warnings.catch_warnings():  # the best order is the last one where epsilon is small; a bound it is
-            warnings.simplefilter("ignore")
-            return float(get_privacy_spent(orders=orders, rdp=rdp, delta=delta)[0])
-
-    total = sum(each.steps for each in mechanisms)
-    alone = [spent(epsilon(each, 1), delta_error / (8 * total)) for each in mechanisms]
-    return max(spent(sum(epsilon(each, each.steps) for each in mechanisms), delta_error / 4), *alone) + 3
+    rdp = sum(
+        compute_rdp(q=each.sample_rate, noise_multiplier=each.noise_multiplier, steps=each.steps, orders=orders)
+        for each in mechanisms
+    )
+    with warnings.catch_warnings():  # where epsilon is small the best order is the last one, a bound all the same
+        warnings.simplefilter("ignore")
+        return float(get_privacy_spent(orders=orders, rdp=rdp, delta=delta)[0])
 
 
 def _joint(mechanisms: Sequence[SampledGaussian], releases: Sequence[GaussianRelease], delta: float) -> float:
@@ -366,7 +392,7 @@ def _least_epsilon(holds: Callable[[float], bool], limit: float) -> float:
     """The least epsilon on the way up from 0 at which a claim holds, rounded up by 1e-6 of itself; infinite if none."""
     low, high = 0.0, 0.01
     while not holds(high):
-        low, high = high, high * 1.5
+        low, high = high, high * 1.3
         if low >= limit:
             return math.inf
     while high - low > 1e-6 * high:
@@ -382,5 +408,5 @@ def _found(epsilon: float) -> float:
 
 
 def _beyond() -> PrivacyClaimError:
-    hint = "add noise, take fewer steps, or raise delta"
-    return PrivacyClaimError(f"no epsilon up to {_MAX_EPSILON:g} is kept", hint=hint)
+    hint = "spend less than 20 on a head; else add noise, take fewer steps, or raise delta"
+    return PrivacyClaimError("no epsilon can be shown for so much DP-SGD on a replaced record", hint=hint)

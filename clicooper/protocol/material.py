@@ -20,6 +20,7 @@ from clicooper.learning.data import Dataset, Splits, load_dataset, split_dataset
 from clicooper.learning.head import Head, load_head
 from clicooper.learning.heads import head_claim, make_head
 from clicooper.learning.released import ReleasedLabels, label_records
+from clicooper.privacy.composition import Division
 from clicooper.privacy.labels import LabelMap, deal_shards
 from clicooper.privacy.ledger import HeadSpending
 from clicooper.privacy.randomness import MasterSecret
@@ -46,13 +47,18 @@ class Material:
 
 
 def material_of(
-    config: JobConfig, master: MasterSecret, reserve: Callable[[HeadSpending], None], kept: Path | None = None
+    config: JobConfig,
+    master: MasterSecret,
+    reserve: Callable[[HeadSpending], None],
+    kept: Path | None = None,
+    division: Division | None = None,
 ) -> Material:
     """Everything of it is a function of settings, data, a head's file and master secret.
 
     Args:
         reserve: called before DP-SGD trains a head, with what that spends.
         kept: where the same head lies, if it was made before.
+        division: who spent what of epsilon, if that was settled before.
 
     Raises:
         DataError: the data cannot be read, or are too few.
@@ -64,7 +70,7 @@ def material_of(
     splits = _split(config, dataset)
     labels = label_records(dataset, splits.release, master, config.label_epsilon)
     label_map = labels.expand(master, config.gamma)
-    claim = head_claim(config.head, config.epsilon, config.delta, config.head_epsilon, config.mechanism)
+    claim = head_claim(config.head, config.epsilon, config.delta, config.head_epsilon, division, config.mechanism)
     own = claim.division or config
     params = ReleaseParams(own.epsilon, own.delta, config.clip, config.group, config.mechanism)
     spec = head_spec(math.prod(model_shape(config)), config.spec_seed, claim.kind)

@@ -37,6 +37,7 @@ from clicooper.learning.readout import Readout
 from clicooper.learning.runtime import runtime_class, use_threads
 from clicooper.learning.segments import initial_state
 from clicooper.privacy.accounting import sensitivity
+from clicooper.privacy.composition import Division
 from clicooper.privacy.hiding import MapHiding, measure_hiding
 from clicooper.privacy.labels import LabelMap
 from clicooper.privacy.ledger import Ledger, ReleaseRequest
@@ -196,7 +197,7 @@ def restore_job(
         DataError, RunFolderError: the data or the ledger are not what they were.
     """
     ledger = _ledger(config, folder)
-    material = material_of(config, master, ledger.reserve_head, folder.owner / HEAD_NAME)
+    material = material_of(config, master, ledger.reserve_head, folder.owner / HEAD_NAME, _division(ledger))
     hint = "name the folder that the job was created from, with its data in their place"
     entries = ledger.entries()
     if not entries:
@@ -232,6 +233,15 @@ def _ledger(config: JobConfig, folder: RunFolder) -> Ledger:
     """The data set's ledger, with room for one release, its head and, where labels are protected, one response."""
     budget = config.epsilon + (config.label_epsilon or 0.0)
     return Ledger.open(folder.owner / "ledger.json", budget, config.delta)
+
+
+def _division(ledger: Ledger) -> Division | None:
+    """What head and release have spent: another version of the accountant might divide a little differently."""
+    heads, entries = ledger.heads(), ledger.entries()
+    if not heads or not entries:
+        return None
+    head, entry = heads[-1], entries[-1]
+    return Division(head.mechanism, head.epsilon, head.delta, entry.epsilon, entry.delta)
 
 
 def _content(material: Material) -> Digest:

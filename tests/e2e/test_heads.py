@@ -5,6 +5,7 @@ import pytest
 from clicooper.audit.checks import check_release
 from clicooper.commitments.manifest import ActivationRelease
 from clicooper.errors import PrivacyBudgetError, UsageError
+from clicooper.learning import heads
 from clicooper.learning.checkpoint import diff_states, save_state
 from clicooper.learning.data import load_dataset
 from clicooper.learning.head import HeadSpec, train_head
@@ -78,8 +79,9 @@ def test_controls_are_measured_without_records_of_the_head(run):
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["head kept", "head made again"])
-def test_a_later_process_has_the_same_head_and_release(run, kept):
-    """With the head's file and without it; nothing is spent, and the file of a public head need not be there."""
+def test_a_later_process_has_the_same_head_and_release(run, kept, monkeypatch):
+    """With the head's file and without it; nothing is spent or divided anew, and a public head's file may be gone."""
+    monkeypatch.setattr(heads, "divide", lambda *_: pytest.fail("what was settled is divided again"))
     folder, before = run.rehearsal.folder, prepared_of(run)
     file, ledger = folder.owner / HEAD_NAME, folder.owner / "ledger.json"
     config, state, entries = read_settings(folder), file.read_bytes(), ledger.read_bytes()
