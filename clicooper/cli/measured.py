@@ -24,7 +24,7 @@ MEASURED = files("clicooper.cli").joinpath("measured.json")
 
 _SETTINGS = (
     *("data", "model", "trainers", "widths", "activation_shape", "head_records", "holdout_records", "test_records"),
-    *("epsilon", "delta", "clip", "mechanism", "group", "gamma", "label_epsilon"),
+    *("head", "epsilon", "delta", "clip", "mechanism", "group", "gamma", "label_epsilon", "label_loss"),
     *("rounds", "steps", "batch", "optimizer", "learning_rate", "momentum", "weight_decay"),
     *("input_noise", "label_smoothing"),
 )
