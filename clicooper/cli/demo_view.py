@@ -79,7 +79,7 @@ def _print_privacy(console: Console, privacy: dict[str, Any]) -> None:
 
 def _print_measured(console: Console, measured: dict[str, Any]) -> None:
     """What is known of this setting: the row of docs/privacy.md that belongs to it."""
-    title = f"This setting under attack, mean of {measured['seeds']} seeds ± standard error"
+    title = f"The same setting under attack, {measured['seeds']} seeds, ± standard error"
     rows = table(title, "figure", "measured", numeric=("measured",))
     for figure in measured["figures"]:
         rows.add_row(figure["words"], figure["cell"])

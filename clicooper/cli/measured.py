@@ -45,12 +45,14 @@ def measured_record(config: JobConfig, points: Sequence[Point]) -> dict[str, Any
     """
     wanted = (config.data, config.epsilon, config.gamma, config.group, config.mechanism)
     point = next(p for p in points if (p.source, p.epsilon, p.gamma, p.group, p.mechanism) == wanted)
+    from clicooper.attacks.catalogue import CATALOGUE  # noqa: PLC0415 - attacks load torch
+
     cells = zip(FRONTIER, frontier_cells(point), strict=True)
     return {
         "settings": _settings(config),
         "seeds": point.rows[0].seeds,
         "in_words": _in_words(point),
-        "figures": [{"name": name, "words": words, "cell": cell} for (name, words), cell in cells],
+        "figures": [{"name": name, "words": CATALOGUE[name].words, "cell": cell} for (name, _), cell in cells],
     }
 
 
