@@ -14,28 +14,25 @@ bring it to replace-one, which is what a statement is about:
    sensitivity, so the release joins as a Gaussian of half its replace-one parameter: its delta is averaged over the
    losses of DP-SGD. The release depends on the head; curves hold for mechanisms that are chosen one after the other.
 
-The curve is Opacus's: privacy loss variables, discretised and convolved (Gopi, Lee and Wutschitz, "Numerical
-composition of differential privacy", NeurIPS 2021), whose delta at epsilon is at most the discrete one at
-``epsilon - eps_error`` plus ``delta_error``. Opacus has the loss of removing a record only. Under composition neither
-order is known to dominate (Zhu, Dong and Wang, "Optimal accounting of differential privacy via characteristic
-function", AISTATS 2022), so the loss of adding one is built here and the worse of both counts. Everything is rounded
-towards more epsilon and more noise.
+The curve of DP-SGD is that of ``_loss_curve``. Everything is rounded towards more epsilon and more noise.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-from scipy.special import erfc, log_ndtr, ndtr
 
 from clicooper.errors import PrivacyClaimError
+from clicooper.privacy._loss_curve import (
+    LEAST_NOISE,
+    SampledGaussian,
+    ZeroOutCurve,
+    beyond,
+    renyi_epsilon,
+    zero_out_curve,
+)
 from clicooper.privacy.accounting import REPLACE_ONE, GaussianRelease, compose, gaussian_sigma
 
 __all__ = [
@@ -48,18 +45,8 @@ __all__ = [
     "zero_out_epsilon",
 ]
 
-_EPSILON_ERROR = 5e-4
-"""Error in epsilon of one curve, spent upwards; more where the curve would need too many cells."""
-
-_CELLS = 1 << 22
-_REACH = 100.0
-"""Largest loss and number of cells of a discrete curve; what would need more is far beyond any epsilon of use."""
-
 _MAX_EPSILON = 40.0
 """Beyond this no replace-one claim is looked for; the curve's own error ends it before, at about 20."""
-
-_NO_MASS = 1e-20
-"""Less than this in one cell is left to delta's error."""
 
 _SHARES = tuple(share / 20 for share in range(1, 20))
 """Shares of delta that are tried for the head in a sum."""
@@ -68,45 +55,11 @@ _TRIES = 8
 _STEP = 1e-3
 """Noise multipliers are rounded up, and the release's epsilon down, to a multiple of this."""
 
-_LEAST_NOISE = 0.5
-"""Noise multipliers below this are never chosen."""
-
 _REFUSED_CLAIMS = {
     "add/remove record": "that is the epsilon which Opacus prints; n is public here and neighbours differ in one "
     "record's input, which is two such steps: epsilon doubles and delta grows by 1 + e^epsilon",
     "record with its label": "DP-SGD alone would cover a label, but the release after it fixes labels and counts",
 }
-
-
-@dataclass(frozen=True)
-class SampledGaussian:
-    """One run of DP-SGD: sums of clipped gradients over Poisson batches, with Gaussian noise.
-
-    Args:
-        noise_multiplier: deviation of the noise on a coordinate, in units of the clipping norm, > 0.
-        batches: a record enters a step with probability ``1 / batches``, >= 1.
-        steps: >= 1.
-    """
-
-    noise_multiplier: float
-    batches: int
-    steps: int
-
-    def __post_init__(self) -> None:
-        if not _LEAST_NOISE <= self.noise_multiplier < math.inf:
-            raise PrivacyClaimError(
-                f"noise multiplier {self.noise_multiplier} is not a finite number of at least {_LEAST_NOISE}",
-                hint="less noise than that protects nobody; raise epsilon's share or lower the steps",
-            )
-        if self.batches < 1 or self.steps < 1:
-            raise PrivacyClaimError(
-                f"{self.steps} steps at a sample rate of 1/{self.batches}", hint="choose both at least 1"
-            )
-
-    @property
-    def sample_rate(self) -> float:
-        """Probability with which a record enters a step."""
-        return 1.0 / self.batches
 
 
 @dataclass(frozen=True)
@@ -132,7 +85,7 @@ def zero_out_epsilon(mechanisms: Sequence[SampledGaussian], delta: float) -> flo
     Raises:
         PrivacyClaimError: delta out of (0, 1), or no epsilon that the numerical curve can show.
     """
-    curve = _curve(mechanisms, delta)
+    curve = zero_out_curve(mechanisms, delta)
     return _found(_least_epsilon(lambda epsilon: curve.delta(epsilon) <= delta, _MAX_EPSILON))
 
 
@@ -176,7 +129,7 @@ def total_epsilon(mechanisms: Sequence[SampledGaussian], releases: Sequence[Gaus
     joint = _joint(mechanisms, releases, delta)
     if not releases:
         return _found(joint)
-    alone = _curve(mechanisms, delta * _SHARES[0])
+    alone = zero_out_curve(mechanisms, delta * _SHARES[0])
     sums = [_replaced(alone, share * delta) + compose(releases, (1 - share) * delta) for share in _SHARES]
     return _found(min(joint, *sums))
 
@@ -217,20 +170,20 @@ def _least_noise(epsilon: float, delta: float, batches: int, steps: int) -> Samp
         return SampledGaussian(round(math.ceil(round(multiplier / _STEP, 6)) * _STEP, 6), batches, steps)
 
     def kept(multiplier: float) -> bool:
-        return multiplier > _LEAST_NOISE and _curve([run(multiplier)], share).delta(half) <= share
+        return multiplier > LEAST_NOISE and zero_out_curve([run(multiplier)], share).delta(half) <= share
 
     # Without sampling it would be a Gaussian's; Renyi orders, which are quick, come down to nearly what is due.
     high = math.sqrt(steps) * gaussian_sigma(half, share, 1.0)
-    low = _LEAST_NOISE
+    low = LEAST_NOISE
     while high - low > 0.001 * high:
         middle = (low + high) / 2
-        low, high = (low, middle) if _renyi_epsilon([run(middle)], share) <= half else (middle, high)
+        low, high = (low, middle) if renyi_epsilon([run(middle)], share) <= half else (middle, high)
     for _ in range(_TRIES):
         if kept(high):
             break
         high *= 1.05
     else:
-        raise _beyond()
+        raise beyond()
     while kept(high / 1.2):
         high /= 1.2
     low = high / 1.2
@@ -246,7 +199,7 @@ def _most_left(epsilon: float, delta: float, head: SampledGaussian) -> float:
     def release(steps: int) -> list[GaussianRelease]:
         return [GaussianRelease(gaussian_sigma(steps * _STEP, delta / 2, 1.0), 1.0)]
 
-    curve = _curve([head], delta)
+    curve = zero_out_curve([head], delta)
     heads = [(share, _replaced(curve, share * delta)) for share in _SHARES]
 
     def kept(steps: int) -> bool:
@@ -267,119 +220,11 @@ def _most_left(epsilon: float, delta: float, head: SampledGaussian) -> float:
     return round(low * _STEP, 6)
 
 
-@dataclass(frozen=True, eq=False)
-class _Order:
-    """One order of neighbours: losses of DP-SGD, their mass, two sums from each of them upwards, and an error."""
-
-    losses: NDArray[np.float64]
-    mass: NDArray[np.float64]
-    above: NDArray[np.float64]
-    weighted: NDArray[np.float64]
-    rounding: float
-
-    def delta(self, epsilon: float, mu: float) -> float:
-        """``E[delta_G(epsilon - loss)]`` over the losses, with ``delta_G`` that of Theorem 8 at ``mu``."""
-        if mu:
-            left = (epsilon - self.losses) / mu
-            return float(self.mass @ (ndtr(mu / 2 - left) - np.exp(mu * left + log_ndtr(-mu / 2 - left))))
-        at = int(np.searchsorted(self.losses, epsilon))
-        if at == self.losses.size:
-            return 0.0
-        return max(0.0, float(self.above[at] - math.exp(epsilon) * self.weighted[at]))
-
-
-@dataclass(frozen=True, eq=False)
-class _Curve:
-    """Upper bound of the zero-out delta at every epsilon."""
-
-    orders: tuple[_Order, _Order]
-    epsilon_error: float
-    delta_error: float
-
-    def delta(self, epsilon: float, mu: float = 0.0) -> float:
-        """Of DP-SGD, and of a Gaussian with zero-out parameter ``mu`` after it."""
-        return max(order.delta(epsilon - self.epsilon_error, mu) for order in self.orders) + self.delta_error
-
-
-def _curve(mechanisms: Sequence[SampledGaussian], delta: float) -> _Curve:
-    if not mechanisms:
-        raise PrivacyClaimError("no run of DP-SGD to account for", hint="releases alone compose exactly")
-    if not 0 < delta < 1:
-        raise PrivacyClaimError(f"delta {delta} is not between 0 and 1", hint="choose delta below 1/n")
-    return _cached_curve(tuple(mechanisms), 10.0 ** math.floor(math.log10(delta) - 8))
-
-
-@lru_cache(maxsize=32)
-def _cached_curve(mechanisms: tuple[SampledGaussian, ...], delta_error: float) -> _Curve:
-    # Opacus loads torch, which releases alone have no use for.
-    from opacus.accountants.analysis import prv  # noqa: PLC0415
-    from opacus.accountants.analysis.prv import prvs  # noqa: PLC0415
-
-    class Added(prvs.PoissonSubsampledGaussianPRV):  # type: ignore[misc]
-        """The loss of adding a record: that of ``N(0, z^2)`` against its mixture with ``N(1, z^2)``."""
-
-        def cdf(self, t: Any) -> Any:
-            q, z = self.sample_rate, self.noise_multiplier
-            inside = t < -np.log(1 - q)
-            bound = z * np.log(np.where(inside, (np.exp(-t) + q - 1) / q, 1.0)) + 1 / (2 * z)
-            return np.where(inside, erfc(bound / np.sqrt(2)) / 2, 1.0)
-
-    counts = [each.steps for each in mechanisms]
-    reach = _reach(mechanisms, delta_error)
-    if not reach <= _REACH:
-        raise _beyond()
-    meshes_per_error = math.sqrt(sum(counts) * math.log(12 / delta_error) / 2)
-    epsilon_error = max(_EPSILON_ERROR, meshes_per_error * 2 * reach / _CELLS)
-    domain = prv.Domain.create_aligned(-reach, reach, epsilon_error / meshes_per_error)
-
-    def order(kind: type[Any]) -> _Order:
-        losses = [kind(each.sample_rate, each.noise_multiplier) for each in mechanisms]
-        cut = [prvs.TruncatedPrivacyRandomVariable(loss, domain.t_min, domain.t_max) for loss in losses]
-        discrete = [prv.discretize(each, domain) for each in cut]
-        # A transform errs by log2(n) units of rounding in the 2-norm; powers of numbers below 1 multiply that by steps.
-        norm = sum(steps * float(np.linalg.norm(each.pmf)) for steps, each in zip(counts, discrete, strict=True))
-        rounding = 8 * float(np.finfo(np.float64).eps) * math.log2(domain.size) * math.sqrt(domain.size) * norm
-        composed = prv.compose_heterogeneous(discrete, counts)
-        values, mass = np.asarray(composed.domain.ts), np.maximum(np.asarray(composed.pmf), 0.0)
-        kept = mass > _NO_MASS
-        values, mass = values[kept], mass[kept]
-        above, weighted = mass[::-1].cumsum()[::-1], (mass * np.exp(-values))[::-1].cumsum()[::-1]
-        return _Order(values, mass, above, weighted, rounding + domain.size * _NO_MASS)
-
-    try:
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # formulas take log(1 - sample_rate)
-            orders = order(prvs.PoissonSubsampledGaussianPRV), order(Added)
-    except (RuntimeError, ValueError) as e:
-        raise PrivacyClaimError(f"the accountant finds no curve: {e}", hint="choose ordinary noise and steps") from e
-    return _Curve(orders, epsilon_error, delta_error + max(order.rounding for order in orders))
-
-
-def _reach(mechanisms: Sequence[SampledGaussian], delta_error: float) -> float:
-    """Losses beyond this are left to ``delta_error`` (Gopi et al., remark 5.6)."""
-    total = sum(each.steps for each in mechanisms)
-    alone = [_renyi_epsilon([replace(each, steps=1)], delta_error / (8 * total)) for each in mechanisms]
-    return max(_renyi_epsilon(mechanisms, delta_error / 4), *alone) + 3
-
-
-def _renyi_epsilon(mechanisms: Sequence[SampledGaussian], delta: float) -> float:
-    """An upper bound of the zero-out epsilon, in both orders, by Renyi divergences of whole orders."""
-    from opacus.accountants.analysis.rdp import compute_rdp, get_privacy_spent  # noqa: PLC0415 - as above
-
-    orders = [*range(2, 64), *range(64, 1025, 32)]
-    rdp = sum(
-        compute_rdp(q=each.sample_rate, noise_multiplier=each.noise_multiplier, steps=each.steps, orders=orders)
-        for each in mechanisms
-    )
-    with warnings.catch_warnings():  # where epsilon is small the best order is the last one, a bound all the same
-        warnings.simplefilter("ignore")
-        return float(get_privacy_spent(orders=orders, rdp=rdp, delta=delta)[0])
-
-
 def _joint(mechanisms: Sequence[SampledGaussian], releases: Sequence[GaussianRelease], delta: float) -> float:
-    return _replaced(_curve(mechanisms, delta), delta, math.hypot(*(release.mu for release in releases)) / 2)
+    return _replaced(zero_out_curve(mechanisms, delta), delta, math.hypot(*(release.mu for release in releases)) / 2)
 
 
-def _replaced(curve: _Curve, delta: float, mu: float = 0.0) -> float:
+def _replaced(curve: ZeroOutCurve, delta: float, mu: float = 0.0) -> float:
     """Group privacy: twice the least epsilon at which ``(1 + e^epsilon)`` times the zero-out delta is at most delta."""
 
     def holds(epsilon: float) -> bool:
@@ -403,10 +248,5 @@ def _least_epsilon(holds: Callable[[float], bool], limit: float) -> float:
 
 def _found(epsilon: float) -> float:
     if epsilon == math.inf:
-        raise _beyond()
+        raise beyond()
     return epsilon
-
-
-def _beyond() -> PrivacyClaimError:
-    hint = "spend less than 20 on a head; else add noise, take fewer steps, or raise delta"
-    return PrivacyClaimError("no epsilon can be shown for so much DP-SGD on a replaced record", hint=hint)

@@ -10,10 +10,10 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from clicooper.errors import PrivacyClaimError
+from clicooper.privacy._loss_curve import zero_out_curve
 from clicooper.privacy.accounting import GaussianRelease, compose, gaussian_epsilon, gaussian_sigma
 from clicooper.privacy.composition import (
     SampledGaussian,
-    _curve,
     divide,
     dpsgd_epsilon,
     joint_epsilon,
@@ -66,7 +66,7 @@ def one_step(epsilon, z, q, *, added):
 @pytest.mark.parametrize("epsilon", [0.05, 0.2, 0.5])
 def test_both_orders_of_neighbours_are_those_of_an_integral(added, epsilon):
     """The order that Opacus lacks is checked on its own; an upper bound, by no more than its error in epsilon."""
-    order = _curve([SampledGaussian(1.5, 4, 1)], 1e-6).orders[added]
+    order = zero_out_curve([SampledGaussian(1.5, 4, 1)], 1e-6).orders[added]
     exact = [one_step(epsilon + shift, 1.5, 0.25, added=added) for shift in (-1e-3, 1e-3)]
     assert exact[1] - 1e-9 <= order.delta(epsilon, 0.0) <= exact[0] + 1e-9
 
@@ -76,7 +76,7 @@ def test_a_release_joins_the_curve_as_its_gaussian(epsilon):
     """Without sampling both parts are Gaussians, whose joint curve has a closed form."""
     releases = [GaussianRelease(4.0, 1.0), GaussianRelease(6.0, 1.0)]
     joint = math.hypot(math.sqrt(40) / 20.0, *(release.mu / 2 for release in releases))
-    curve = _curve([SampledGaussian(20.0, 1, 40)], 1e-6)
+    curve = zero_out_curve([SampledGaussian(20.0, 1, 40)], 1e-6)
     exact = [
         norm.cdf(joint / 2 - e / joint) - math.exp(e) * norm.cdf(-joint / 2 - e / joint)
         for e in (epsilon - 1.1e-3, epsilon)
