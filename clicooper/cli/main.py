@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -20,6 +21,8 @@ __all__ = ["app", "main", "run"]
 EXIT_USAGE = 2
 EXIT_UNEXPECTED = 70
 EXIT_INTERRUPTED = 130
+LEAVING_S = 10.0
+"""Seconds that an interrupted program may take to end in good order."""
 EXIT_BROKEN_PIPE = 141
 STDOUT_FILE = 1
 
@@ -221,4 +224,14 @@ def run() -> None:
     if code == EXIT_BROKEN_PIPE:
         # Without this the interpreter complains about the lost reader on its way out.
         os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT_FILE)
+    if code == EXIT_INTERRUPTED:
+        _leave_within(LEAVING_S)
     sys.exit(code)
+
+
+def _leave_within(seconds: float) -> None:
+    """Ends the process even if a thread will not: on its way out the interpreter joins every thread of a pool, and one
+    may wait for a lock for ever whose release the interrupt prevented."""
+    timer = threading.Timer(seconds, os._exit, [EXIT_INTERRUPTED])
+    timer.daemon = True
+    timer.start()

@@ -37,8 +37,8 @@ __all__ = ["PrivUnit"]
 _CAPS_PER_OCTAVE = 32
 """Sizes of the cap that are tried: a fixed grid, so that every machine chooses the same one."""
 
-_ROUNDING = 1e-12
-"""Relative share of epsilon that is kept for rounding."""
+_ROUNDING = 2.0**-51
+"""Taken off p, for its rounding and that of the draws that are compared with it: some units of 2^-53."""
 
 MAX_EPSILON = 32.0
 """Beyond it the cap's share is lost in rounding; nobody should call such a number privacy."""
@@ -128,8 +128,8 @@ class PrivUnit:
         return np.where(within, likely, unlikely)
 
     def _inside(self, share: float) -> float:
-        odds = math.exp(self.epsilon * (1 - _ROUNDING)) * share / (1 - share)
-        return odds / (1 + odds)
+        odds = math.exp(self.epsilon) * share / (1 - share)
+        return odds / (1 + odds) - _ROUNDING
 
     def _gain(self, share: float) -> float:
         """``E <V, u>``: the integral of t against its density ``c (1 - t^2)^((d-3)/2)``, weighted by p and 1 - p."""

@@ -31,7 +31,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 TINY_SETTINGS = {
     **{"TRAINERS": "2", "ROUNDS": "1", "STEPS": "4", "INTERVAL": "2", "BATCH": "32", "LEARNING_RATE": "0.05"},
-    **{"EPSILON": "50", "MARK_BITS": "64", "WIDTHS": "256,256,256,256", "TEST_RECORDS": "100", "SEED": "20260404"},
+    **{"EPSILON": "20", "MARK_BITS": "64", "WIDTHS": "256,256,256,256", "TEST_RECORDS": "100", "SEED": "20260404"},
 }
 
 

@@ -381,3 +381,23 @@ def test_stray_words_stay_out_of_the_object(capsys: pytest.CaptureFixture[str]) 
 )
 def test_amounts(wei: int, text: str) -> None:
     assert coin(wei) == text
+
+
+STUCK = """
+import threading
+from concurrent.futures import ThreadPoolExecutor
+import clicooper.cli.main as program
+
+held = threading.Lock()
+held.acquire()
+ThreadPoolExecutor(1).submit(held.acquire)
+program.LEAVING_S = 0.1
+program.main = lambda _: program.EXIT_INTERRUPTED
+program.run()
+"""
+"""An interrupt that came between a lock and its release leaves a thread behind that no exit can join."""
+
+
+def test_interrupted_program_ends_though_a_thread_does_not():
+    done = subprocess.run([sys.executable, "-c", STUCK], timeout=60, check=False)
+    assert done.returncode == 130
