@@ -31,7 +31,18 @@ from clicooper.privacy.hiding import gamma_that_hides, prototype_distance, shape
 from clicooper.privacy.randomness import MasterSecret
 from clicooper.privacy.release import Mechanism, ReleaseParams
 
-__all__ = ["Cells", "Grid", "Point", "Row", "Shelf", "evaluate", "hiding_shape", "nearest", "recommend"]
+__all__ = [
+    "Cells",
+    "Grid",
+    "Point",
+    "Row",
+    "Shelf",
+    "beats_controls",
+    "evaluate",
+    "hiding_shape",
+    "nearest",
+    "recommend",
+]
 
 CELLS_VERSION = 2
 """Part of a cell's name: raised whenever an attack or a figure changes its meaning."""
@@ -311,7 +322,7 @@ def recommend(points: Iterable[Point]) -> list[str]:
     ordered = sorted(points, key=lambda point: (point.epsilon, point.gamma, point.group))
     useful: dict[str, _Test] = {
         f"the trained model stays within {100 * KEPT_ACCURACY:g} points of the same model unprotected": _keeps_accuracy,
-        "training beats every control that needs no trainers": _beats_controls,
+        "training beats every control that needs no trainers": beats_controls,
     }
     hidden: dict[str, _Test] = {
         f"an oracle that knows the class means groups with a Rand index of at most {HIDDEN_ARI:g}": _hides_map,
@@ -330,7 +341,7 @@ def _advice(ordered: Sequence[Point], tests: Sequence[_Test]) -> str:
             return f"Recommended: {point.words}, where all of this holds."
     best = nearest(ordered)
     otherwise = f" Whoever hires trainers all the same is best off with {best.words}." if best else ""
-    if not any(_beats_controls(point) for point in ordered):
+    if not any(beats_controls(point) for point in ordered):
         return (
             "No setting is recommended: on these records the owner does at least as well with its head alone, which "
             f"reveals nothing, or with the release alone, which needs no trainers.{otherwise}"
@@ -361,7 +372,8 @@ def _keeps_accuracy(point: Point) -> bool:
     return protected.value - 2 * protected.error >= plain.value - KEPT_ACCURACY
 
 
-def _beats_controls(point: Point) -> bool:
+def beats_controls(point: Point) -> bool:
+    """Whether the trained model is above the best control by two standard errors."""
     protected = point.row("accuracy.protected")
     return protected.control is not None and protected.value - 2 * protected.error > protected.control
 

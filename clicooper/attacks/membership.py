@@ -21,6 +21,7 @@ from clicooper.attacks.prototypes import Prototypes, oracle_prototypes
 from clicooper.attacks.scores import membership_auc, true_positives_at
 from clicooper.attacks.trained import Trained
 from clicooper.attacks.victim import Observation, Victim
+from clicooper.privacy.privunit import PrivUnit
 
 __all__ = ["FALSE_POSITIVES", "MembershipScore", "infer_from_model", "infer_from_release"]
 
@@ -80,22 +81,20 @@ def _support(
 
     In a group the other records are unknown: their mean is the class's, and their spread adds to the noise.
     """
-    told = _by_privunit if seen.privunit is not None else _by_gaussian
+    if seen.privunit is not None:
+        parts = _by_privunit(rows, features, seen.privunit)
+    else:
+        parts = _by_gaussian(rows, features, labels, seen, known)
     total = np.full(len(features), -np.inf)
-    for part in told(rows, features, labels, seen, known):
+    for part in parts:
         total = np.logaddexp(total, logsumexp(part, axis=0))
     return np.asarray(total - np.log(len(rows)))
 
 
 def _by_privunit(
-    rows: NDArray[np.float64],
-    features: NDArray[np.float64],
-    _labels: NDArray[np.int64],
-    seen: Observation,
-    _known: Prototypes,
+    rows: NDArray[np.float64], features: NDArray[np.float64], answers: PrivUnit
 ) -> Iterator[NDArray[np.float64]]:
     """Exact log likelihoods of rows under records, float64 (chunk, n), chunk by chunk."""
-    answers = seen.answers
     for at in range(0, len(rows), _CHUNK):
         yield answers.log_likelihood(rows[at : at + _CHUNK], features)
 

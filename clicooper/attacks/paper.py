@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clicooper.attacks.frontier import Point, Row
+from clicooper.attacks.frontier import Point, Row, beats_controls
 
 __all__ = ["Claim", "compare_with_paper"]
 
@@ -39,7 +39,7 @@ def _accuracy(point: Point) -> Claim:
     protected, plain = point.row("accuracy.protected"), point.row("accuracy.unprotected")
     naive, release = point.row("accuracy.naive"), point.row("accuracy.release_only")
     best = protected.control or 0.0
-    worth = "above" if protected.value - 2 * protected.error > best else "not above"
+    worth = "above" if beats_controls(point) else "not above"
     return Claim(
         "accuracy is preserved",
         "preserved",

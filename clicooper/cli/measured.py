@@ -43,10 +43,10 @@ def measured_record(config: JobConfig, points: Sequence[Point]) -> dict[str, Any
     Raises:
         StopIteration: the point is not among them.
     """
-    wanted = (config.data, config.epsilon, config.gamma, config.group, config.mechanism)
-    point = next(p for p in points if (p.source, p.epsilon, p.gamma, p.group, p.mechanism) == wanted)
     from clicooper.attacks.catalogue import CATALOGUE  # noqa: PLC0415 - attacks load torch
 
+    wanted = (config.data, config.epsilon, config.gamma, config.group, config.mechanism)
+    point = next(p for p in points if (p.source, p.epsilon, p.gamma, p.group, p.mechanism) == wanted)
     cells = zip(FRONTIER, frontier_cells(point), strict=True)
     return {
         "settings": _settings(config),
@@ -57,9 +57,10 @@ def measured_record(config: JobConfig, points: Sequence[Point]) -> dict[str, Any
 
 
 def _in_words(point: Point) -> str:
+    from clicooper.attacks.frontier import beats_controls  # noqa: PLC0415 - as above
+
     oracle, named = point.row("grouping.oracle"), point.row("grouping.oracle.named")
-    trained = point.row("accuracy.protected")
-    paid = "above" if trained.value - 2 * trained.error > (trained.control or 0.0) else "not above"
+    paid = "above" if beats_controls(point) else "not above"
     return (
         f"An oracle that knows every record groups pseudo-labels with a Rand index of {oracle.value:.2f} and names "
         f"{100 * named.value:.0f} % of them, where chance names {100 * named.floor:.0f} %. Training is {paid} what "

@@ -62,7 +62,8 @@ class PrivUnit:
     def __post_init__(self) -> None:
         if not 0 < self.epsilon <= MAX_EPSILON:
             raise PrivacyClaimError(
-                f"epsilon {self.epsilon} is outside (0, {MAX_EPSILON:g}]", hint="choose a smaller one"
+                f"epsilon {self.epsilon} is outside (0, {MAX_EPSILON:g}]",
+                hint="choose a smaller one, or the Gaussian mechanism",
             )
         if self.dims < 2:
             raise PrivacyClaimError(
@@ -102,7 +103,7 @@ class PrivUnit:
         """One unbiased answer for each direction, float64 (n, d), each of norm ``1/gain``.
 
         Args:
-            directions: float64 (n, d), unit vectors; a zero vector is answered as the first axis.
+            directions: float64 (n, d), of any length; a zero vector is answered as the first axis.
             uniform: float64 (n, 2), independent and uniform on (0, 1).
             normal: float64 (n, d), independent standard normal.
 
@@ -144,6 +145,8 @@ class PrivUnit:
 
 
 def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Directions, and the first axis for zero; dividing by the peak first keeps a tiny vector's norm from underflow."""
+    vectors = vectors / np.maximum(np.abs(vectors).max(axis=1, keepdims=True), np.finfo(np.float64).tiny)
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     first = np.eye(1, vectors.shape[1])
     return np.where(norms > 0, vectors / np.where(norms > 0, norms, 1), first)

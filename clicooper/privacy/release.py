@@ -192,11 +192,11 @@ def make_release(
     sums = np.zeros((len(record_of_row), *features.shape[1:]), dtype=np.float64)
     for members in record_of_row.T:
         sums += features[members] * factors[members].reshape(-1, *[1] * (features.ndim - 1))
-    key = secret.derive("clicooper.release.noise", bind("noise", bytes(bound), _features_digest(features)))
+    noise_context = bind("noise", bytes(bound), _features_digest(features))
+    key = secret.derive("clicooper.release.noise", noise_context)
     dims = math.prod(features.shape[1:])
     if params.mechanism == "privunit":
-        choice = secret.derive("clicooper.release.privunit", bind("noise", bytes(bound), _features_digest(features)))
-        noisy = _answered(sums, params, choice, key)
+        noisy = _answered(sums, params, secret.derive("clicooper.release.privunit", noise_context), key)
     else:
         noisy = sums / params.group + normal_noise(key, sums.shape, params.sigma)
     grid = _grid(params, dims)
@@ -241,12 +241,8 @@ def _clip_factors(features: NDArray[np.float64], clip: float) -> NDArray[np.floa
 def _answered(records: NDArray[np.float64], params: ReleaseParams, choice: bytes, key: bytes) -> NDArray[np.float64]:
     """PrivUnit's answers to single records, scaled to mean C h(x)/|h(x)|."""
     flat = records.reshape(len(records), -1)
-    # The norm is lost anyway; dividing by the peak first keeps it from underflow.
-    peak = np.maximum(np.abs(flat).max(axis=1, keepdims=True), np.finfo(np.float64).tiny)
-    scaled = flat / peak
-    directions = scaled / np.maximum(np.linalg.norm(scaled, axis=1, keepdims=True), np.finfo(np.float64).tiny)
     uniform, normal = uniform_draws(choice, (len(flat), 2)), normal_noise(key, flat.shape, 1.0)
-    answers = params.clip * params.privunit(flat.shape[1]).answer(directions, uniform, normal)
+    answers = params.clip * params.privunit(flat.shape[1]).answer(flat, uniform, normal)
     return np.asarray(answers.reshape(records.shape))
 
 

@@ -92,6 +92,21 @@ def test_the_same_attacker_catches_a_cap_for_twice_the_claim():
     assert lower_bound(*along, broken.threshold, 0.0, ERROR).epsilon > 2.0
 
 
+def test_noise_is_that_of_the_documentation():
+    """A third of the Gaussian's on single records, and more than its means of over ten."""
+    single, gaussian = PrivUnit(2.0, 16).sigma, ReleaseParams(2.0, 1e-5, 1.0).sigma
+    assert (round(single, 2), round(gaussian, 2)) == (1.24, 3.99)
+    means = {b: ReleaseParams(2.0, 1e-5, 1.0, group=b).sigma for b in (10, 11)}
+    assert means[10] > single / math.sqrt(10) and means[11] < single / math.sqrt(11)
+
+
+@pytest.mark.parametrize("length", [1e-200, 1e-3, 1e200])
+def test_the_length_of_a_record_changes_nothing(length):
+    mechanism = PrivUnit(2.0, 4)
+    axes = first_axis(4, 50)
+    assert np.allclose(answers(mechanism, length * axes), answers(mechanism, axes), rtol=1e-12)
+
+
 def test_a_zero_record_is_answered_like_any_other():
     mechanism = PrivUnit(2.0, 4)
     told = answers(mechanism, np.zeros((TRIALS, 4)))
