@@ -6,7 +6,6 @@ turns it into the right row. What is compared is named in the row, with both sid
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -15,6 +14,7 @@ from multiformats import CID
 from clicooper.audit.evidence import Evidence
 from clicooper.audit.grants import Grant
 from clicooper.audit.mark_links import broken_link
+from clicooper.audit.release_claim import release_claims
 from clicooper.audit.sampling import Draw
 from clicooper.audit.sealed import author_of, check_ciphertexts, own_start, sealed_by_seat, sealed_text
 from clicooper.audit.state import Commitment, Seat
@@ -22,16 +22,12 @@ from clicooper.audit.unpublished import kept_back
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.commitments.canonical import cid_of_digest, sha256, tensor_digest
 from clicooper.commitments.head import mark_commitment
-from clicooper.commitments.manifest import KeyRecord, ReleaseSpec, SegmentManifest, StateLinks
+from clicooper.commitments.manifest import KeyRecord, SegmentManifest, StateLinks
 from clicooper.errors import ArtifactCorrupt, ArtifactMissing, CliCooperError, GraphTooLarge, SealError, StorageError
 from clicooper.learning.checkpoint import state_bytes, state_digest
 from clicooper.learning.schedule import batch_input, batch_rows
 from clicooper.learning.segments import initial_state
 from clicooper.learning.transcript import Transcript, interval_bounds
-from clicooper.privacy.accounting import gaussian_sigma, sensitivity
-from clicooper.privacy.privunit import PrivUnit
-from clicooper.privacy.randomised_response import RandomisedResponse, noise_of_rows
-from clicooper.privacy.statement import INPUT_OR_LABEL
 from clicooper.storage.base import ListableStore, Store, missing
 from clicooper.storage.cid import cid_bytes, cid_text
 from clicooper.storage.graph import walk
@@ -276,48 +272,9 @@ def check_labels(evidence: Evidence, round_: int) -> Iterator[CheckResult]:
 
 def check_release(evidence: Evidence) -> Iterator[CheckResult]:
     """The released activations are what the spec's privacy claim says, as far as a reader can tell."""
-    spec, release, values = evidence.spec, evidence.release, evidence.activations
-    claim = spec.release
-    least, lengths = _needed_noise(claim, values)
-    claims: list[tuple[str, object, object]] = [
-        ("claim of spec and release", claim, release.release),
-        ("sigma at least the mechanism's", True, claim.sigma >= least * (1 - 1e-9)),
-        ("length of every row, where the mechanism fixes it", True, lengths),
-        ("delta below one in the number of records", True, claim.delta < 1 / claim.records),
-        ("the head's part is less than all of epsilon", True, (claim.head_epsilon or 0.0) < claim.epsilon),
-        ("labels are in the claim", claim.label_epsilon is not None, claim.adjacency == INPUT_OR_LABEL),
-        ("label noise that the loss corrects", True, spec.training.label_noise in (0.0, _label_noise(claim))),
-        ("shape", release.shape, tuple(values.shape)),
-        ("record shape", spec.model.input_shape, tuple(values.shape[1:])),
-        ("rows", spec.rows_until(len(spec.labels) - 1), len(values)),
-        ("finite", True, bool(np.isfinite(values).all())),
-        ("on the public grid", True, _on_grid(values, claim.grid)),
-    ]
+    spec = evidence.spec
+    claims = release_claims(spec, evidence.release, evidence.activations)
     yield _first_difference(Check.RELEASE, str(spec.activation_release), claims, None, None)
-
-
-def _needed_noise(claim: ReleaseSpec, values: np.ndarray) -> tuple[float, bool]:
-    """The least sigma that the claim allows, and whether all rows have the length that its mechanism gives them."""
-    if claim.mechanism == "gaussian":
-        return gaussian_sigma(claim.epsilon, claim.delta, sensitivity(claim.clip, claim.group)), True
-    rows = values.reshape(len(values), -1).astype(np.float64)
-    # Its epsilon is added to that of a head from the same records.
-    answers = PrivUnit(claim.epsilon - (claim.head_epsilon or 0.0), rows.shape[1])
-    # Rounding to the grid moves every coordinate by half a cell at most.
-    off = np.abs(np.linalg.norm(rows, axis=1) - claim.clip / answers.gain)
-    return claim.clip * answers.sigma, claim.group == 1 and bool((off <= claim.grid * math.sqrt(rows.shape[1])).all())
-
-
-def _label_noise(claim: ReleaseSpec) -> float:
-    """What the response that is claimed leaves to the loss."""
-    if claim.label_epsilon is None:
-        return 0.0
-    return noise_of_rows(RandomisedResponse(claim.label_epsilon, len(claim.gamma)).mixing, claim.group)
-
-
-def _on_grid(values: np.ndarray, grid: float) -> bool:
-    multiples = values.astype(np.float64) / grid
-    return bool((multiples == np.rint(multiples)).all())
 
 
 def _progress_seed(evidence: Evidence, commitment: Commitment) -> bytes:
