@@ -13,12 +13,12 @@ from _table import Row, report
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from clicooper.attacks.cells import measure_cell
-from clicooper.attacks.frontier import Grid, evaluate
-from clicooper.attacks.material import Kept, load_material
-from clicooper.attacks.shelf import FolderShelf
+from clicooper.attacks.evaluation_inputs import Kept, load_inputs
+from clicooper.attacks.privacy.frontier import Grid, evaluate
+from clicooper.attacks.privacy.results_cache import FolderCache
+from clicooper.attacks.privacy.trial import measure_trial
+from clicooper.attacks.release_under_test import Setting, make_release_under_test
 from clicooper.attacks.trained import TrainingPlan, train
-from clicooper.attacks.victim import Setting, make_victim
 
 T = TypeVar("T")
 SETTING = Setting(2.0, 4, 4, 0)
@@ -33,14 +33,14 @@ def timed(run: Callable[[], T]) -> tuple[T, float]:
 
 def main() -> None:
     """Measures and reports."""
-    material, head = timed(lambda: load_material("digits", 0, Kept()))
-    victim, release = timed(lambda: make_victim(material.dataset, material.splits, material.head, SETTING))
-    _, training = timed(lambda: train(victim, TrainingPlan()))
-    _, cell = timed(lambda: measure_cell(material, SETTING, TrainingPlan()))
+    inputs, head = timed(lambda: load_inputs("digits", 0, Kept()))
+    tested, release = timed(lambda: make_release_under_test(inputs.dataset, inputs.splits, inputs.head, SETTING))
+    _, training = timed(lambda: train(tested, TrainingPlan()))
+    _, cell = timed(lambda: measure_trial(inputs, SETTING, TrainingPlan()))
     with tempfile.TemporaryDirectory() as folder:
-        grid, shelf = Grid("digits", (2.0,), ((4, 4),), seeds=1), FolderShelf(Path(folder))
-        _, first = timed(lambda: evaluate(grid, shelf, lambda *_: None))
-        _, again = timed(lambda: evaluate(grid, shelf, lambda *_: None))
+        grid, cache = Grid("digits", (2.0,), ((4, 4),), seeds=1), FolderCache(Path(folder))
+        _, first = timed(lambda: evaluate(grid, cache, lambda *_: None))
+        _, again = timed(lambda: evaluate(grid, cache, lambda *_: None))
     report(
         [
             Row("records, division and head of a seed", head, "s"),

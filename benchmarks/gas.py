@@ -18,7 +18,7 @@ from _table import Row, report
 from clicooper.chain.client import Contract, MarkOpening, OpenedCommit, Receipt
 from clicooper.chain.deploy import deploy
 from clicooper.chain.keys import LocalAccount, account_from_seed
-from clicooper.chain.rpc import Node
+from clicooper.chain.rpc.node import Node
 from clicooper.chain.typed_data import CommitContents, Position, SignedCommit, sign_commit
 from clicooper.commitments.canonical import sha256
 from clicooper.commitments.head import label_anchor, label_keys, next_head, opened_commitment

@@ -22,20 +22,20 @@ from typing import Any, TypeVar
 
 from _table import Row, report
 
-from clicooper.audit.payment import check_payment
-from clicooper.audit.state import follow_record
+from clicooper.audit.checks.payment import check_payment
 from clicooper.audit.verdict import combine
 from clicooper.chain._abi import Abi
 from clicooper.chain.client import Contract
 from clicooper.chain.compile import load_artifact
 from clicooper.chain.deploy import deploy
 from clicooper.chain.events import Committed
-from clicooper.chain.indexer import RecordIndex
+from clicooper.chain.index.record_index import RecordIndex
 from clicooper.chain.keys import account_from_seed
 from clicooper.chain.record import record_from_json, record_to_json
-from clicooper.chain.rpc import Node
+from clicooper.chain.rpc.node import Node
 from clicooper.commitments.canonical import sha256
 from clicooper.commitments.head import label_anchor, label_keys, next_head
+from clicooper.history.follow import follow_record
 from clicooper.types import Address, JobId, JobParams, Verdict
 
 ROOT = Path(__file__).parents[1]

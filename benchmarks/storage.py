@@ -29,7 +29,7 @@ from _table import Row, report
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from clicooper.storage.ipfs import IpfsStore  # noqa: E402
+from clicooper.storage.ipfs.ipfs_store import IpfsStore  # noqa: E402
 from clicooper.storage.local import LocalStore  # noqa: E402
 from tests.integration.node_proxy import running_proxy  # noqa: E402
 from tests.ipfs_node import IpfsNode, node_programs  # noqa: E402

@@ -28,15 +28,15 @@ from _table import Row, report
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from clicooper.audit.evidence import Evidence  # noqa: E402
-from clicooper.audit.replay import replay_intervals  # noqa: E402
+from clicooper.audit.artifacts import Artifacts  # noqa: E402
+from clicooper.audit.replay.executors import HERE, Executor, Processes  # noqa: E402
+from clicooper.audit.replay.round_replay import replay_intervals  # noqa: E402
+from clicooper.audit.replay.sampling import Sample  # noqa: E402
 from clicooper.audit.rounds import check_commitments, check_round  # noqa: E402
-from clicooper.audit.sampling import Sample  # noqa: E402
-from clicooper.audit.state import follow_record  # noqa: E402
 from clicooper.audit.verdict import CheckResult, combine  # noqa: E402
-from clicooper.audit.workforce import HERE, Processes, Workforce  # noqa: E402
 from clicooper.commitments.manifest import ModelSpec, ReplaySpec, SeedSpec, TrainingSpec  # noqa: E402
 from clicooper.config import JobConfig  # noqa: E402
+from clicooper.history.follow import follow_record  # noqa: E402
 from clicooper.learning.runtime import use_threads  # noqa: E402
 from clicooper.learning.segments import initial_state  # noqa: E402
 from clicooper.learning.training import SeatWorker, train_round  # noqa: E402
@@ -98,7 +98,7 @@ def transcript_row(name: str, model: ModelSpec, batch: int, steps: int, turns: i
 class Committed:
     """A committed round, what its training cost in CPU seconds, and what its owner knows."""
 
-    evidence: Evidence
+    artifacts: Artifacts
     training_s: float
 
 
@@ -107,7 +107,7 @@ def train_and_commit(job: Rehearsal) -> Committed:
     trainers = job.opened.trainers
     (trained, cost) = cpu(lambda: train_segments(trainers, 0, (None,) * len(trainers), quiet))
     committed = commit_in_order(trainers, 0, job.head, trained, (None,) * len(trainers))
-    return Committed(Evidence(follow_record(job.record()), job.store, keys_of(job, committed)), cost)
+    return Committed(Artifacts(follow_record(job.record()), job.store, keys_of(job, committed)), cost)
 
 
 def cpu(work: Callable[[], T]) -> tuple[T, float]:
@@ -122,61 +122,61 @@ def wall(work: Callable[[], T]) -> tuple[T, float]:
     return work(), time.perf_counter() - started
 
 
-def verify(evidence: Evidence, drawn: Sequence[int]) -> tuple[CheckResult, ...]:
+def verify(artifacts: Artifacts, drawn: Sequence[int]) -> tuple[CheckResult, ...]:
     """All that an owner checks of a round before it pays, but for its own held-out records."""
-    rows, _ = check_round(evidence, 0, drawn)
-    return (*check_commitments(evidence, 0, drawn), *rows)
+    rows, _ = check_round(artifacts, 0, drawn)
+    return (*check_commitments(artifacts, 0, drawn), *rows)
 
 
-def fresh(evidence: Evidence) -> Evidence:
+def fresh(artifacts: Artifacts) -> Artifacts:
     """The same evidence with nothing read yet."""
-    return Evidence(evidence.history, evidence.store, evidence.keys)
+    return Artifacts(artifacts.history, artifacts.store, artifacts.keys)
 
 
-def replay(evidence: Evidence, intervals: Sequence[int], workforce: Workforce = HERE) -> int:
+def replay(artifacts: Artifacts, intervals: Sequence[int], executor: Executor = HERE) -> int:
     """Replays intervals, all of which must be confirmed; the steps."""
-    result = replay_intervals(evidence, 0, intervals, workforce)
+    result = replay_intervals(artifacts, 0, intervals, executor)
     if result.failed or result.unknown or result.unattributed:
         sys.exit("an honest round was not confirmed")
     return result.steps
 
 
-def sample_of(evidence: Evidence) -> tuple[int, ...]:
+def sample_of(artifacts: Artifacts) -> tuple[int, ...]:
     """So many draws that ``SAMPLED`` intervals come out, which are judged for all seats together."""
-    for per_seat in range(SAMPLED // SEATS, evidence.intervals):
-        drawn = Sample(per_seat, {}, Digest(bytes(32))).draw(evidence.history, 0, evidence.intervals).intervals
-        if len(drawn) >= min(SAMPLED, evidence.intervals):
+    for per_seat in range(SAMPLED // SEATS, artifacts.intervals):
+        drawn = Sample(per_seat, {}, Digest(bytes(32))).draw(artifacts.history, 0, artifacts.intervals).intervals
+        if len(drawn) >= min(SAMPLED, artifacts.intervals):
             return drawn
-    return tuple(range(evidence.intervals))
+    return tuple(range(artifacts.intervals))
 
 
 def measure_round(config: JobConfig, folder: Path) -> Iterator[Row]:
     """Verification and replay of one real round."""
     with use_threads(1), rehearsal(folder / "run", config) as job:
         done = train_and_commit(job)
-    evidence, steps = done.evidence, config.steps
-    drawn = sample_of(evidence)
-    rows, verified = cpu(lambda: verify(fresh(evidence), drawn))
+    artifacts, steps = done.artifacts, config.steps
+    drawn = sample_of(artifacts)
+    rows, verified = cpu(lambda: verify(fresh(artifacts), drawn))
     if combine(rows) is not Verdict.PASS:
         sys.exit("an honest round did not pass")
-    (_, drawn_s) = cpu(lambda: replay(fresh(evidence), drawn))
-    name = f"verify {len(drawn)} of {evidence.intervals} intervals of {config.interval} steps"
+    (_, drawn_s) = cpu(lambda: replay(fresh(artifacts), drawn))
+    name = f"verify {len(drawn)} of {artifacts.intervals} intervals of {config.interval} steps"
     yield Row(f"{name}, over training", verified, "CPU s", done.training_s, VERIFY_SHARE)
     yield Row("of which replay of the drawn intervals", drawn_s, "CPU s", done.training_s)
-    some = range(min(evidence.intervals, 400))
-    (replayed, again) = cpu(lambda: replay(fresh(evidence), some))
+    some = range(min(artifacts.intervals, 400))
+    (replayed, again) = cpu(lambda: replay(fresh(artifacts), some))
     per_step = 1000 * done.training_s / steps
     name, value = f"full replay of {len(some)} intervals, over training", 1000 * again / replayed
     yield Row(name, value, "CPU ms a step", per_step, REPLAY_SHARE)
-    yield two_workers(evidence, some)
+    yield two_workers(artifacts, some)
 
 
-def two_workers(evidence: Evidence, some: Sequence[int]) -> Row:
+def two_workers(artifacts: Artifacts, some: Sequence[int]) -> Row:
     """The same intervals by one process and by two that run already."""
     with Processes(2) as two:
-        replay(fresh(evidence), range(4), two)
+        replay(fresh(artifacts), range(4), two)
         pairs = [
-            (wall(lambda: replay(fresh(evidence), some, two))[1], wall(lambda: replay(fresh(evidence), some))[1])
+            (wall(lambda: replay(fresh(artifacts), some, two))[1], wall(lambda: replay(fresh(artifacts), some))[1])
             for _ in range(3)
         ]
     both, one = (median(pair[side] for pair in pairs) for side in (0, 1))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
-import {Evidence} from "./core/Evidence.sol";
+import {Openings} from "./core/Openings.sol";
 import {Exits} from "./core/Exits.sol";
 import {Opening} from "./core/Opening.sol";
 import {ICliCooper} from "./interfaces/ICliCooper.sol";
@@ -10,8 +10,8 @@ import {Dispute, Job, Seat} from "./types/Job.sol";
 /// @title CliCooper
 /// @notice Escrow, ordered commitments, disputes and settlement of client-cooperative split learning.
 /// @dev Documented in `ICliCooper`. The sections follow the life of a job: `Opening`, `Rounds`, `Disputes`, `Exits`,
-/// beside them `Evidence`, below them all `State`. This file adds the views.
-contract CliCooper is Opening, Exits, Evidence {
+/// beside them `Openings`, below them all `State`. This file adds the views.
+contract CliCooper is Opening, Exits, Openings {
     /// @inheritdoc ICliCooper
     function genesisOf(uint256 job) external view returns (bytes32) {
         return _existing(job).genesis;

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from clicooper.attacks.null_models import (
+from clicooper.attacks.marks.null_models import (
     ChanceReadings,
     random_carriers,
     read_by_chance,

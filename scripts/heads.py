@@ -17,12 +17,12 @@ import numpy as np
 from paper import write_section
 from PIL import Image, ImageDraw, ImageFont
 
-from clicooper.attacks.material import Kept, load_material
-from clicooper.attacks.scores import mean_and_deviation
+from clicooper.attacks.evaluation_inputs import Kept, load_inputs
+from clicooper.attacks.privacy.scores import mean_and_deviation
+from clicooper.attacks.release_under_test import Setting, make_release_under_test
 from clicooper.attacks.trained import Accuracies, TrainingPlan, measure, train
-from clicooper.attacks.victim import Setting, make_victim
+from clicooper.learning.bottom_model import HeadSpec, train_head
 from clicooper.learning.checkpoint import save_state
-from clicooper.learning.head import HeadSpec, train_head
 
 SEEDS = 3
 EPSILONS = (2.0, 4.0, 8.0)
@@ -62,9 +62,9 @@ def public_head(folder: Path) -> str:
 def accuracies(head: str, epsilon: float, seed: int, kept: Kept) -> tuple[int, Accuracies]:
     """Released records and accuracies of one owner."""
     setting, plan = Setting(epsilon, 4, 1, seed, mechanism="privunit", head=head), TrainingPlan()
-    material = load_material("digits", seed, kept, head=head, claim=setting.claim)
-    victim = make_victim(material.dataset, material.splits, material.head, setting)
-    return len(material.splits.release), measure(victim, train(victim, plan), plan)
+    inputs = load_inputs("digits", seed, kept, head=head, claim=setting.claim)
+    tested = make_release_under_test(inputs.dataset, inputs.splits, inputs.head, setting)
+    return len(inputs.splits.release), measure(tested, train(tested, plan), plan)
 
 
 def row(words: str, head: str, epsilon: float, kept: Kept) -> str:

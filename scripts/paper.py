@@ -17,12 +17,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from clicooper.attacks.frontier import Point
+from clicooper.attacks.privacy.frontier import Point
 from clicooper.cli.evaluate_privacy import evaluate_grids, make_grid
-from clicooper.cli.evaluate_view import LEAKS, WORTH, frontier_cells
-from clicooper.cli.measured import measured_record
 from clicooper.config import JobConfig, load_config
 from clicooper.privacy.release import Mechanism
+from clicooper.reports.measured import measured_record
+from clicooper.reports.privacy_tables import LEAKS, WORTH, frontier_cells
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs" / "privacy.md"
@@ -77,8 +77,8 @@ def noisy_labels_table(found: Sequence[tuple[str, Point]], columns: tuple[tuple[
     lines = ["| " + " | ".join(headings) + " |", "|---" * len(headings) + "|"]
     for loss, point in found:
         cost = ("–", "") if point.label_epsilon is None else (f"{point.label_epsilon:g}", loss)
-        cells = [f"{point.epsilon:g}", *point.shape, *cost, *frontier_cells(point, columns)]
-        lines.append("| " + " | ".join(cells) + " |")
+        trials = [f"{point.epsilon:g}", *point.shape, *cost, *frontier_cells(point, columns)]
+        lines.append("| " + " | ".join(trials) + " |")
     return "\n".join(lines)
 
 

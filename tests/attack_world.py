@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from clicooper.attacks.inversion import foreign_records
-from clicooper.attacks.material import Material
-from clicooper.attacks.victim import Setting, Victim, make_victim
+from clicooper.attacks.evaluation_inputs import EvaluationInputs
+from clicooper.attacks.privacy.inversion import foreign_records
+from clicooper.attacks.release_under_test import ReleaseUnderTest, Setting, make_release_under_test
+from clicooper.learning.bottom_model import HeadSpec, random_head
 from clicooper.learning.data import Dataset, Splits, load_dataset, split_dataset
-from clicooper.learning.head import HeadSpec, random_head
 
 CLASSES = 4
 
@@ -22,21 +22,21 @@ def blobs(records: int = 480, seed: int = 0) -> Dataset:
     return Dataset("blobs", inputs.astype(np.float32), labels, CLASSES)
 
 
-def material(dataset: Dataset, seed: int = 0) -> Material:
+def inputs(dataset: Dataset, seed: int = 0) -> EvaluationInputs:
     """Half of the records released, under a random head."""
     splits: Splits = split_dataset(dataset, seed, head=0.2, holdout=0.1, test=0.2)
     head = random_head(HeadSpec(kind="random", seed=seed), dataset.shape, center=0.3, scale=0.4)
-    return Material(dataset, splits, head, seed, foreign_records(head, 60, 1.0))
+    return EvaluationInputs(dataset, splits, head, seed, foreign_records(head, 60, 1.0))
 
 
-def digits_material() -> Material:
+def digits_material() -> EvaluationInputs:
     """Real digits under a random head."""
-    return material(load_dataset("digits"))
+    return inputs(load_dataset("digits"))
 
 
-def victim(
-    epsilon: float = 2.0, gamma: int = 6, group: int = 1, seed: int = 0, source: Material | None = None
-) -> Victim:
+def release_under_test(
+    epsilon: float = 2.0, gamma: int = 6, group: int = 1, seed: int = 0, source: EvaluationInputs | None = None
+) -> ReleaseUnderTest:
     """An owner with four classes, unless it is given other records."""
-    given = source or material(blobs())
-    return make_victim(given.dataset, given.splits, given.head, Setting(epsilon, gamma, group, seed))
+    given = source or inputs(blobs())
+    return make_release_under_test(given.dataset, given.splits, given.head, Setting(epsilon, gamma, group, seed))

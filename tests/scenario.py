@@ -13,12 +13,13 @@ from typing import Any
 
 from multiformats import CID
 
+from clicooper.access.grants import AuditKeys, Grant, write_grants
+from clicooper.access.sealing import new_identity, write_secret
 from clicooper.audit.auditor import audit_record
-from clicooper.audit.grants import AuditKeys, Grant, write_grants
 from clicooper.audit.verdict import AuditReport, Check, CheckResult
 from clicooper.chain.client import Contract
 from clicooper.chain.record import JobRecord, write_record
-from clicooper.chain.rpc import Node
+from clicooper.chain.rpc.node import Node
 from clicooper.cli.main import main
 from clicooper.config import JobConfig
 from clicooper.errors import SpecError
@@ -26,10 +27,9 @@ from clicooper.learning.runtime import use_threads
 from clicooper.protocol.job import JobParties, OpenJob, finish_job, open_job, run_rounds
 from clicooper.protocol.round import SettledRound, commit_in_order, train_segments
 from clicooper.protocol.trainer import CommittedSegment, Trainer
-from clicooper.storage.cid import cid_text
+from clicooper.storage.ipld.cid import cid_text
 from clicooper.storage.local import LocalStore
 from clicooper.storage.run_folder import RunFolder
-from clicooper.storage.seal import new_identity, write_secret
 from clicooper.types import Head, Verdict
 from tests.simulators import MemoryStore
 

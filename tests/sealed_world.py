@@ -7,18 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from clicooper.audit.grants import AuditKeys, Grant, open_grant
+from clicooper.access.grants import AuditKeys, Grant, open_grant
+from clicooper.access.sealed_files import open_bytes
+from clicooper.access.sealing import labels_file_key, new_identity, open_labels
+from clicooper.access.vault import TrainerSecrets, Vault
 from clicooper.chain.keys import account_from_seed
 from clicooper.commitments.manifest import SealedFile, SegmentManifest
 from clicooper.errors import CliCooperError
 from clicooper.protocol.job import FUNDS_WEI
 from clicooper.protocol.round import SettledRound, commit_in_order, run_round, train_segments
-from clicooper.protocol.sealing import TrainerSecrets, Vault
 from clicooper.protocol.trainer import CommittedSegment, Trainer
 from clicooper.storage.base import get_bytes
-from clicooper.storage.cid import cid_text
-from clicooper.storage.seal import label_key, new_identity, open_labels
-from clicooper.storage.sealed_files import open_bytes
+from clicooper.storage.ipld.cid import cid_text
 from clicooper.types import Address, Digest
 from tests.scenario import Rehearsal, quiet, rehearsal
 
@@ -88,13 +88,13 @@ class World:
             ciphertext = get_bytes(self.job.store, sealed.ciphertext)
             for keys in held:
                 if keys.label_secret is not None:
-                    key = label_key(keys.label_secret, label_keys[round_])
+                    key = labels_file_key(keys.label_secret, label_keys[round_])
                     assert open_labels(ciphertext, key, Digest(sealed.plaintext_digest))
                     found.add(f"labels of round {round_}")
         return found
 
     def public_label_keys(self) -> tuple[Digest, ...]:
-        return tuple(round_.label_key for round_ in self.job.opened.owner.evidence().history.rounds[:2])
+        return tuple(round_.labels_file_key for round_ in self.job.opened.owner.artifacts().history.rounds[:2])
 
     def _opens(self, file: SealedFile, secret: bytes) -> bool:
         try:

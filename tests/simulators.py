@@ -9,7 +9,7 @@ from multiformats import CID
 from clicooper.commitments.canonical import MAX_BLOCK_BYTES
 from clicooper.errors import SpecError, StorageError
 from clicooper.storage.base import missing, write_chunks
-from clicooper.storage.cid import block_cid, build_file, normalise_cid, read_file, verify_block
+from clicooper.storage.ipld.cid import block_cid, build_file, normalise_cid, read_file, verify_block
 
 __all__ = ["MemoryStore"]
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from clicooper.attacks.victim import Victim
+from clicooper.attacks.release_under_test import ReleaseUnderTest
 from clicooper.commitments.manifest import ModelSpec, SeedSpec, TrainingSpec
 from clicooper.learning.checkpoint import State
 from clicooper.learning.controls import chance, head_only_accuracy, release_only_accuracy, unprotected_accuracy
@@ -110,14 +110,14 @@ class Accuracies:
         return max(self.head_only, self.release_only, self.chance)
 
 
-def train(victim: Victim, plan: TrainingPlan) -> Trained:
+def train(tested: ReleaseUnderTest, plan: TrainingPlan) -> Trained:
     """Trains on the release, in round r on the labels of shards 0 to r."""
-    seen, seed = victim.observation(), victim.setting.seed
+    seen, seed = tested.observation(), tested.setting.seed
     seeds = SeedSpec(weights=seed, batches=seed, noise=seed)
     model = ModelSpec(kind="mlp", input_shape=(seen.rows.shape[1],), outputs=seen.count, widths=plan.widths, cuts=())
-    noise = noise_of_rows(victim.label_map.mixing, seen.group) if plan.label_loss == "corrected" else 0.0
+    noise = noise_of_rows(tested.label_map.mixing, seen.group) if plan.label_loss == "corrected" else 0.0
     training = plan.training(1.0 / seen.sigma, noise)
-    context = bind("clicooper.evaluation.shards", bytes(victim.label_map.digest))
+    context = bind("clicooper.evaluation.shards", bytes(tested.label_map.digest))
     shards = deal_shards(seen.pseudo_labels, plan.rounds, secret=MasterSecret.from_seed(seed), context=context)
     order = np.concatenate(shards)
     rows, labels = seen.rows[order], seen.pseudo_labels[order]
@@ -134,23 +134,23 @@ def train(victim: Victim, plan: TrainingPlan) -> Trained:
     return Trained(model, training, seeds, segment.state(), start)
 
 
-def measure(victim: Victim, trained: Trained, plan: TrainingPlan) -> Accuracies:
+def measure(tested: ReleaseUnderTest, trained: Trained, plan: TrainingPlan) -> Accuracies:
     """Accuracy of the trained model beside every control."""
-    data, splits = victim.dataset, victim.splits
-    test, truth = victim.features[splits.test], data.labels[splits.test]
-    readout, seen = trained.readout(victim.label_map.fold), victim.observation()
+    data, splits = tested.dataset, tested.splits
+    test, truth = tested.features[splits.test], data.labels[splits.test]
+    readout, seen = trained.readout(tested.label_map.fold), tested.observation()
     with use_threads(1):
-        draws = readout.contrastive_scores(test, seen.sigma, victim.setting.seed, draws=DRAWS)
+        draws = readout.contrastive_scores(test, seen.sigma, tested.setting.seed, draws=DRAWS)
         naive = readout.naive_scores(test).argmax(axis=1)
     whole = trained.training.model_copy(update={"steps": plan.steps * plan.rounds})
-    own = victim.features[splits.own], data.labels[splits.own]
-    label_map = victim.label_map
+    own = tested.features[splits.own], data.labels[splits.own]
+    label_map = tested.label_map
     released = release_only_accuracy(seen.rows, seen.pseudo_labels, label_map.fold, test, truth, label_map.mixing)
     return Accuracies(
         protected=float(np.mean(draws.predictions == truth)),
         naive=float(np.mean(naive == truth)),
         unprotected=unprotected_accuracy(
-            trained.model, whole, trained.seeds, victim.released_features, victim.released_labels, test, truth
+            trained.model, whole, trained.seeds, tested.released_features, tested.released_labels, test, truth
         ),
         head_only=head_only_accuracy(*own, test, truth),
         release_only=released.best,

@@ -16,22 +16,22 @@ from pathlib import Path
 from multiformats import CID
 
 from clicooper import __version__
-from clicooper.audit import checks
-from clicooper.audit.evidence import Evidence
-from clicooper.audit.grants import AuditKeys
-from clicooper.audit.journal import Journal
-from clicooper.audit.payment import check_payment
-from clicooper.audit.replay import RoundReplay
-from clicooper.audit.roots import job_roots
+from clicooper.access.grants import AuditKeys
+from clicooper.audit.artifacts import Artifacts
+from clicooper.audit.checks import claims as checks
+from clicooper.audit.checks.payment import check_payment
+from clicooper.audit.replay.executors import HERE, Executor
+from clicooper.audit.replay.journal import Journal
+from clicooper.audit.replay.round_replay import RoundReplay
+from clicooper.audit.replay.sampling import Draw, Sample
+from clicooper.audit.replay.unpublished import unpublished_states, without_unpublished
 from clicooper.audit.rounds import check_commitments, check_round, examine_round
-from clicooper.audit.sampling import Draw, Sample
-from clicooper.audit.state import History, follow_record
-from clicooper.audit.story import tell_story
-from clicooper.audit.unpublished import unpublished_states, without_unpublished
 from clicooper.audit.verdict import AuditReport, Check, CheckResult, Replayed, Sampled, combine
-from clicooper.audit.workforce import HERE, Workforce
 from clicooper.chain.record import JobRecord, record_from_json
 from clicooper.errors import RecordError, StorageError
+from clicooper.history.dag_roots import dag_roots
+from clicooper.history.follow import History, follow_record
+from clicooper.history.timeline import make_timeline
 from clicooper.storage.base import Store
 from clicooper.storage.local import LocalStore
 from clicooper.types import ACCUSED_OWNER, Verdict
@@ -51,13 +51,13 @@ class Plan:
 
     Attributes:
         sample: what is drawn; None to replay everything.
-        workforce: who replays.
+        executor: who replays.
         journals: folder in which what was replayed is kept, so that an interrupted audit goes on; None keeps nothing.
         fresh: forget what an interrupted audit left.
     """
 
     sample: Sample | None = None
-    workforce: Workforce = HERE
+    executor: Executor = HERE
     journals: Path | None = None
     fresh: bool = False
 
@@ -98,12 +98,12 @@ def audit_record(
     except RecordError as e:
         rows = (*_store_rows(store), CheckResult.of_error(Check.RECORD, "record", e))
         return AuditReport(record.source, record.blocks, 0, rows, Replayed(0, 0, 0.0), clock() - started)
-    evidence = Evidence(history, store, keys, trusted_models)
-    draws = None if plan.sample is None else _draw_all(evidence, plan.sample)
+    artifacts = Artifacts(history, store, keys, trusted_models)
+    draws = None if plan.sample is None else _draw_all(artifacts, plan.sample)
     progress("reading the artifacts", 0, 0)
-    in_store = _store_rows(store, job_roots(history).required, checks.outside_sample(evidence, draws))
+    in_store = _store_rows(store, dag_roots(history).required, checks.outside_sample(artifacts, draws))
     rows = tuple(without_unpublished(in_store, unpublished_states(history, store)))
-    work = _Work(evidence, draws, plan.workforce, _journal(evidence, plan), progress)
+    work = _Work(artifacts, draws, plan.executor, _journal(artifacts, plan), progress)
     found = work.audit()
     if work.journal is not None and combine(found) is not Verdict.INCONCLUSIVE:
         work.journal.finish()
@@ -114,28 +114,28 @@ def audit_record(
         (*rows, *found),
         work.replayed(),
         clock() - started,
-        sampled=_sampled(evidence, plan.sample, draws, work.confirmed),
-        story=tell_story(record, _heads(record, history), work.losses),
+        sampled=_sampled(artifacts, plan.sample, draws, work.confirmed),
+        timeline=make_timeline(record, _heads(record, history), work.losses),
         resumed=work.resumed,
     )
 
 
-def _draw_all(evidence: Evidence, sample: Sample) -> dict[int, Draw]:
+def _draw_all(artifacts: Artifacts, sample: Sample) -> dict[int, Draw]:
     """The draw of every round; where the spec cannot be read, which every check will say, there is nothing to draw."""
-    rounds = range(len(evidence.history.rounds))
-    intervals = evidence.intervals_or(1)
-    return {round_: sample.draw(evidence.history, round_, intervals) for round_ in rounds}
+    rounds = range(len(artifacts.history.rounds))
+    intervals = artifacts.intervals_or(1)
+    return {round_: sample.draw(artifacts.history, round_, intervals) for round_ in rounds}
 
 
 def _sampled(
-    evidence: Evidence, sample: Sample | None, draws: Mapping[int, Draw] | None, confirmed: Mapping[int, int]
+    artifacts: Artifacts, sample: Sample | None, draws: Mapping[int, Draw] | None, confirmed: Mapping[int, int]
 ) -> Sampled | None:
     """What was drawn of the rounds in which every seat has committed."""
     if sample is None or draws is None:
         return None
-    seats, rounds = evidence.history.params.seats, evidence.history.rounds
+    seats, rounds = artifacts.history.params.seats, artifacts.history.rounds
     complete = {round_: draw for round_, draw in draws.items() if len(rounds[round_].commitments) == seats}
-    return Sampled(sample.per_seat, sample.secret, tuple(complete.items()), evidence.intervals_or(0), confirmed)
+    return Sampled(sample.per_seat, sample.secret, tuple(complete.items()), artifacts.intervals_or(0), confirmed)
 
 
 def _heads(record: JobRecord, history: History) -> dict[int, str]:
@@ -146,16 +146,16 @@ def _heads(record: JobRecord, history: History) -> dict[int, str]:
     return {index: made[place] for index, place in enumerate(places) if place in made}
 
 
-def _journal(evidence: Evidence, plan: Plan) -> Journal | None:
+def _journal(artifacts: Artifacts, plan: Plan) -> Journal | None:
     """Of this very audit: nothing that was replayed under other circumstances counts."""
     if plan.journals is None:
         return None
-    history = evidence.history
+    history = artifacts.history
     key = {
         "genesis": history.genesis.hex(),
         "head": history.head.hex(),
         "spec": history.params.spec_digest.hex(),
-        "runtime": evidence.runtime,
+        "runtime": artifacts.runtime,
         "version": __version__,
     }
     return Journal(plan.journals, key, fresh=plan.fresh)
@@ -235,13 +235,13 @@ class _Work:
 
     def __init__(
         self,
-        evidence: Evidence,
+        artifacts: Artifacts,
         draws: Mapping[int, Draw] | None,
-        workforce: Workforce,
+        executor: Executor,
         journal: Journal | None,
         progress: Progress,
     ) -> None:
-        self._evidence, self._draws, self._workforce = evidence, draws, workforce
+        self._evidence, self._draws, self._executor = artifacts, draws, executor
         self.journal, self._progress = journal, progress
         self.losses: dict[int, tuple[tuple[int, float], ...]] = {}
         self.confirmed: dict[int, int] = {}
@@ -250,14 +250,14 @@ class _Work:
 
     def audit(self) -> list[CheckResult]:
         """All rows after the record's own, in the order of the history."""
-        evidence, history = self._evidence, self._evidence.history
+        artifacts, history = self._evidence, self._evidence.history
         rows = [_followed(history)]
         for seat in history.holders:
             rows += checks.guarded(Check.RECORD, seat.trainer, partial(checks.check_seat, seat), seat=seat.seat)
             rows += checks.guarded(
-                Check.ARTIFACTS, seat.trainer, partial(checks.check_grant, evidence, seat), seat=seat.seat
+                Check.ARTIFACTS, seat.trainer, partial(checks.check_grant, artifacts, seat), seat=seat.seat
             )
-        rows += checks.guarded(Check.RELEASE, "activation release", partial(checks.check_release, evidence))
+        rows += checks.guarded(Check.RELEASE, "activation release", partial(checks.check_release, artifacts))
         for round_ in range(len(history.rounds)):
             rows += self._audit_round(round_)
         rows += check_payment(history)
@@ -269,7 +269,7 @@ class _Work:
         self._tell(round_, 0)
         rows = [*check_commitments(self._evidence, round_, intervals)]
         found, replay = examine_round(
-            self._evidence, round_, intervals, self._workforce, self.journal, partial(self._tell, round_)
+            self._evidence, round_, intervals, self._executor, self.journal, partial(self._tell, round_)
         )
         rows += found
         if draw is not None and not draw.intervals and self._evidence.history.rounds[round_].commitments:
@@ -297,10 +297,10 @@ class _Work:
         return Replayed(self._intervals, self._steps, share)
 
 
-def _numbered(evidence: Evidence, replay: RoundReplay) -> Iterator[tuple[int, float]]:
+def _numbered(artifacts: Artifacts, replay: RoundReplay) -> Iterator[tuple[int, float]]:
     """The losses that replay confirmed, with their steps."""
     for interval, losses in sorted(replay.losses.items()):
-        first = interval * evidence.spec.replay.interval
+        first = interval * artifacts.spec.replay.interval
         yield from ((first + offset, loss) for offset, loss in enumerate(losses))
 
 

@@ -15,22 +15,22 @@ from pathlib import Path
 
 from multiformats import CID
 
-from clicooper.audit import checks
+from clicooper.access.grants import AuditKeys
 from clicooper.audit.auditor import FULL, Plan, Progress, audit_record, silent
-from clicooper.audit.grants import AuditKeys
-from clicooper.audit.roots import job_roots
-from clicooper.audit.state import follow_record
-from clicooper.audit.unpublished import unpublished_states
+from clicooper.audit.checks import claims as checks
+from clicooper.audit.replay.unpublished import unpublished_states
 from clicooper.audit.verdict import AuditReport, Check, CheckResult, Replayed
 from clicooper.chain.record import JobRecord, record_from_json, record_to_json
 from clicooper.commitments.bundle import JobBundle
 from clicooper.errors import ArtifactCorrupt, ArtifactMissing, CarError, CliCooperError, GraphTooLarge, RecordError
-from clicooper.storage._output import whole_file
+from clicooper.history.dag_roots import dag_roots
+from clicooper.history.follow import follow_record
 from clicooper.storage.base import Store, get_bytes
-from clicooper.storage.car import write_car
 from clicooper.storage.car_store import CarStore
-from clicooper.storage.cid import build_file
-from clicooper.storage.graph import walk
+from clicooper.storage.ipld.car import write_car
+from clicooper.storage.ipld.cid import build_file
+from clicooper.storage.ipld.graph import walk
+from clicooper.storage.whole_file import whole_file
 from clicooper.types import Verdict
 
 __all__ = ["PackedJob", "audit_car", "pack_job", "read_bundle"]
@@ -66,7 +66,7 @@ def pack_job(record: JobRecord, store: Store, target: Path, *, attach: Sequence[
         StorageError: the store cannot be read, or the file cannot be written.
     """
     history = follow_record(record)
-    roots, unpublished = job_roots(history), unpublished_states(history, store)
+    roots, unpublished = dag_roots(history), unpublished_states(history, store)
     extra = {cid: _is_whole(store, cid) for cid in roots.attached if cid not in attach}
     attached = (*(cid for cid, whole in extra.items() if whole), *dict.fromkeys(attach))
     own = dict(build_file(io.BytesIO(record_to_json(record))))
@@ -154,7 +154,7 @@ def _record_rows(store: CarStore, name: str) -> tuple[tuple[CheckResult, ...], J
 def _check_bundle(bundle: JobBundle, record: JobRecord) -> Iterator[CheckResult]:
     """The bundle lists what its record names; a record that cannot be followed is judged by its own row."""
     try:
-        roots = job_roots(follow_record(record))
+        roots = dag_roots(follow_record(record))
     except RecordError:
         return
     differs = (bundle.spec, *bundle.manifests) != roots.required

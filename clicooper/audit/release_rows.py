@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from clicooper.commitments.manifest import ActivationRelease
 from clicooper.errors import SpecError
 from clicooper.storage.base import Store
-from clicooper.storage.cid import IPFS_LAYOUT
-from clicooper.storage.slices import file_parts, leaves_of
+from clicooper.storage.ipld.cid import IPFS_LAYOUT
+from clicooper.storage.ipld.slices import file_parts, leaves_of
 
 __all__ = ["ReleaseRows", "RowPlaces"]
 

@@ -1,6 +1,6 @@
 """What a manifest has under seal: whose files they are, and what shows of them to somebody without a secret.
 
-Opening them is the business of ``evidence``; what their contents must be is judged in ``checks``.
+Opening them is the business of ``artifacts``; what their contents must be is judged in ``checks``.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from clicooper.audit.evidence import Evidence
-from clicooper.audit.state import Commitment
-from clicooper.audit.unpublished import kept_back
+from clicooper.audit.artifacts import Artifacts
+from clicooper.audit.replay.unpublished import kept_back
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.commitments.manifest import SealedFile, SegmentManifest, StateLinks
-from clicooper.storage.cid import cid_text
+from clicooper.history.follow import Commitment
+from clicooper.storage.ipld.cid import cid_text
 from clicooper.types import Verdict
 
 if TYPE_CHECKING:
@@ -48,23 +48,23 @@ def sealed_text(sealed: SealedFile | None) -> str:
 
 
 def check_ciphertexts(
-    evidence: Evidence, commitment: Commitment, intervals: Sequence[int] | None = None
+    artifacts: Artifacts, commitment: Commitment, intervals: Sequence[int] | None = None
 ) -> CheckResult:
     """Availability: every ciphertext is there and hashes to its name, which nobody needs a secret to see.
 
     Args:
         intervals: of the states between intervals, only those at which these start; None takes all.
     """
-    manifest = evidence.manifest(commitment.round, commitment.seat)
+    manifest = artifacts.manifest(commitment.round, commitment.seat)
     states = manifest.transcript.states
     unread = [] if intervals is None else [state for i, state in enumerate(states, start=1) if i not in intervals]
     passed_over = {file for state in unread for file in (state.weights, state.optimizer)}
-    absent = kept_back(evidence.spec, manifest, evidence.store)
+    absent = kept_back(artifacts.spec, manifest, artifacts.store)
     files = tuple(
         file for file in sealed_by_seat(manifest) if file not in passed_over and file.ciphertext not in absent
     )
     for sealed in files:
-        evidence.store.get_file(sealed.ciphertext, cast(BinaryIO, _Discard()))
+        artifacts.store.get_file(sealed.ciphertext, cast(BinaryIO, _Discard()))
     detail = f"{len(files)} sealed files are there and intact"
     return CheckResult(Check.ARTIFACTS, Verdict.PASS, str(manifest.cid), detail, commitment.round, commitment.seat)
 

@@ -10,9 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import Any
 
-from clicooper.audit.sampling import Draw, escape_probability
-from clicooper.audit.story import Story
-from clicooper.chain.confirm import Confirmation
+from clicooper.audit.replay.sampling import Draw, escape_probability
+from clicooper.chain.index.confirm import Confirmation
 from clicooper.errors import (
     EXIT_FAILED,
     EXIT_INCONCLUSIVE,
@@ -22,6 +21,7 @@ from clicooper.errors import (
     CliCooperError,
     SealBroken,
 )
+from clicooper.history.timeline import Timeline
 from clicooper.types import Digest, Verdict
 
 __all__ = [
@@ -266,7 +266,7 @@ class AuditReport:
     seconds: float
     verified: Confirmation | None = None
     sampled: Sampled | None = None
-    story: Story | None = None
+    timeline: Timeline | None = None
     resumed: int = 0
 
     @property

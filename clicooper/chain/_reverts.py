@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from clicooper.chain._abi import Abi
-from clicooper.chain._transport import RpcError
+from clicooper.chain.rpc.transport import RpcError
 from clicooper.errors import ChainError, RevertError
 from clicooper.types import Phase
 

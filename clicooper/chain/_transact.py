@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from clicooper.chain._messages import Call, Receipt
 from clicooper.chain.fees import SendPolicy, gas_limit, quote
 from clicooper.chain.keys import LocalAccount
-from clicooper.chain.rpc import Node
+from clicooper.chain.rpc.messages import Call, Receipt
+from clicooper.chain.rpc.node import Node
 from clicooper.errors import ChainError, RevertError
 from clicooper.types import Address
 

@@ -9,16 +9,16 @@ from dataclasses import astuple, dataclass
 from typing import Any, TypeVar
 
 from clicooper.chain._abi import Abi
-from clicooper.chain._messages import Call, Log, Receipt
 from clicooper.chain._reverts import explain
 from clicooper.chain._transact import DEFAULT_POLICY, sender_of, transact
-from clicooper.chain._transport import RpcError
 from clicooper.chain.compile import load_artifact
 from clicooper.chain.events import Challenged, JobCreated, LoggedEvent, event_from_abi
 from clicooper.chain.fees import SendPolicy
 from clicooper.chain.keys import LocalAccount
 from clicooper.chain.record import JobRecord
-from clicooper.chain.rpc import Node
+from clicooper.chain.rpc.messages import Call, Log, Receipt
+from clicooper.chain.rpc.node import Node
+from clicooper.chain.rpc.transport import RpcError
 from clicooper.chain.typed_data import Domain, Position, SignedCommit
 from clicooper.chain.views import ChallengeState, JobState, SeatState
 from clicooper.commitments.head import params_to_abi

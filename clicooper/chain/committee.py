@@ -11,14 +11,14 @@ from eth_abi import encode
 from eth_utils import to_checksum_address
 
 from clicooper.chain._abi import Abi
-from clicooper.chain._messages import Call, Receipt
 from clicooper.chain._reverts import explain
 from clicooper.chain._transact import sender_of, transact
-from clicooper.chain._transport import RpcError
 from clicooper.chain.compile import load_artifact
 from clicooper.chain.deploy import deploy
 from clicooper.chain.keys import LocalAccount
-from clicooper.chain.rpc import Node
+from clicooper.chain.rpc.messages import Call, Receipt
+from clicooper.chain.rpc.node import Node
+from clicooper.chain.rpc.transport import RpcError
 from clicooper.chain.typed_data import Domain
 from clicooper.errors import ChainError, UsageError
 from clicooper.types import Address, Digest, JobId

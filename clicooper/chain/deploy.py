@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping
 
 from clicooper.chain._abi import Abi
-from clicooper.chain._messages import Call, Receipt
 from clicooper.chain._reverts import explain
 from clicooper.chain._transact import DEFAULT_POLICY, sender_of, transact
-from clicooper.chain._transport import RpcError
 from clicooper.chain.compile import CONTRACT, Artifact, load_artifact
 from clicooper.chain.fees import SendPolicy
 from clicooper.chain.keys import LocalAccount
-from clicooper.chain.rpc import Node
+from clicooper.chain.rpc.messages import Call, Receipt
+from clicooper.chain.rpc.node import Node
+from clicooper.chain.rpc.transport import RpcError
 from clicooper.errors import ChainError
 from clicooper.types import Address
 

@@ -5,7 +5,7 @@ Prices come from the node; nothing here signs or sends.
 
 from dataclasses import dataclass
 
-from clicooper.chain.rpc import Node
+from clicooper.chain.rpc.node import Node
 from clicooper.errors import ChainError, UsageError
 
 __all__ = ["GAS_MARGIN", "GWEI", "Fees", "SendPolicy", "gas_limit", "quote"]

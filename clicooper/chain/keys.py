@@ -12,8 +12,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from clicooper.chain._json import parse_json
-from clicooper.chain._recursion import recursion_limit_kept
+from clicooper.chain.rpc.json_values import parse_json
+from clicooper.chain.rpc.recursion import recursion_limit_kept
 from clicooper.errors import UsageError
 
 with recursion_limit_kept():

@@ -12,11 +12,11 @@ from typing import Any
 from eth_utils import to_checksum_address
 
 from clicooper.chain._abi import Abi
-from clicooper.chain._messages import Call
 from clicooper.chain._reverts import explain
-from clicooper.chain._transport import RpcError
 from clicooper.chain.compile import load_artifact
-from clicooper.chain.rpc import Node
+from clicooper.chain.rpc.messages import Call
+from clicooper.chain.rpc.node import Node
+from clicooper.chain.rpc.transport import RpcError
 from clicooper.chain.views import JobState, SeatState
 from clicooper.errors import ChainError
 from clicooper.types import Address, Head, JobId

@@ -15,9 +15,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from clicooper.chain._json import parse_json
 from clicooper.chain._record_codec import decode, encode
 from clicooper.chain.events import LoggedEvent
+from clicooper.chain.rpc.json_values import parse_json
 from clicooper.errors import RecordError
 from clicooper.types import Address, JobId
 

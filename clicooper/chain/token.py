@@ -7,12 +7,12 @@ them before. Tokens that keep a fee on transfer are refused by the contract; reb
 from typing import Any
 
 from clicooper.chain._abi import Abi
-from clicooper.chain._messages import Call, Receipt
 from clicooper.chain._reverts import explain
 from clicooper.chain._transact import sender_of, transact
-from clicooper.chain._transport import RpcError
 from clicooper.chain.keys import LocalAccount
-from clicooper.chain.rpc import Node
+from clicooper.chain.rpc.messages import Call, Receipt
+from clicooper.chain.rpc.node import Node
+from clicooper.chain.rpc.transport import RpcError
 from clicooper.errors import ChainError, UsageError
 from clicooper.types import Address
 

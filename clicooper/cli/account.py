@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clicooper.cli import identities, session
-from clicooper.cli.output import Output, table
+from clicooper.cli.output import Output
 from clicooper.errors import UsageError
+from clicooper.reports.tables import table
 
 if TYPE_CHECKING:
     from rich.console import Console

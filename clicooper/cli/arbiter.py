@@ -11,8 +11,9 @@ import typer
 
 from clicooper.cli import dispute, session
 from clicooper.cli.evidence_check import ReceiptFiles
-from clicooper.cli.output import Output, coin, table
+from clicooper.cli.output import Output
 from clicooper.errors import UsageError
+from clicooper.reports.tables import coin, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,7 +35,7 @@ JobNumber = Annotated[int, typer.Argument(help="The job's number, from 1.", min=
 ContractAddress = Annotated[
     str | None, typer.Option("--contract", help="The contract.  [default: the newest that was deployed from here]")
 ]
-Evidence = Annotated[
+Artifacts = Annotated[
     Path | None, typer.Option("--evidence", help="The evidence file.  [default: fetched by its digest from the store]")
 ]
 RunDir = Annotated[
@@ -43,7 +44,7 @@ RunDir = Annotated[
 
 
 @app.command("show")
-def show(context: typer.Context, job: JobNumber, contract: ContractAddress = None, evidence: Evidence = None) -> int:
+def show(context: typer.Context, job: JobNumber, contract: ContractAddress = None, evidence: Artifacts = None) -> int:
     """Shows the open challenge: who accuses whom of what, until when, by which evidence, and whether a file is it."""
     from clicooper.protocol.arbiter import open_case  # noqa: PLC0415 - imports torch
     from clicooper.types import JobId  # noqa: PLC0415
@@ -70,7 +71,7 @@ def rule(
     challenge_id: Annotated[
         str | None, typer.Option("--challenge-id", help="Which challenge is meant.  [default: the open one]")
     ] = None,
-    evidence: Evidence = None,
+    evidence: Artifacts = None,
     identity: Annotated[
         Path | None, typer.Option("--identity", help="File with the age identity that opens the evidence.")
     ] = None,
@@ -152,19 +153,19 @@ def _judged(
     arbiter: Arbiter, case: Case, evidence: Path | None, receipts: Sequence[BoundaryReceipt], override: bool
 ) -> Judgement | None:
     """What the evidence shows; an override may do without."""
-    from clicooper.audit.exhibit_file import read_exhibit  # noqa: PLC0415
+    from clicooper.disputes.evidence_file import read_evidence  # noqa: PLC0415
 
     if override and evidence is None:
         return None
-    return arbiter.judge(case, arbiter.fetch(case) if evidence is None else read_exhibit(evidence), receipts)
+    return arbiter.judge(case, arbiter.fetch(case) if evidence is None else read_evidence(evidence), receipts)
 
 
 def _ruling(judgement: Judgement | None) -> bool:
     """The ruling that follows from the finding; between two seats, without a receipt, a person hears the receiver."""
-    from clicooper.audit.finding import Finding  # noqa: PLC0415
+    from clicooper.disputes.opinion import Answer  # noqa: PLC0415
     from clicooper.errors import RulingRefused  # noqa: PLC0415
 
-    guilty = judgement is not None and judgement.opinion.finding is Finding.GUILTY
+    guilty = judgement is not None and judgement.opinion.finding is Answer.GUILTY
     fault = None if judgement is None else judgement.opinion.fault
     if guilty and fault is not None and fault.pair is not None and fault.cleared is None:
         raise RulingRefused(
@@ -181,9 +182,9 @@ def _found(judgement: Judgement | None) -> dict[str, Any] | None:
 
 
 def _told(client: Contract, case: Case) -> dict[str, Any]:
-    from clicooper.audit.finding import party_name  # noqa: PLC0415
     from clicooper.commitments.canonical import cid_of_digest  # noqa: PLC0415
-    from clicooper.storage.cid import cid_text  # noqa: PLC0415
+    from clicooper.disputes.opinion import party_name  # noqa: PLC0415
+    from clicooper.storage.ipld.cid import cid_text  # noqa: PLC0415
 
     state = client.job(case.job)
     return {
@@ -208,9 +209,9 @@ def _told(client: Contract, case: Case) -> dict[str, Any]:
 
 
 def _compared(case: Case, path: Path) -> dict[str, Any]:
-    from clicooper.audit.exhibit_file import read_exhibit  # noqa: PLC0415
+    from clicooper.disputes.evidence_file import read_evidence  # noqa: PLC0415
 
-    sealed = read_exhibit(path)
+    sealed = read_evidence(path)
     own = sealed.envelope.challenger == bytes.fromhex(case.challenger[2:])
     return {"is_the_evidence": sealed.digest == case.evidence_digest, "names_the_challenger": own}
 

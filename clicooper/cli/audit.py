@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clicooper.cli.audit_view import print_result
 from clicooper.cli.audited import granted_keys, note_audit, packed
-from clicooper.cli.auditing import Wishes, planned
+from clicooper.cli.auditing import AuditOptions, plan_audit
 from clicooper.cli.onchain import OnChain, Subject, audited
 from clicooper.cli.output import Output
 from clicooper.cli.session import settings
 from clicooper.errors import UsageError
+from clicooper.reports.audit_tables import print_result
 
 if TYPE_CHECKING:
     from clicooper.audit.verdict import AuditReport
@@ -93,8 +93,8 @@ def audit(
 
     Exit code 0: every claim holds; 1: a check failed; 4: something could not be checked.
     """
-    from clicooper.audit.report import write_report  # noqa: PLC0415 - imports torch
     from clicooper.audit.verdict import exit_code  # noqa: PLC0415
+    from clicooper.reports.audit_page import write_report  # noqa: PLC0415 - imports torch
 
     output: Output = context.obj["output"]
     _check_choice(run_dir, contract, job, bundle)
@@ -102,8 +102,8 @@ def audit(
     asks_node = contract is not None or endpoint or context.obj["settings"]["network"] is not None
     place = OnChain.chosen(config, endpoint or (), from_block) if asks_node else None
     keys = granted_keys(config, run_dir, identity, grant)
-    wishes = Wishes(sample, full, secret_draw, jobs, cluster, fresh=not resume)
-    with output.progress() as progress, planned(config, wishes) as plan:
+    options = AuditOptions(sample, full, secret_draw, jobs, cluster, fresh=not resume)
+    with output.progress() as progress, plan_audit(config, options) as plan:
         subject = Subject(run_dir, contract, job)
         result = audited(config, subject, place, keys, frozenset(trust_model or ()), plan, progress)
     if run_dir is not None and contract is None and _settles(result) and run_dir.is_dir():

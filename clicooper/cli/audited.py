@@ -12,8 +12,8 @@ from clicooper.errors import SpecError, UsageError
 if TYPE_CHECKING:
     from multiformats import CID
 
+    from clicooper.access.grants import AuditKeys
     from clicooper.audit.auditor import Plan
-    from clicooper.audit.grants import AuditKeys
     from clicooper.audit.verdict import AuditReport
     from clicooper.config import JobConfig
 
@@ -26,7 +26,7 @@ def granted_keys(config: JobConfig, job: Path | None, identity: Path | None, gra
     Raises:
         UsageError: a grant, and nobody who could open it; or one that is neither a file nor a CID.
     """
-    from clicooper.audit.grants import (  # noqa: PLC0415 - imports torch
+    from clicooper.access.grants import (  # noqa: PLC0415 - imports torch
         IDENTITY_NAME,
         AuditKeys,
         Grant,
@@ -34,7 +34,7 @@ def granted_keys(config: JobConfig, job: Path | None, identity: Path | None, gra
         read_grants,
         read_identity,
     )
-    from clicooper.storage.cid import parse_cid  # noqa: PLC0415
+    from clicooper.storage.ipld.cid import parse_cid  # noqa: PLC0415
 
     found = None if job is None else job / "auditor" / IDENTITY_NAME
     key_file = identity if identity is not None else found if found is not None and found.exists() else None
@@ -54,7 +54,7 @@ def granted_keys(config: JobConfig, job: Path | None, identity: Path | None, gra
 def _block_of(config: JobConfig, job: Path | None, cid: CID) -> bytes:
     """A block from wherever the audit finds the job's artifacts."""
     from clicooper.storage.car_store import CarStore  # noqa: PLC0415 - keeps --help fast
-    from clicooper.storage.ipfs import IpfsStore  # noqa: PLC0415
+    from clicooper.storage.ipfs.ipfs_store import IpfsStore  # noqa: PLC0415
     from clicooper.storage.local import LocalStore  # noqa: PLC0415
     from clicooper.storage.run_folder import RunFolder  # noqa: PLC0415
 
@@ -86,12 +86,12 @@ def judged(
 
 def note_audit(output: Output, job: Path) -> None:
     """Notes a passing audit of all the work in the owner's pin set, if there is one: superseded states may go then."""
-    from clicooper.audit.state import follow_record  # noqa: PLC0415
     from clicooper.chain.record import read_record  # noqa: PLC0415
     from clicooper.errors import StorageError  # noqa: PLC0415
+    from clicooper.history.follow import follow_record  # noqa: PLC0415
     from clicooper.storage.local import LocalStore  # noqa: PLC0415
-    from clicooper.storage.pin_sets import PinSets  # noqa: PLC0415
-    from clicooper.storage.retention import JOB_PINS, JobRetention  # noqa: PLC0415
+    from clicooper.storage.pins.pin_sets import PinSets  # noqa: PLC0415
+    from clicooper.storage.pins.retention import JOB_PINS, JobRetention  # noqa: PLC0415
     from clicooper.storage.run_folder import RunFolder  # noqa: PLC0415
 
     folder = RunFolder.open(job, needs_store=False)

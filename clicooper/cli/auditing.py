@@ -11,11 +11,11 @@ from clicooper.errors import UsageError
 
 if TYPE_CHECKING:
     from clicooper.audit.auditor import Plan
-    from clicooper.audit.workforce import Workforce
+    from clicooper.audit.replay.executors import Executor
     from clicooper.config import JobConfig
     from clicooper.types import Digest
 
-__all__ = ["Wishes", "planned"]
+__all__ = ["AuditOptions", "plan_audit"]
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ NEW = "new"
 
 
 @dataclass(frozen=True)
-class Wishes:
+class AuditOptions:
     """The options of ``audit`` that say how it goes about it.
 
     Raises:
@@ -47,28 +47,28 @@ class Wishes:
 
 
 @contextmanager
-def planned(config: JobConfig, wishes: Wishes) -> Iterator[Plan]:
+def plan_audit(config: JobConfig, options: AuditOptions) -> Iterator[Plan]:
     """The plan of an audit; its end ends the processes that replayed."""
     from clicooper.audit.auditor import Plan  # noqa: PLC0415 - imports torch
-    from clicooper.audit.sampling import Sample  # noqa: PLC0415
+    from clicooper.audit.replay.sampling import Sample  # noqa: PLC0415
 
-    sample = None if wishes.sample is None else Sample(wishes.sample, secret=_secret(wishes.secret_draw))
-    with _workforce(wishes) as workforce:
-        yield Plan(sample, workforce, config.home / "audits", wishes.fresh)
+    sample = None if options.sample is None else Sample(options.sample, secret=_secret(options.secret_draw))
+    with _executor(options) as executor:
+        yield Plan(sample, executor, config.home / "audits", options.fresh)
 
 
 @contextmanager
-def _workforce(wishes: Wishes) -> Iterator[Workforce]:
-    from clicooper.audit.cluster import Cluster  # noqa: PLC0415
-    from clicooper.audit.workforce import HERE, Processes  # noqa: PLC0415
+def _executor(options: AuditOptions) -> Iterator[Executor]:
+    from clicooper.audit.replay.cluster import Cluster  # noqa: PLC0415
+    from clicooper.audit.replay.executors import HERE, Processes  # noqa: PLC0415
 
-    if wishes.cluster is not None:
-        with Cluster(wishes.cluster) as cluster:
+    if options.cluster is not None:
+        with Cluster(options.cluster) as cluster:
             yield cluster
-    elif wishes.jobs == 1:
+    elif options.jobs == 1:
         yield HERE
     else:
-        with Processes(wishes.jobs) as processes:
+        with Processes(options.jobs) as processes:
             yield processes
 
 

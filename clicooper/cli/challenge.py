@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clicooper.cli import dispute, session
-from clicooper.cli.output import Output, coin
+from clicooper.cli.output import Output
 from clicooper.errors import UsageError
+from clicooper.reports.tables import coin
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from clicooper.audit.exhibit_file import SealedExhibit
     from clicooper.chain.client import Contract, JobState
+    from clicooper.disputes.evidence_file import SealedEvidence
     from clicooper.types import Address, Digest, JobId
 
 __all__ = ["challenge"]
@@ -37,12 +38,12 @@ def challenge(
     The chain sees the evidence's digest alone. Send the file to the arbiter, or publish it with `evidence make
     --publish`.
     """
-    from clicooper.audit.exhibit_file import read_exhibit  # noqa: PLC0415 - imports torch
+    from clicooper.disputes.evidence_file import read_evidence  # noqa: PLC0415 - imports torch
     from clicooper.types import Address, JobId  # noqa: PLC0415
 
     config = session.settings(context)
     who, charge = dispute.parse_accused(accused), _ground(ground)
-    sealed = read_exhibit(evidence)
+    sealed = read_evidence(evidence)
     output: Output = context.obj["output"]
     with dispute.chain(config) as node:
         account = None if dry_run else session.open_account(config)
@@ -67,7 +68,7 @@ def _ground(text: str) -> Any:
     return Ground[text.upper()]
 
 
-def _check_evidence(client: Contract, job: JobId, sealed: SealedExhibit, sender: Address) -> None:
+def _check_evidence(client: Contract, job: JobId, sealed: SealedEvidence, sender: Address) -> None:
     """Refuses evidence that no arbiter could use: of another challenger or another job."""
     from eth_utils import to_checksum_address  # noqa: PLC0415
 
@@ -83,7 +84,7 @@ def _check_evidence(client: Contract, job: JobId, sealed: SealedExhibit, sender:
 def _due(
     client: Contract,
     job: int,
-    sealed: SealedExhibit,
+    sealed: SealedEvidence,
     charge: tuple[str, str],
     sender: Address,
     state: JobState,

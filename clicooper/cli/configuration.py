@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from clicooper.cli.output import Output, table
+from clicooper.cli.output import Output
+from clicooper.reports.tables import table
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clicooper.cli import session
-from clicooper.cli.output import Output, table
+from clicooper.cli.output import Output
 from clicooper.errors import UsageError, VerificationFailed
+from clicooper.reports.tables import table
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from clicooper.chain.rpc import Node
+    from clicooper.chain.rpc.node import Node
     from clicooper.config import JobConfig
     from clicooper.types import Address
 

@@ -16,8 +16,8 @@ import typer
 from clicooper.cli.output import Output
 
 if TYPE_CHECKING:
-    from clicooper.audit.grants import AuditKeys
-    from clicooper.chain.rpc import Node
+    from clicooper.access.grants import AuditKeys
+    from clicooper.chain.rpc.node import Node
     from clicooper.config import JobConfig
     from clicooper.storage.run_folder import RunFolder
 
@@ -81,7 +81,7 @@ def demo(
     folder = RunFolder.create(out) if out is not None else RunFolder.create_next(config.home / "runs")
     with _kept_once_begun(folder):
         result = run_demo(config, folder, output)
-    from clicooper.cli.demo_view import print_demo  # noqa: PLC0415
+    from clicooper.reports.demo_tables import print_demo  # noqa: PLC0415
 
     output.finish(result, lambda console: print_demo(console, result))
     return int(result["code"])
@@ -95,13 +95,13 @@ def run_demo(config: JobConfig, folder: RunFolder, output: Output) -> dict[str, 
     """
     from clicooper.audit.auditor import audit_record  # noqa: PLC0415 - torch and the EVM are slow to import
     from clicooper.chain.record import write_record  # noqa: PLC0415
-    from clicooper.cli.demo_report import write_demo_report  # noqa: PLC0415
-    from clicooper.cli.demo_result import demo_result  # noqa: PLC0415
     from clicooper.cli.stores import open_store, send_pending  # noqa: PLC0415
     from clicooper.protocol.evaluation import final_states, measure_accuracy, read_final_marks  # noqa: PLC0415
     from clicooper.protocol.job import JobParties, finish_job, open_job, run_rounds  # noqa: PLC0415
-    from clicooper.storage.node_pins import pin_on_node  # noqa: PLC0415
-    from clicooper.storage.pin_sets import PinSets  # noqa: PLC0415
+    from clicooper.reports.demo_page import write_demo_report  # noqa: PLC0415
+    from clicooper.reports.demo_result import demo_result  # noqa: PLC0415
+    from clicooper.storage.pins.node_pins import pin_on_node  # noqa: PLC0415
+    from clicooper.storage.pins.pin_sets import PinSets  # noqa: PLC0415
     from clicooper.types import Verdict  # noqa: PLC0415
 
     started = time.perf_counter()
@@ -129,7 +129,7 @@ def run_demo(config: JobConfig, folder: RunFolder, output: Output) -> dict[str, 
 
         progress("measuring accuracy", 0, 0)
         prepared = opened.owner.prepared
-        states = final_states(opened.owner.evidence())
+        states = final_states(opened.owner.artifacts())
         accuracy = measure_accuracy(prepared, states)
         progress("reading the marks", 0, 0)
         marks = read_final_marks(
@@ -157,15 +157,15 @@ def _kept_once_begun(folder: RunFolder) -> Iterator[None]:
 
 
 def _connected(network: str) -> Node:
-    from clicooper.chain.rpc import Node  # noqa: PLC0415 - the EVM is slow to import
+    from clicooper.chain.rpc.node import Node  # noqa: PLC0415 - the EVM is slow to import
 
     return Node.embedded() if network == "embedded" else Node.connect(network)
 
 
 def _write_grants(folder: RunFolder, keys: AuditKeys) -> None:
     """Grants everything to a throw-away auditor, whose identity lies beside."""
-    from clicooper.audit.grants import IDENTITY_NAME, write_grants  # noqa: PLC0415
-    from clicooper.storage.seal import new_identity, write_secret  # noqa: PLC0415
+    from clicooper.access.grants import IDENTITY_NAME, write_grants  # noqa: PLC0415
+    from clicooper.access.sealing import new_identity, write_secret  # noqa: PLC0415
 
     identity, recipient = new_identity()
     write_secret(folder.auditor / IDENTITY_NAME, identity.encode() + b"\n")

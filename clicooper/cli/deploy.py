@@ -9,15 +9,16 @@ import typer
 
 from clicooper.cli import session
 from clicooper.cli.deployment_plan import Plan, check_contract, committee_terms, deployment_plan
-from clicooper.cli.output import Output, coin, table
+from clicooper.cli.output import Output
 from clicooper.errors import ChainError, UsageError
+from clicooper.reports.tables import coin, table
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from clicooper.chain.fees import Fees, SendPolicy
     from clicooper.chain.keys import LocalAccount
-    from clicooper.chain.rpc import Node
+    from clicooper.chain.rpc.node import Node
     from clicooper.config import JobConfig
     from clicooper.protocol.deployments import Deployment
     from clicooper.types import Address

@@ -12,7 +12,7 @@ from clicooper.cli import session
 from clicooper.errors import UsageError, VerificationFailed
 
 if TYPE_CHECKING:
-    from clicooper.chain.rpc import Node
+    from clicooper.chain.rpc.node import Node
     from clicooper.types import Address
 
 __all__ = ["CommitteeTerms", "Plan", "check_contract", "committee_terms", "deployment_plan"]

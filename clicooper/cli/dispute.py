@@ -15,15 +15,15 @@ from clicooper.errors import SpecError, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from clicooper.audit.exhibit_file import OpenedExhibit
-    from clicooper.audit.finding import Opinion
-    from clicooper.audit.grants import AuditKeys
+    from clicooper.access.grants import AuditKeys
     from clicooper.chain.client import Contract
     from clicooper.chain.keys import LocalAccount
     from clicooper.chain.record import JobRecord
-    from clicooper.chain.rpc import Node
+    from clicooper.chain.rpc.node import Node
     from clicooper.commitments.boundary import BoundaryReceipt
     from clicooper.config import JobConfig
+    from clicooper.disputes.evidence_file import OpenedEvidence
+    from clicooper.disputes.opinion import Opinion
     from clicooper.storage.base import Store
     from clicooper.types import Address
 
@@ -101,7 +101,7 @@ def own_store(config: JobConfig, run_dir: Path | None) -> Store:
         UsageError: neither is named.
     """
     from clicooper.cli.stores import open_store  # noqa: PLC0415
-    from clicooper.storage.ipfs import IpfsStore  # noqa: PLC0415
+    from clicooper.storage.ipfs.ipfs_store import IpfsStore  # noqa: PLC0415
     from clicooper.storage.run_folder import RunFolder  # noqa: PLC0415
 
     if run_dir is not None:
@@ -123,7 +123,7 @@ def granted(store: Store, files: Path | None, identity: Path | None, grant: str 
     Raises:
         UsageError: a grant, and nobody who could open it; or one that is neither a file nor a CID.
     """
-    from clicooper.audit.grants import (  # noqa: PLC0415 - imports torch
+    from clicooper.access.grants import (  # noqa: PLC0415 - imports torch
         GRANTS_NAME,
         IDENTITY_NAME,
         AuditKeys,
@@ -132,7 +132,7 @@ def granted(store: Store, files: Path | None, identity: Path | None, grant: str 
         read_grants,
         read_identity,
     )
-    from clicooper.storage.cid import parse_cid  # noqa: PLC0415
+    from clicooper.storage.ipld.cid import parse_cid  # noqa: PLC0415
 
     inside = [] if files is None else [files / role / IDENTITY_NAME for role in ("auditor", "owner")]
     found = next((path for path in inside if path.exists() and (path.parent / GRANTS_NAME).exists()), None)
@@ -191,14 +191,14 @@ def acting_address(config: JobConfig, text: str | None) -> Address:
 
 def identity_in(path: Path | None) -> str | None:
     """The age identity in a file, if one is named."""
-    from clicooper.audit.grants import read_identity  # noqa: PLC0415 - imports torch
+    from clicooper.access.grants import read_identity  # noqa: PLC0415 - imports torch
 
     return None if path is None else read_identity(path)
 
 
 def receipts_in(paths: Sequence[Path] | None) -> tuple[BoundaryReceipt, ...]:
     """The receipts in files; what they are worth is judged beside the evidence."""
-    from clicooper.audit.receipt_files import read_receipt  # noqa: PLC0415 - imports torch
+    from clicooper.access.receipt_files import read_receipt  # noqa: PLC0415 - imports torch
 
     return tuple(read_receipt(path) for path in paths or ())
 
@@ -216,11 +216,11 @@ def parse_accused(text: str) -> int:
 
 def print_opinion(console: Console, opinion: Opinion) -> None:
     """The finding, then the numbers behind it."""
-    from clicooper.audit.finding import Finding, named  # noqa: PLC0415
+    from clicooper.disputes.opinion import Answer, named  # noqa: PLC0415
 
-    colour = {Finding.GUILTY: "red", Finding.NOT_GUILTY: "green"}.get(opinion.finding, "yellow")
+    colour = {Answer.GUILTY: "red", Answer.NOT_GUILTY: "green"}.get(opinion.finding, "yellow")
     fault = opinion.fault
-    who = f": {named(fault)}" if fault is not None and opinion.finding is Finding.GUILTY else ""
+    who = f": {named(fault)}" if fault is not None and opinion.finding is Answer.GUILTY else ""
     console.print(f"Finding: [{colour}]{opinion.finding.value}[/]{who}")
     lines = [opinion.detail]
     if fault is not None and fault.expected:
@@ -237,10 +237,10 @@ def utc(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def head_line(opened: OpenedExhibit, source: str | None) -> str:
+def head_line(opened: OpenedEvidence, source: str | None) -> str:
     """What is known of the head that the evidence ends in."""
     from eth_utils import to_checksum_address  # noqa: PLC0415
 
-    names = f"round {opened.exhibit.round}, challenger {to_checksum_address(opened.exhibit.challenger)}"
-    head = f"its head 0x{opened.exhibit.head.hex()} is {source or 'not compared with a node'}"
+    names = f"round {opened.evidence.round}, challenger {to_checksum_address(opened.evidence.challenger)}"
+    head = f"its head 0x{opened.evidence.head.hex()} is {source or 'not compared with a node'}"
     return f"Evidence 0x{opened.digest.hex()}, {names}; {head}"

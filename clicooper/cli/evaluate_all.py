@@ -10,7 +10,7 @@ import typer
 from clicooper.cli.output import Output
 
 if TYPE_CHECKING:
-    from clicooper.attacks.frontier import Point
+    from clicooper.attacks.privacy.frontier import Point
 
 __all__ = ["everything", "join", "render_evaluation"]
 
@@ -33,9 +33,9 @@ def everything(
     """
     from clicooper.cli.evaluate_marks import evaluate_marks  # noqa: PLC0415 - imports torch
     from clicooper.cli.evaluate_privacy import evaluate_grids, make_grid  # noqa: PLC0415
-    from clicooper.cli.evaluate_view import print_privacy  # noqa: PLC0415
-    from clicooper.cli.marks_result import print_marks  # noqa: PLC0415
     from clicooper.config import load_config  # noqa: PLC0415
+    from clicooper.reports.marks_result import print_marks  # noqa: PLC0415
+    from clicooper.reports.privacy_tables import print_privacy  # noqa: PLC0415
 
     output: Output = context.obj["output"]
     config = load_config(**context.obj["settings"], data=data)
@@ -45,7 +45,7 @@ def everything(
         )
         marks = evaluate_marks(config, seeds, progress)
     if report is not None:
-        from clicooper.audit.page import write_page  # noqa: PLC0415 - matplotlib is slow to import
+        from clicooper.reports.page import write_page  # noqa: PLC0415 - matplotlib is slow to import
 
         write_page(report, render_evaluation(privacy, points, marks))
     result = join(privacy, marks)
@@ -73,9 +73,9 @@ def join(privacy: dict[str, Any], marks: dict[str, Any]) -> dict[str, Any]:
 
 def render_evaluation(privacy: dict[str, Any], points: tuple[Point, ...], marks: dict[str, Any]) -> str:
     """Both reports as one HTML document; equal input gives equal text."""
-    from clicooper.audit.page import render_main, render_page  # noqa: PLC0415 - matplotlib is slow to import
-    from clicooper.cli.evaluate_report import privacy_page  # noqa: PLC0415
-    from clicooper.cli.marks_report import marks_page  # noqa: PLC0415
+    from clicooper.reports.marks_page import marks_page  # noqa: PLC0415
+    from clicooper.reports.page import render_main, render_page  # noqa: PLC0415 - matplotlib is slow to import
+    from clicooper.reports.privacy_page import privacy_page  # noqa: PLC0415
 
     sections = [
         ("privacy", "What a release gives away", render_main("privacy.html.j2", **privacy_page(privacy, points))),

@@ -15,8 +15,8 @@ from clicooper.cli.output import Output, Show
 from clicooper.errors import UsageError
 
 if TYPE_CHECKING:
-    from clicooper.attacks.marked_job import MarkedJob
-    from clicooper.attacks.outcomes import OutcomeLog
+    from clicooper.attacks.marks.marked_job import MarkedJob
+    from clicooper.attacks.marks.outcomes import OutcomeLog
     from clicooper.config import JobConfig
 
 __all__ = ["evaluate_marks", "marks"]
@@ -50,9 +50,9 @@ def marks(
 
     Takes some minutes a seed. Every outcome is kept under --home, so an interrupted evaluation goes on where it was.
     """
-    from clicooper.cli.marks_report import write_marks_report  # noqa: PLC0415 - imports matplotlib
-    from clicooper.cli.marks_result import print_marks  # noqa: PLC0415
     from clicooper.config import load_config  # noqa: PLC0415
+    from clicooper.reports.marks_page import write_marks_report  # noqa: PLC0415 - imports matplotlib
+    from clicooper.reports.marks_result import print_marks  # noqa: PLC0415
 
     output: Output = context.obj["output"]
     config = load_config(**context.obj["settings"], data=data)
@@ -87,9 +87,9 @@ def evaluate_marks(
     Raises:
         UsageError: no seeds, or an attack that does not exist.
     """
-    from clicooper.attacks.mark_evaluation import attack_job  # noqa: PLC0415 - imports torch
-    from clicooper.attacks.mark_summary import summarise  # noqa: PLC0415
-    from clicooper.cli.marks_result import marks_result  # noqa: PLC0415
+    from clicooper.attacks.marks.mark_evaluation import attack_job  # noqa: PLC0415 - imports torch
+    from clicooper.attacks.marks.mark_summary import summarise  # noqa: PLC0415
+    from clicooper.reports.marks_result import marks_result  # noqa: PLC0415
 
     if seeds < 1:
         raise UsageError(f"--seeds {seeds}: nothing to average", hint="give at least 1; 5 for intervals worth reading")
@@ -104,7 +104,7 @@ def _jobs(
     config: JobConfig, run: Path | None, seeds: Sequence[int], trusted: frozenset[str], progress: Show
 ) -> Iterator[tuple[int, MarkedJob]]:
     """Each seed with the job that is attacked under it: a new one each, or the given run every time."""
-    from clicooper.attacks.marked_job import load_marked_job, rehearse  # noqa: PLC0415
+    from clicooper.attacks.marks.marked_job import load_marked_job, rehearse  # noqa: PLC0415
 
     if run is not None and seeds:
         progress("reading the run", 0, 0)
@@ -119,7 +119,7 @@ def _jobs(
 
 def _open_log(config: JobConfig, run: Path | None, fresh: bool) -> OutcomeLog:
     """The outcomes so far of evaluations with these settings, or of this run."""
-    from clicooper.attacks.outcomes import OutcomeLog  # noqa: PLC0415
+    from clicooper.attacks.marks.outcomes import OutcomeLog  # noqa: PLC0415
     from clicooper.storage.run_folder import RunFolder  # noqa: PLC0415
 
     told = {name: value for name, value in config.model_dump(mode="json").items() if name not in ELSEWHERE}

@@ -14,7 +14,7 @@ from clicooper.cli.output import Output, Show
 from clicooper.errors import UsageError
 
 if TYPE_CHECKING:
-    from clicooper.attacks.frontier import Cells, Grid, Point
+    from clicooper.attacks.privacy.frontier import Grid, Point, Trials
     from clicooper.config import JobConfig
     from clicooper.privacy.release import Mechanism
 
@@ -86,10 +86,10 @@ def privacy(
     with output.progress() as progress:
         result, points = evaluate_grids(config, grids, progress)
     if report is not None:
-        from clicooper.cli.evaluate_report import write_privacy_report  # noqa: PLC0415 - matplotlib is slow to import
+        from clicooper.reports.privacy_page import write_privacy_report  # noqa: PLC0415 - matplotlib is slow to import
 
         write_privacy_report(report, result, points)
-    from clicooper.cli.evaluate_view import print_privacy  # noqa: PLC0415
+    from clicooper.reports.privacy_tables import print_privacy  # noqa: PLC0415
 
     output.finish(result, lambda console: print_privacy(console, result, points, report))
     return 0
@@ -99,13 +99,13 @@ def evaluate_grids(
     config: JobConfig, grids: Sequence[Grid], progress: Show
 ) -> tuple[dict[str, Any], tuple[Point, ...]]:
     """Evaluates grids, each of one data set and mechanism; the command's result object, and the points behind it."""
-    from clicooper.attacks.frontier import evaluate, recommend  # noqa: PLC0415 - torch is slow to import
-    from clicooper.attacks.shelf import FolderShelf  # noqa: PLC0415
+    from clicooper.attacks.privacy.frontier import evaluate, recommend  # noqa: PLC0415 - torch is slow to import
+    from clicooper.attacks.privacy.results_cache import FolderCache  # noqa: PLC0415
 
     started = time.perf_counter()
-    shelf = FolderShelf(config.home / SHELF)
-    cells = [evaluate(grid, shelf, progress) for grid in grids]
-    points = tuple(point for found in cells for point in found.points)
+    cache = FolderCache(config.home / SHELF)
+    trials = [evaluate(grid, cache, progress) for grid in grids]
+    points = tuple(point for found in trials for point in found.points)
     by_source = {
         (source, kind): [point for point in points if (point.source, point.head) == (source, kind)]
         for source, kind in dict.fromkeys((grid.source, grid.head) for grid in grids)
@@ -115,12 +115,12 @@ def evaluate_grids(
         "code": 0,
         "seeds": grids[0].seeds,
         "rows": [row for point in points for row in _rows(point)],
-        "claims": _claims(cells),
+        "claims": _claims(trials),
         "recommendations": [
             {"data": found[0].source, "title": found[0].title, "lines": recommend(found)}
             for found in by_source.values()
         ],
-        "impossible": [words for found in cells for words in found.impossible],
+        "impossible": [words for found in trials for words in found.impossible],
         "warning": WARNING,
         "seconds": round(time.perf_counter() - started, 2),
     }
@@ -142,8 +142,8 @@ def make_grid(
     mechanism: Mechanism = "gaussian",
 ) -> Grid:
     """A grid that trains and divides its records as a job of this configuration does."""
-    from clicooper.attacks.frontier import Grid  # noqa: PLC0415
-    from clicooper.attacks.material import Kept  # noqa: PLC0415
+    from clicooper.attacks.evaluation_inputs import Kept  # noqa: PLC0415
+    from clicooper.attacks.privacy.frontier import Grid  # noqa: PLC0415
     from clicooper.attacks.trained import TrainingPlan  # noqa: PLC0415
 
     plan = TrainingPlan(
@@ -186,7 +186,7 @@ def _mechanisms(text: str) -> list[Mechanism]:
 
 
 def _rows(point: Point) -> list[dict[str, Any]]:
-    from clicooper.attacks.catalogue import CATALOGUE  # noqa: PLC0415
+    from clicooper.attacks.privacy.catalogue import CATALOGUE  # noqa: PLC0415
     from clicooper.config import DISJOINT  # noqa: PLC0415
 
     setting: dict[str, Any] = {
@@ -218,14 +218,14 @@ def _rows(point: Point) -> list[dict[str, Any]]:
     ]
 
 
-def _claims(cells: list[Cells]) -> list[dict[str, str]]:
+def _claims(trials: list[Trials]) -> list[dict[str, str]]:
     """The paper's claims at the settings of its epsilon, 2; where there is none, at the nearest epsilon measured."""
     from dataclasses import asdict  # noqa: PLC0415
 
-    from clicooper.attacks.paper import compare_with_paper  # noqa: PLC0415
+    from clicooper.attacks.privacy.paper import compare_with_paper  # noqa: PLC0415
 
     claims = []
-    for found in cells:
+    for found in trials:
         nearest = min((point.epsilon for point in found.points), key=lambda epsilon: abs(epsilon - 2))
         for point in found.points:
             if point.epsilon == nearest:

@@ -17,10 +17,10 @@ from clicooper.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from clicooper.audit.evidence import Evidence
-    from clicooper.audit.exhibit_file import SealedExhibit
-    from clicooper.audit.exhibit_make import PackedExhibit
-    from clicooper.audit.exhibit_subject import Subject
+    from clicooper.audit.artifacts import Artifacts
+    from clicooper.disputes.collect import PackedEvidence
+    from clicooper.disputes.evidence_file import SealedEvidence
+    from clicooper.disputes.subject import Subject
     from clicooper.storage.base import Store
 
 __all__ = ["app"]
@@ -108,15 +108,15 @@ def _evidence(
     store: Store,
     keys_at: tuple[Path | None, Path | None, str | None],
     trust_model: list[str] | None,
-) -> Evidence:
-    from clicooper.audit.evidence import Evidence  # noqa: PLC0415 - imports torch
-    from clicooper.audit.state import follow_record  # noqa: PLC0415
+) -> Artifacts:
+    from clicooper.audit.artifacts import Artifacts  # noqa: PLC0415 - imports torch
+    from clicooper.history.follow import follow_record  # noqa: PLC0415
 
-    return Evidence(follow_record(record), store, dispute.granted(store, *keys_at), frozenset(trust_model or ()))
+    return Artifacts(follow_record(record), store, dispute.granted(store, *keys_at), frozenset(trust_model or ()))
 
 
 def _subject(
-    evidence: Evidence,
+    evidence: Artifacts,
     what: tuple[str | None, int, int | None, int | None],
     seat: int | None,
     owner: bool,
@@ -129,8 +129,8 @@ def _subject(
     """
     from typing import get_args  # noqa: PLC0415
 
-    from clicooper.audit.exhibit import Claim  # noqa: PLC0415
-    from clicooper.audit.exhibit_subject import Subject  # noqa: PLC0415
+    from clicooper.disputes.evidence import Claim  # noqa: PLC0415
+    from clicooper.disputes.subject import Subject  # noqa: PLC0415
     from clicooper.types import ACCUSED_OWNER  # noqa: PLC0415
 
     claim, round_, step, interval = what
@@ -149,8 +149,8 @@ def _subject(
     raise UsageError(f"--claim {claim}: there is no such claim", hint=f"one of {', '.join(known)}")
 
 
-def _recipients(evidence: Evidence, to: list[str] | None, plaintext: bool) -> Sequence[str] | None:
-    from clicooper.storage.identity import parse_recipient  # noqa: PLC0415
+def _recipients(evidence: Artifacts, to: list[str] | None, plaintext: bool) -> Sequence[str] | None:
+    from clicooper.access.identity import parse_recipient  # noqa: PLC0415
 
     if plaintext:
         return None
@@ -161,14 +161,14 @@ def _recipients(evidence: Evidence, to: list[str] | None, plaintext: bool) -> Se
 
 
 def _made(
-    record: Any, evidence: Evidence, subject: Subject, by: Any, recipients: Sequence[str] | None, target: Path
+    record: Any, evidence: Artifacts, subject: Subject, by: Any, recipients: Sequence[str] | None, target: Path
 ) -> dict[str, Any]:
-    from clicooper.audit.exhibit_file import enclose  # noqa: PLC0415
-    from clicooper.audit.exhibit_make import make_exhibit  # noqa: PLC0415
-    from clicooper.storage.seal import write_secret  # noqa: PLC0415
+    from clicooper.access.sealing import write_secret  # noqa: PLC0415
+    from clicooper.disputes.collect import make_evidence  # noqa: PLC0415
+    from clicooper.disputes.evidence_file import enclose  # noqa: PLC0415
 
-    packed = make_exhibit(record, evidence, subject, by)
-    sealed = enclose(evidence.history.genesis, packed.exhibit, packed.plaintext, recipients)
+    packed = make_evidence(record, evidence, subject, by)
+    sealed = enclose(evidence.history.genesis, packed.evidence, packed.plaintext, recipients)
     data = sealed.to_car()
     write_secret(target, data)
     return _summary(sealed) | {
@@ -179,54 +179,54 @@ def _made(
         "claim": subject.claim,
         "round": subject.round,
         "interval": subject.interval,
-        "accused": _accused(packed.exhibit.accused),
+        "accused": _accused(packed.evidence.accused),
     }
 
 
-def _state_bytes(packed: PackedExhibit) -> int:
+def _state_bytes(packed: PackedEvidence) -> int:
     """How many of the bytes are committed states and transcripts: they are what makes evidence large."""
-    from clicooper.audit.exhibit_file import parse_exhibit  # noqa: PLC0415
+    from clicooper.disputes.evidence_file import parse_evidence  # noqa: PLC0415
     from clicooper.storage.base import get_bytes  # noqa: PLC0415
 
-    exhibit, blocks = parse_exhibit(packed.plaintext)
-    return sum(len(get_bytes(blocks, file.content)) for file in exhibit.files)
+    evidence, blocks = parse_evidence(packed.plaintext)
+    return sum(len(get_bytes(blocks, file.content)) for file in evidence.files)
 
 
 def _accused(accused: int | None) -> str | None:
-    from clicooper.audit.finding import party_name  # noqa: PLC0415
+    from clicooper.disputes.opinion import party_name  # noqa: PLC0415
 
     return None if accused is None else party_name(accused)
 
 
 def _publish(path: Path, store: Store) -> str:
     """Puts an evidence file's blocks into a store, where its digest leads to it."""
-    from clicooper.audit.exhibit_file import publish_exhibit, read_exhibit  # noqa: PLC0415
     from clicooper.cli.retention import pin_roots  # noqa: PLC0415
-    from clicooper.storage.cid import cid_text  # noqa: PLC0415
+    from clicooper.disputes.evidence_file import publish_evidence, read_evidence  # noqa: PLC0415
+    from clicooper.storage.ipld.cid import cid_text  # noqa: PLC0415
     from clicooper.storage.local import LocalStore  # noqa: PLC0415
 
-    sealed = read_exhibit(path)
+    sealed = read_evidence(path)
     if isinstance(store, LocalStore):
         # Pinned before it is there: a clean-up then waits, where it would take an unpinned block.
         pin_roots(store, [sealed.envelope.cid], EVIDENCE_PINS)
-    return cid_text(publish_exhibit(store, sealed))
+    return cid_text(publish_evidence(store, sealed))
 
 
 @app.command("show")
 def show(context: typer.Context, file: EvidenceFile) -> int:
     """Shows what everybody may see of an evidence file: its digest, its job, its challenger."""
-    from clicooper.audit.exhibit_file import read_exhibit  # noqa: PLC0415 - keeps --help fast
+    from clicooper.disputes.evidence_file import read_evidence  # noqa: PLC0415 - keeps --help fast
 
-    result = _summary(read_exhibit(file)) | {"file": str(file), "size_bytes": file.stat().st_size}
+    result = _summary(read_evidence(file)) | {"file": str(file), "size_bytes": file.stat().st_size}
     output: Output = context.obj["output"]
     output.finish(result, lambda console: _print_pairs(console, result, ("digest", "challenger", "genesis", "sealed")))
     return 0
 
 
-def _summary(sealed: SealedExhibit) -> dict[str, Any]:
+def _summary(sealed: SealedEvidence) -> dict[str, Any]:
     from eth_utils import to_checksum_address  # noqa: PLC0415
 
-    from clicooper.storage.cid import cid_text  # noqa: PLC0415
+    from clicooper.storage.ipld.cid import cid_text  # noqa: PLC0415
 
     envelope = sealed.envelope
     return {

@@ -14,10 +14,10 @@ from clicooper.cli.session import settings
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from clicooper.audit.exhibit_chain import HeadCheck
-    from clicooper.audit.exhibit_file import OpenedExhibit, SealedExhibit
     from clicooper.commitments.boundary import BoundaryReceipt
     from clicooper.config import JobConfig
+    from clicooper.disputes.evidence_file import OpenedEvidence, SealedEvidence
+    from clicooper.disputes.head_check import HeadCheck
     from clicooper.types import Address
 
 __all__ = ["EvidenceFile", "JobThere", "OnContract", "ReceiptFiles", "TrustModel", "check"]
@@ -58,7 +58,7 @@ def check(
 
     Exit code 0: not guilty; 1: guilty; 4: cannot tell.
     """
-    from clicooper.audit.exhibit_file import read_exhibit  # noqa: PLC0415 - imports torch
+    from clicooper.disputes.evidence_file import read_evidence  # noqa: PLC0415 - imports torch
 
     config = settings(context)
     place = dispute.JobPlace(run_dir, contract, job)
@@ -66,14 +66,14 @@ def check(
     output: Output = context.obj["output"]
     asks_node = context.obj["settings"]["network"] is not None or contract is not None
     shown = dispute.receipts_in(receipts)
-    result, render = _checked(config, read_exhibit(file), identity, about, shown, place, asks_node, trust_model)
+    result, render = _checked(config, read_evidence(file), identity, about, shown, place, asks_node, trust_model)
     output.finish(result, render)
     return int(result["code"])
 
 
 def _checked(
     config: JobConfig,
-    sealed: SealedExhibit,
+    sealed: SealedEvidence,
     identity: Path | None,
     accused: int | None,
     receipts: tuple[BoundaryReceipt, ...],
@@ -82,21 +82,21 @@ def _checked(
     trust_model: list[str] | None,
 ) -> tuple[dict[str, Any], Any]:
     """The check of an evidence file: what it prints as JSON, and what draws it for people."""
-    from clicooper.audit.exhibit_check import judge_exhibit  # noqa: PLC0415
-    from clicooper.audit.exhibit_file import open_exhibit  # noqa: PLC0415 - imports torch
-    from clicooper.audit.exhibit_receipts import ShownReceipts  # noqa: PLC0415
+    from clicooper.disputes.evidence_file import open_evidence  # noqa: PLC0415 - imports torch
+    from clicooper.disputes.judge import judge_evidence  # noqa: PLC0415
+    from clicooper.disputes.shown_receipts import ShownReceipts  # noqa: PLC0415
 
     trusted = frozenset(trust_model or ())
-    opened = open_exhibit(sealed, dispute.identity_in(identity))
+    opened = open_evidence(sealed, dispute.identity_in(identity))
     head, keys = _compared(config, opened, place, trusted) if asks_node else (None, {})
     looks = place.files is not None or config.ipfs_url is not None
     store = dispute.own_store(config, place.files) if looks else None
     shown = ShownReceipts(receipts, keys)
-    opinion = judge_exhibit(opened, accused, store=store, trusted_models=trusted, shown=shown)
+    opinion = judge_evidence(opened, accused, store=store, trusted_models=trusted, shown=shown)
     if head is not None:
         opinion = opinion.unless_foreign(head.problem)
     unasked = {"verified": False, "source": None, "problem": None, "proven_steps": 0}
-    named = {"digest": f"0x{opened.exhibit.head.hex()}"}
+    named = {"digest": f"0x{opened.evidence.head.hex()}"}
     found = opinion.to_json() | _about(opened) | {"head": named | (unasked if head is None else head.to_json())}
     source = None if head is None else f"{'that of' if head.verified else 'not known to'} {head.source}"
 
@@ -108,33 +108,33 @@ def _checked(
 
 
 def _compared(
-    config: JobConfig, opened: OpenedExhibit, place: dispute.JobPlace, trusted: frozenset[str]
+    config: JobConfig, opened: OpenedEvidence, place: dispute.JobPlace, trusted: frozenset[str]
 ) -> tuple[HeadCheck, dict[Address, bytes]]:
     """What the node says about the evidence, and where it is the chain's, the keys under which receipts hold."""
     from eth_utils import to_checksum_address  # noqa: PLC0415
 
-    from clicooper.audit.exhibit_chain import compare_with_chain, transports_on_chain  # noqa: PLC0415
+    from clicooper.disputes.head_check import compare_with_chain, transports_on_chain  # noqa: PLC0415
     from clicooper.types import JobId  # noqa: PLC0415
 
-    address = to_checksum_address(opened.exhibit.contract) if place.contract is None else place.contract
+    address = to_checksum_address(opened.evidence.contract) if place.contract is None else place.contract
     with dispute.chain(config) as node:
         client = dispute.client_of(config, node, address)
         head = compare_with_chain(opened, client, place.job, trusted)
-        return head, transports_on_chain(client, JobId(opened.exhibit.job)) if head.verified else {}
+        return head, transports_on_chain(client, JobId(opened.evidence.job)) if head.verified else {}
 
 
-def _about(opened: OpenedExhibit) -> dict[str, Any]:
+def _about(opened: OpenedEvidence) -> dict[str, Any]:
     from eth_utils import to_checksum_address  # noqa: PLC0415
 
-    exhibit = opened.exhibit
+    evidence = opened.evidence
     return {
         "digest": f"0x{opened.digest.hex()}",
-        "claim": exhibit.claim,
-        "round": exhibit.round,
-        "interval": exhibit.interval,
-        "challenger": to_checksum_address(exhibit.challenger),
-        "contract": to_checksum_address(exhibit.contract),
-        "chain_id": exhibit.chain_id,
-        "job": exhibit.job,
+        "claim": evidence.claim,
+        "round": evidence.round,
+        "interval": evidence.interval,
+        "challenger": to_checksum_address(evidence.challenger),
+        "contract": to_checksum_address(evidence.contract),
+        "chain_id": evidence.chain_id,
+        "job": evidence.job,
         "size_bytes": opened.size_bytes,
     }

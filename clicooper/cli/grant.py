@@ -14,8 +14,8 @@ from clicooper.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from clicooper.audit.grants import AuditKeys
-    from clicooper.audit.state import History
+    from clicooper.access.grants import AuditKeys
+    from clicooper.history.follow import History
     from clicooper.storage.run_folder import RunFolder
 
 __all__ = ["grant"]
@@ -44,11 +44,11 @@ def grant(
     The grant goes into the run folder's store, where nothing links it: tell its CID to whoever it is for. It is
     encrypted to that recipient alone, and cannot be taken back.
     """
-    from clicooper.audit.grants import seal_grant  # noqa: PLC0415 - keeps --help fast
-    from clicooper.audit.state import follow_record  # noqa: PLC0415
+    from clicooper.access.grants import seal_grant  # noqa: PLC0415 - keeps --help fast
+    from clicooper.access.identity import parse_recipient  # noqa: PLC0415
     from clicooper.chain.record import record_from_json  # noqa: PLC0415
-    from clicooper.storage.cid import cid_text  # noqa: PLC0415
-    from clicooper.storage.identity import parse_recipient  # noqa: PLC0415
+    from clicooper.history.follow import follow_record  # noqa: PLC0415
+    from clicooper.storage.ipld.cid import cid_text  # noqa: PLC0415
     from clicooper.storage.local import LocalStore  # noqa: PLC0415
     from clicooper.storage.run_folder import RunFolder  # noqa: PLC0415
 
@@ -81,7 +81,7 @@ def _chosen_seats(history: History, chosen: list[int] | None) -> tuple[int, ...]
 
 def _owner_keys(folder: RunFolder, history: History) -> AuditKeys:
     """Everything that the owner can grant, which the run left wrapped to the owner itself."""
-    from clicooper.audit.grants import IDENTITY_NAME, read_grants  # noqa: PLC0415
+    from clicooper.access.grants import IDENTITY_NAME, read_grants  # noqa: PLC0415
 
     identity = folder.owner / IDENTITY_NAME
     if not identity.exists():
@@ -104,7 +104,7 @@ def _refuse_existing(path: Path | None) -> None:
 
 
 def _write_file(path: Path | None, data: bytes) -> None:
-    from clicooper.storage.seal import write_secret  # noqa: PLC0415
+    from clicooper.access.sealing import write_secret  # noqa: PLC0415
 
     if path is not None:
         write_secret(path, data)

@@ -45,9 +45,9 @@ def export(
     owner names the file in the setting `head`.
     """
     from clicooper.config import HEAD_SUFFIX  # noqa: PLC0415 - keeps --help fast
+    from clicooper.learning.bottom_model import train_head  # noqa: PLC0415
     from clicooper.learning.checkpoint import save_state, state_digest  # noqa: PLC0415 - torch is slow to import
     from clicooper.learning.data import load_dataset  # noqa: PLC0415
-    from clicooper.learning.head import train_head  # noqa: PLC0415
     from clicooper.protocol.defaults import head_spec, model_shape  # noqa: PLC0415
 
     config, output = session.settings(context), _output(context)

@@ -38,8 +38,8 @@ def make_identity(config: JobConfig, name: str, password: str) -> str:
     Raises:
         UsageError: it has one already, or the files cannot be written; nothing is left behind.
     """
-    from clicooper.storage.identity import lock_identity  # noqa: PLC0415 - slow to import
-    from clicooper.storage.seal import new_identity  # noqa: PLC0415
+    from clicooper.access.identity import lock_identity  # noqa: PLC0415 - slow to import
+    from clicooper.access.sealing import new_identity  # noqa: PLC0415
 
     identity, recipient = new_identity()
     write_new(_identity_file(config, name), lock_identity(identity, password))
@@ -59,7 +59,7 @@ def discard_identity(config: JobConfig, name: str) -> None:
 
 def stored_recipient(config: JobConfig, name: str) -> str | None:
     """The recipient of an account, without its password; None if there is none, or its file is damaged."""
-    from clicooper.storage.identity import parse_recipient  # noqa: PLC0415
+    from clicooper.access.identity import parse_recipient  # noqa: PLC0415
 
     try:
         return parse_recipient(_recipient_file(config, name).read_text(encoding="ascii").strip())
@@ -73,7 +73,7 @@ def export_identity(config: JobConfig, name: str, password: str, target: Path) -
     Raises:
         UsageError: there is no such identity, the password is wrong, or the file exists or cannot be written.
     """
-    from clicooper.storage.identity import recipient_of, unlock_identity  # noqa: PLC0415
+    from clicooper.access.identity import recipient_of, unlock_identity  # noqa: PLC0415
 
     path = _identity_file(config, name)
     try:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clicooper.cli import session
-from clicooper.cli.output import Output, coin, table
+from clicooper.cli.output import Output
 from clicooper.errors import UsageError
+from clicooper.reports.tables import coin, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from clicooper.chain.client import Contract, JobState, Receipt, SeatState
     from clicooper.chain.keys import LocalAccount
     from clicooper.chain.lens import Lens
-    from clicooper.chain.rpc import Node
+    from clicooper.chain.rpc.node import Node
     from clicooper.config import JobConfig
     from clicooper.types import Address, JobId
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from clicooper.cli import session
-from clicooper.cli.output import Output, table
+from clicooper.cli.output import Output
 from clicooper.errors import ChainError
+from clicooper.reports.tables import table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,7 +64,7 @@ def _probed(named: Iterable[tuple[str, str]]) -> tuple[Network, ...]:
 
 
 def _probe(name: str, url: str) -> Network:
-    from clicooper.chain.rpc import Node  # noqa: PLC0415 - web3 is slow to import
+    from clicooper.chain.rpc.node import Node  # noqa: PLC0415 - web3 is slow to import
     from clicooper.config import EMBEDDED, public_url  # noqa: PLC0415
 
     if url == EMBEDDED:

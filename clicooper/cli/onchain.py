@@ -13,11 +13,11 @@ from clicooper.cli.output import Show
 from clicooper.errors import CliCooperError, UsageError
 
 if TYPE_CHECKING:
+    from clicooper.access.grants import AuditKeys
     from clicooper.audit.auditor import Plan
-    from clicooper.audit.grants import AuditKeys
     from clicooper.audit.verdict import AuditReport
     from clicooper.chain.client import Contract
-    from clicooper.chain.indexer import RecordIndex
+    from clicooper.chain.index.record_index import RecordIndex
     from clicooper.chain.record import JobRecord
     from clicooper.config import JobConfig
     from clicooper.storage.base import Store
@@ -73,9 +73,9 @@ class OnChain:
 def opened(config: JobConfig, place: OnChain, address: Address) -> Iterator[tuple[RecordIndex, Contract]]:
     """The index of a contract, and the contract; several nodes are compared first."""
     from clicooper.chain.client import Contract  # noqa: PLC0415
-    from clicooper.chain.cross_check import cross_check  # noqa: PLC0415
-    from clicooper.chain.indexer import RecordIndex  # noqa: PLC0415
-    from clicooper.chain.rpc import Node  # noqa: PLC0415
+    from clicooper.chain.index.cross_check import cross_check  # noqa: PLC0415
+    from clicooper.chain.index.record_index import RecordIndex  # noqa: PLC0415
+    from clicooper.chain.rpc.node import Node  # noqa: PLC0415
     from clicooper.protocol.deployments import read_deployments  # noqa: PLC0415
 
     with ExitStack() as stack:
@@ -117,9 +117,9 @@ def audited(
 
 def _with_block_hashes(plan: Plan, place: OnChain, record: JobRecord) -> Plan:
     """The plan with the hashes that the protocol's draw takes, each as far as all nodes agree on it."""
-    from clicooper.audit.sampling import sample_block  # noqa: PLC0415
-    from clicooper.audit.state import follow_record  # noqa: PLC0415
-    from clicooper.chain.rpc import Node  # noqa: PLC0415
+    from clicooper.audit.replay.sampling import sample_block  # noqa: PLC0415
+    from clicooper.chain.rpc.node import Node  # noqa: PLC0415
+    from clicooper.history.follow import follow_record  # noqa: PLC0415
 
     if plan.sample is None:
         return plan
@@ -144,7 +144,7 @@ def _audited_from_chain(
     progress: Show,
 ) -> AuditReport:
     from clicooper.audit.auditor import audit_record  # noqa: PLC0415 - imports torch
-    from clicooper.audit.onchain import check_on_chain  # noqa: PLC0415
+    from clicooper.audit.checks.record import check_on_chain  # noqa: PLC0415
     from clicooper.types import JobId  # noqa: PLC0415
 
     address = session.contract_address(subject.contract or "")
@@ -163,7 +163,7 @@ def _confirmed_report(config: JobConfig, place: OnChain, job: Path, report: Audi
 
     A record that cannot be read has its row already; a node that cannot be asked leaves the record inconclusive.
     """
-    from clicooper.audit.onchain import check_on_chain  # noqa: PLC0415
+    from clicooper.audit.checks.record import check_on_chain  # noqa: PLC0415
     from clicooper.audit.verdict import Check, CheckResult  # noqa: PLC0415
 
     try:
@@ -191,7 +191,7 @@ def _record_of(job: Path) -> JobRecord:
 def _artifacts(config: JobConfig, place: Path | None) -> Iterator[Store]:
     from clicooper.cli.stores import audited_store  # noqa: PLC0415
     from clicooper.storage.car_store import CarStore  # noqa: PLC0415
-    from clicooper.storage.ipfs import IpfsStore  # noqa: PLC0415
+    from clicooper.storage.ipfs.ipfs_store import IpfsStore  # noqa: PLC0415
     from clicooper.storage.local import LocalStore  # noqa: PLC0415
     from clicooper.storage.run_folder import RunFolder  # noqa: PLC0415
 

@@ -15,13 +15,10 @@ from clicooper.errors import CliCooperError
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
-__all__ = ["Output", "coin", "table"]
+__all__ = ["Output"]
 
 Show = Callable[[str, int, int], None]
-
-MILLIONTH_COIN_WEI = 10**12
 
 
 @dataclass(frozen=True)
@@ -117,30 +114,6 @@ class Output:
     def _write(self, result: Mapping[str, Any]) -> None:
         """Prints the object, whole or not at all."""
         self.stdout.write(json.dumps(result, indent=2, allow_nan=False) + "\n")
-
-
-def table(title: str, *columns: str, numeric: tuple[str, ...] = ()) -> Table:
-    """An empty table in the house style."""
-    from rich.box import SIMPLE_HEAD  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-
-    result = Table(
-        title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1)
-    )
-    for column in columns:
-        result.add_column(column, justify="right" if column in numeric else "left", overflow="fold")
-    return result
-
-
-def coin(wei: int) -> str:
-    """An amount in the chain's own coin, of 10^18 wei: ``0.001 coin``; in wei where more than six decimals are needed.
-
-    The coin has a name on some chains only, so none is used.
-    """
-    whole, rest = divmod(wei, 10**18)
-    if rest % MILLIONTH_COIN_WEI:
-        return f"{wei:,} wei"
-    return f"{whole:,}.{rest // MILLIONTH_COIN_WEI:06d}".rstrip("0").rstrip(".") + " coin"
 
 
 def _line_per_stage(console: Console) -> Show:

@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clicooper.cli import session
-from clicooper.cli.output import Output, table
+from clicooper.cli.output import Output
 from clicooper.errors import CliCooperError, UsageError
+from clicooper.reports.tables import table
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from clicooper.audit.state import History
+    from clicooper.access.vault import TrainerSecrets
     from clicooper.chain.client import Contract
-    from clicooper.chain.rpc import Node
+    from clicooper.chain.rpc.node import Node
     from clicooper.commitments.ownership import OwnershipBundle
-    from clicooper.protocol.claims import JudgedClaim
-    from clicooper.protocol.sealing import TrainerSecrets
+    from clicooper.history.follow import History
+    from clicooper.ownership.claims import JudgedClaim
     from clicooper.storage.car_store import CarStore
 
 __all__ = ["app"]
@@ -68,12 +69,12 @@ def prove(
 
     It opens the ownership key of that round alone, and holds the segment's weights in the clear.
     """
-    from clicooper.audit.state import follow_record  # noqa: PLC0415 - keeps --help fast
     from clicooper.chain.record import read_record  # noqa: PLC0415
     from clicooper.cli.audited import granted_keys  # noqa: PLC0415
+    from clicooper.history.follow import follow_record  # noqa: PLC0415 - keeps --help fast
     from clicooper.learning.suspect_file import read_suspect  # noqa: PLC0415
-    from clicooper.protocol.claims import judge_claim  # noqa: PLC0415
-    from clicooper.protocol.ownership import prove_ownership, write_proof  # noqa: PLC0415
+    from clicooper.ownership.claims import judge_claim  # noqa: PLC0415
+    from clicooper.ownership.proof import prove_ownership, write_proof  # noqa: PLC0415
     from clicooper.storage.car_store import CarStore  # noqa: PLC0415
     from clicooper.storage.local import LocalStore  # noqa: PLC0415
     from clicooper.storage.run_folder import RunFolder  # noqa: PLC0415
@@ -118,7 +119,7 @@ def verify(
     """
     from clicooper.audit.verdict import exit_code  # noqa: PLC0415 - keeps --help fast
     from clicooper.learning.suspect_file import read_suspect  # noqa: PLC0415
-    from clicooper.protocol.claims import copied_starts, judge_claim, ranked, verdict_over  # noqa: PLC0415
+    from clicooper.ownership.claims import copied_starts, judge_claim, ranked, verdict_over  # noqa: PLC0415
 
     output: Output = context.obj["output"]
     model, claims = read_suspect(suspect), []
@@ -153,7 +154,7 @@ def claim(
     """
     from clicooper.chain.client import Contract, MarkOpening, OpenedCommit  # noqa: PLC0415 - keeps --help fast
     from clicooper.chain.fees import SendPolicy  # noqa: PLC0415
-    from clicooper.protocol.claim_files import ClaimFiles  # noqa: PLC0415
+    from clicooper.ownership.claim_files import ClaimFiles  # noqa: PLC0415
     from clicooper.types import Address, Digest, Head, JobId  # noqa: PLC0415
 
     output, config = context.obj["output"], session.settings(context)
@@ -200,8 +201,8 @@ def _require_place(history: History, round_: int, seat: int) -> None:
 
 def _trainer_secrets(folder: Path) -> TrainerSecrets:
     """What a trainer keeps in its own folder."""
-    from clicooper.audit.grants import IDENTITY_NAME, read_identity  # noqa: PLC0415
-    from clicooper.protocol.sealing import TrainerSecrets  # noqa: PLC0415
+    from clicooper.access.grants import IDENTITY_NAME, read_identity  # noqa: PLC0415
+    from clicooper.access.vault import TrainerSecrets  # noqa: PLC0415
 
     if not (folder / "secret.key").exists():
         raise UsageError(f"{folder} holds no trainer's secrets", hint="name the folder of secret.key with --trainer")
@@ -268,7 +269,7 @@ def _print_verdicts(console: Console, result: dict[str, Any], claims: Sequence[J
 
 
 def _print_claim(console: Console, claim: JudgedClaim, title: str) -> None:
-    from clicooper.protocol.claims import PARTS  # noqa: PLC0415
+    from clicooper.ownership.claims import PARTS  # noqa: PLC0415
 
     rows = table(title, "part", "verdict", "why")
     for part in claim.parts:

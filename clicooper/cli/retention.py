@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clicooper.cli.output import Output, table
+from clicooper.cli.output import Output
 from clicooper.cli.session import settings
 from clicooper.cli.stores import open_store, send_pending
 from clicooper.errors import RetentionRefused, UsageError
+from clicooper.reports.tables import table
 
 if TYPE_CHECKING:
     from multiformats import CID
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from clicooper.storage.base import Store
     from clicooper.storage.local import LocalStore
-    from clicooper.storage.pin_sets import PinSet, PinSets
+    from clicooper.storage.pins.pin_sets import PinSet, PinSets
 
 __all__ = ["Run", "RunArgument", "add_and_pin", "any_store", "gc", "local_store", "pin", "pin_roots", "tell_node"]
 
@@ -47,7 +48,7 @@ def pin(
     run: Run = None,
 ) -> None:
     """Keeps artifacts under a named pin set, which `store gc` respects. Without a CID, lists the pin sets."""
-    from clicooper.storage.cid import parse_cid  # noqa: PLC0415 - keeps --help fast
+    from clicooper.storage.ipld.cid import parse_cid  # noqa: PLC0415 - keeps --help fast
 
     store = local_store(context, run)
     sets = pin_sets(store)
@@ -80,8 +81,8 @@ def gc(
     delete: Annotated[bool, typer.Option("--delete", help="Remove; without it, only says what would go.")] = False,
 ) -> None:
     """Removes what no pin set keeps. Refuses while a job is unfinished, or whenever anything is in doubt."""
-    from clicooper.storage.clean_up import clean_up  # noqa: PLC0415 - keeps --help fast
-    from clicooper.storage.retention import JOB_PINS, JobRetention, release_superseded  # noqa: PLC0415
+    from clicooper.storage.pins.clean_up import clean_up  # noqa: PLC0415 - keeps --help fast
+    from clicooper.storage.pins.retention import JOB_PINS, JobRetention, release_superseded  # noqa: PLC0415
 
     store = local_store(context, run_dir)
     sets = pin_sets(store)
@@ -135,7 +136,7 @@ def any_store(context: typer.Context, run_dir: Path | None) -> Store:
 
 def pin_sets(store: LocalStore) -> PinSets:
     """The pin sets of a store: beside it, so that whoever finds one finds the other."""
-    from clicooper.storage.pin_sets import PinSets  # noqa: PLC0415 - keeps --help fast
+    from clicooper.storage.pins.pin_sets import PinSets  # noqa: PLC0415 - keeps --help fast
 
     return PinSets(store.root.parent / "pins")
 
@@ -158,13 +159,13 @@ def pin_roots(store: LocalStore, roots: Sequence[CID], name: str = MANUAL) -> Pi
 
 
 def _with_roots(pin_set: PinSet, roots: Sequence[CID]) -> PinSet:
-    from clicooper.storage.pin_sets import texts  # noqa: PLC0415
+    from clicooper.storage.pins.pin_sets import texts  # noqa: PLC0415
 
     return pin_set.model_copy(update={"roots": tuple(dict.fromkeys((*pin_set.roots, *texts(roots))))})
 
 
 def _without_roots(pin_set: PinSet, roots: Sequence[CID]) -> PinSet:
-    from clicooper.storage.pin_sets import texts  # noqa: PLC0415
+    from clicooper.storage.pins.pin_sets import texts  # noqa: PLC0415
 
     for text in texts(roots):
         if text not in pin_set.roots:
@@ -174,7 +175,7 @@ def _without_roots(pin_set: PinSet, roots: Sequence[CID]) -> PinSet:
 
 def tell_node(context: typer.Context, run_dir: Path | None) -> None:
     """Has the node of ``--store`` catch up: with what it was not sent, then with the pins."""
-    from clicooper.storage.node_pins import pin_on_node  # noqa: PLC0415 - keeps --help fast
+    from clicooper.storage.pins.node_pins import pin_on_node  # noqa: PLC0415 - keeps --help fast
 
     if settings(context).ipfs_url is not None:
         store = any_store(context, run_dir)
@@ -183,7 +184,7 @@ def tell_node(context: typer.Context, run_dir: Path | None) -> None:
 
 
 def _check_whole(store: Store, root: CID) -> None:
-    from clicooper.storage.graph import walk  # noqa: PLC0415
+    from clicooper.storage.ipld.graph import walk  # noqa: PLC0415
 
     for _ in walk(store.get_block, [root]):
         pass
@@ -224,7 +225,7 @@ def _pin_remotely(
     context: typer.Context, url: str, token_file: Path | None, sets: PinSets, name: str
 ) -> list[dict[str, Any]]:
     """Asks a pinning service to keep a whole set, and waits until it does."""
-    from clicooper.storage.pinning import PinningService, read_token, remote_name  # noqa: PLC0415
+    from clicooper.storage.pins.pinning_service import PinningService, read_token, remote_name  # noqa: PLC0415
 
     pin_set = sets.load(name)
     if pin_set is None or not pin_set.pins:

@@ -18,7 +18,7 @@ from clicooper.errors import UsageError
 
 if TYPE_CHECKING:
     from clicooper.chain.keys import LocalAccount
-    from clicooper.chain.rpc import Node
+    from clicooper.chain.rpc.node import Node
     from clicooper.config import JobConfig
     from clicooper.types import Address
 
@@ -50,7 +50,7 @@ def settings(context: typer.Context, **options: object) -> JobConfig:
 
 def connected(config: JobConfig) -> Node:
     """The chosen network's node, to be used as a context manager."""
-    from clicooper.chain.rpc import Node  # noqa: PLC0415 - the EVM is slow to import
+    from clicooper.chain.rpc.node import Node  # noqa: PLC0415 - the EVM is slow to import
     from clicooper.config import EMBEDDED  # noqa: PLC0415
 
     return Node.embedded() if config.network_url == EMBEDDED else Node.connect(config.network_url)

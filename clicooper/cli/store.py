@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clicooper.cli import retention
-from clicooper.cli.output import Output, table
+from clicooper.cli.output import Output
 from clicooper.cli.retention import Run, RunArgument
 from clicooper.cli.session import settings
 from clicooper.errors import UsageError
+from clicooper.reports.tables import table
 
 if TYPE_CHECKING:
     from multiformats import CID
@@ -54,8 +55,8 @@ def get(
     run: Run = None,
 ) -> None:
     """Writes an artifact: a file's content, or the bytes of a record. Every block is hashed before it is written."""
-    from clicooper.storage._output import whole_file  # noqa: PLC0415 - keeps --help fast
-    from clicooper.storage.cid import cid_text, parse_cid  # noqa: PLC0415
+    from clicooper.storage.ipld.cid import cid_text, parse_cid  # noqa: PLC0415
+    from clicooper.storage.whole_file import whole_file  # noqa: PLC0415 - keeps --help fast
 
     shown: Output = context.obj["output"]
     name, store = parse_cid(cid), retention.any_store(context, run)
@@ -120,7 +121,7 @@ def export(
     """Packs a whole job into one CAR file: its record and every artifact that the record leads to."""
     from clicooper.audit.bundle import pack_job  # noqa: PLC0415 - imports torch
     from clicooper.chain.record import read_record  # noqa: PLC0415
-    from clicooper.storage.cid import parse_cid  # noqa: PLC0415
+    from clicooper.storage.ipld.cid import parse_cid  # noqa: PLC0415
     from clicooper.storage.run_folder import RunFolder  # noqa: PLC0415
 
     folder = RunFolder.open(run_dir, needs_store=settings(context).ipfs_url is None)

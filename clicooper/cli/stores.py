@@ -18,7 +18,7 @@ def open_store(config: JobConfig, folder: Path) -> Store:
     Raises:
         StorageError: the folder is not a store.
     """
-    from clicooper.storage.ipfs import IpfsStore  # noqa: PLC0415 - keeps --help fast
+    from clicooper.storage.ipfs.ipfs_store import IpfsStore  # noqa: PLC0415 - keeps --help fast
     from clicooper.storage.layered import LayeredStore  # noqa: PLC0415
     from clicooper.storage.local import LocalStore  # noqa: PLC0415
 
@@ -33,7 +33,7 @@ def audited_store(config: JobConfig, folder: Path) -> Path | Store:
 
     What waited for the node is sent to it first.
     """
-    from clicooper.storage.ipfs import IpfsStore  # noqa: PLC0415
+    from clicooper.storage.ipfs.ipfs_store import IpfsStore  # noqa: PLC0415
 
     if config.ipfs_url is None:
         return folder

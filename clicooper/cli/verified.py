@@ -11,11 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from clicooper.audit.history import History, Outcome
-from clicooper.audit.onchain import check_on_chain
-from clicooper.audit.receipt_files import read_receipts
-from clicooper.audit.sampling import escape_probability
-from clicooper.audit.state import follow_record
+from clicooper.access.receipt_files import read_receipts
+from clicooper.audit.checks.record import check_on_chain
+from clicooper.audit.replay.sampling import escape_probability
 from clicooper.audit.verdict import AuditReport
 from clicooper.chain.client import Contract
 from clicooper.chain.fees import SendPolicy
@@ -27,6 +25,8 @@ from clicooper.commitments.boundary import BoundaryReceipt
 from clicooper.commitments.canonical import cid_of_digest
 from clicooper.config import JobConfig
 from clicooper.errors import UsageError
+from clicooper.history.follow import follow_record
+from clicooper.history.history import History, Outcome
 from clicooper.protocol.accusation import evidence_digest, note_of
 from clicooper.protocol.decision import Accept, Challenge, Decision, decide
 from clicooper.protocol.owner import Owner, VerifiedRound

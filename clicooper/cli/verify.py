@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clicooper.cli.onchain import OnChain
-from clicooper.cli.output import Output, coin, table
+from clicooper.cli.output import Output
 from clicooper.cli.session import settings
 from clicooper.errors import UsageError
+from clicooper.reports.tables import coin, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -84,7 +85,7 @@ def verify(
 
 
 def _print(console: Console, found: Verified, acts: Acts) -> None:
-    from clicooper.cli.audit_view import print_audit  # noqa: PLC0415
+    from clicooper.reports.audit_tables import print_audit  # noqa: PLC0415
 
     print_audit(console, found.report)
     printed = found.to_json()

@@ -2,7 +2,7 @@
 
 A receipt covers everything that crossed in one direction since the round began, as the running digest that both sides'
 manifests end in. Signing is the business of ``clicooper.protocol.boundary``, judging that of
-``clicooper.audit.receipts``.
+``clicooper.audit.checks.receipts``.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import numpy as np
 
 from clicooper.commitments.canonical import encode, sha256, tensor_digest
 from clicooper.errors import DataError
-from clicooper.learning import _formats
+from clicooper.learning import formats
 from clicooper.types import Digest
 
 if TYPE_CHECKING:
@@ -103,14 +103,14 @@ def load_dataset(source: str, *, size: int | None = None, grey: bool = False) ->
     """
     path = Path(source)
     if source == "digits":
-        raw = _formats.read_digits()
+        raw = formats.read_digits()
     elif path.is_file() and path.suffix == ".npz":
-        raw = _formats.read_npz(path)
+        raw = formats.read_npz(path)
     elif path.is_file() and path.suffix == ".bin":
-        raw = _formats.read_cifar([path])
+        raw = formats.read_cifar([path])
     elif path.is_dir():
-        batches = _formats.cifar_batches(path)
-        raw = _formats.read_cifar(batches) if batches else _formats.read_image_folder(path, size=size, grey=grey)
+        batches = formats.cifar_batches(path)
+        raw = formats.read_cifar(batches) if batches else formats.read_image_folder(path, size=size, grey=grey)
     else:
         hint = "name 'digits', an .npz file, CIFAR .bin files or a folder of images by class"
         raise DataError(f"{source}: no such data set, file or folder", hint=hint)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from clicooper.errors import DataError, SpecError
-from clicooper.learning.head import CENTER, SCALE, Head, HeadSpec, standardisation, standardised
+from clicooper.learning.bottom_model import CENTER, SCALE, BottomModel, HeadSpec, standardisation, standardised
 from clicooper.learning.runtime import use_threads
 from clicooper.learning.schedule import Purpose, generator
 from clicooper.privacy.composition import SampledGaussian
@@ -71,7 +71,7 @@ def dp_head(
     mechanism: SampledGaussian,
     secret: MasterSecret,
     data: Digest,
-) -> Head:
+) -> BottomModel:
     """Trains the head; the same arguments give the same head.
 
     Args:
@@ -104,7 +104,7 @@ def dp_head(
         spread = np.linalg.qr(rng.standard_normal((spec.dims, rank)))[0]
         weight, bias = (spread @ part.detach().numpy() for part in (linear.weight, linear.bias))
     layers = {"layer0.weight": weight.astype(np.float32), "layer0.bias": bias.astype(np.float32)}
-    return Head(replace(spec, hidden=()), tuple(inputs.shape[1:]), layers | known)
+    return BottomModel(replace(spec, hidden=()), tuple(inputs.shape[1:]), layers | known)
 
 
 class _Cosines(nn.Module):

@@ -2,7 +2,7 @@
 
 ``note`` copies a tensor before it returns, so that nothing which happens to it later can change its digest. A step's
 copies are hashed on a thread of the recorder's own, which runs while the next step trains (hashing releases Python's
-lock), and its row goes to the spool. At most ``LAG_STEPS`` closed steps wait: hashing that cannot keep up slows
+lock), and its row goes to the round log. At most ``LAG_STEPS`` closed steps wait: hashing that cannot keep up slows
 training down instead of filling memory. What is too small to be worth a hand-over is hashed at once. The rows are the
 same either way.
 """
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from clicooper.commitments.canonical import tensor_digest
 from clicooper.commitments.manifest import BoundaryDigests
 from clicooper.learning.checkpoint import State, state_digest
-from clicooper.learning.spool import MemorySpool, Spool
+from clicooper.learning.round_log import MemoryRoundLog, RoundLog
 from clicooper.learning.transcript import Crossing, RunningBoundary, StepDigests
 from clicooper.types import ZERO_DIGEST, Digest
 
@@ -31,15 +31,15 @@ INLINE_BYTES = 1 << 15
 
 
 class Recorder:
-    """Takes digests of what crosses one seat's boundaries, and of its states, in order, into a spool.
+    """Takes digests of what crosses one seat's boundaries, and of its states, in order, into a round log.
 
     Raises (``close_step``, ``run`` and what reads):
         SpecError: a tensor without a canonical form, or a state that is not finite.
-        StorageError: the spool cannot be written. Either may come up to ``LAG_STEPS`` steps late, but it comes.
+        StorageError: the round log cannot be written. Either may come up to ``LAG_STEPS`` steps late, but it comes.
     """
 
-    def __init__(self, spool: Spool | None = None) -> None:
-        self._spool: Spool = MemorySpool() if spool is None else spool
+    def __init__(self, round_log: RoundLog | None = None) -> None:
+        self._spool: RoundLog = MemoryRoundLog() if round_log is None else round_log
         # The thread starts with the first step that is handed over, and ends with this object.
         self._thread = ThreadPoolExecutor(1, "clicooper-recorder")
         self._waiting: deque[Future[None]] = deque()
@@ -62,7 +62,7 @@ class Recorder:
 
         Args:
             state: the state's digest, where its arrays were not noted.
-            loss: training loss in nats, for the spool.
+            loss: training loss in nats, for the round log.
         """
         crossed, snapshot = self._open, self._state
         self._open, self._state = {}, None
@@ -95,7 +95,7 @@ class Recorder:
         return self._running.digests()
 
     def restart(self) -> None:
-        """Takes up the steps that the spool holds, after it was cut."""
+        """Takes up the steps that the round log holds, after it was cut."""
         self._wait(0)
         self._running = RunningBoundary()
         for row in self._spool.steps:

@@ -16,9 +16,9 @@ from clicooper.commitments.manifest import ModelSpec, ReplaySpec, TrainingSpec
 from clicooper.errors import SpecError
 from clicooper.learning.checkpoint import State, weight_norm
 from clicooper.learning.recorder import Recorder
+from clicooper.learning.round_log import MemoryRoundLog, RoundLog
 from clicooper.learning.runtime import use_threads
 from clicooper.learning.segments import Segment
-from clicooper.learning.spool import MemorySpool, Spool
 from clicooper.learning.transcript import Crossing, Transcript, ends_interval
 
 __all__ = ["Party", "SeatWorker", "TrainedSegment", "train_round"]
@@ -32,7 +32,7 @@ class TrainedSegment:
         trained: weights and buffers, before any mark is embedded.
         optimizer: the optimizer's state.
         interval_states: weights and optimizer state at the end of every interval before the last; where the round went
-            to a spool on disk, each is read when it is asked for.
+            to a round log on disk, each is read when it is asked for.
         losses: in the last seat, the training loss of every step in nats.
         metrics: ``weight_norm``; in the last seat also ``loss`` and ``final_loss``, mean training loss in nats over the
             round and over its last interval.
@@ -86,7 +86,7 @@ class SeatWorker:
         model, training, replay: parts of the job's specification.
         weights: the state in which the seat starts.
         optimizer: the optimizer's, or None to start afresh.
-        spool: where rows and interval states go; by default they stay in memory.
+        round log: where rows and interval states go; by default they stay in memory.
 
     Raises:
         SpecError: states that do not fit the specification.
@@ -100,10 +100,10 @@ class SeatWorker:
         seat: int,
         weights: State,
         optimizer: State | None = None,
-        spool: Spool | None = None,
+        round_log: RoundLog | None = None,
     ) -> None:
         self.segment = Segment(model, training, seat, weights, optimizer)
-        self._spool: Spool = MemorySpool() if spool is None else spool
+        self._spool: RoundLog = MemoryRoundLog() if round_log is None else round_log
         self.recorder = Recorder(self._spool)
         self.step = 0
         self._model, self._training = model, training
@@ -118,7 +118,7 @@ class SeatWorker:
 
     @property
     def whole_intervals(self) -> int:
-        """Intervals before the last that an interrupted round left whole in the spool."""
+        """Intervals before the last that an interrupted round left whole in the round log."""
         return self._spool.whole_intervals(self._interval)
 
     def ends_interval(self, step: int) -> bool:
@@ -126,7 +126,7 @@ class SeatWorker:
         return ends_interval(step, self._steps, self._interval)
 
     def resume(self, intervals: int) -> int:
-        """Goes on behind the first ``intervals`` intervals that the spool holds, forgetting what follows them.
+        """Goes on behind the first ``intervals`` intervals that the round log holds, forgetting what follows them.
 
         All seats of a round go on from the same interval: the least of their ``whole_intervals``. The result is the
         one that no interruption would have changed, bit for bit.
@@ -222,7 +222,7 @@ class SeatWorker:
         self.recorder.note(what, tensor)
 
     def keep_state(self, weights: State, optimizer: State) -> None:
-        """Keeps the state at an interval's end in the spool."""
+        """Keeps the state at an interval's end in the round log."""
         index, size_bytes = self.step // self._interval, sum(array.nbytes for array in weights.values())
         self.recorder.run(lambda: self._spool.add_state(index, weights, optimizer), size_bytes)
 

@@ -12,11 +12,11 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from clicooper.audit.state import History
 from clicooper.audit.verdict import CheckResult
 from clicooper.commitments.canonical import digest_of_cid, sha256
 from clicooper.commitments.manifest import Bytes20, Bytes32, Count, Record
 from clicooper.errors import CarError, StorageError, UsageError
+from clicooper.history.follow import History
 from clicooper.protocol.decision import Challenge
 from clicooper.storage.base import reading
 from clicooper.storage.car_store import CarStore

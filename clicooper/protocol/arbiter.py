@@ -13,17 +13,17 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from clicooper.audit.exhibit_chain import HeadCheck, compare_with_chain, transports_on_chain
-from clicooper.audit.exhibit_check import judge_exhibit
-from clicooper.audit.exhibit_file import OpenedExhibit, SealedExhibit, fetch_exhibit, open_exhibit
-from clicooper.audit.exhibit_receipts import ShownReceipts
-from clicooper.audit.finding import Finding, Opinion, party_name
-from clicooper.audit.trail import history_of
 from clicooper.chain.client import Contract, Receipt
 from clicooper.chain.committee import Committee
 from clicooper.chain.events import Challenged, JobCreated
 from clicooper.commitments.boundary import BoundaryReceipt
 from clicooper.commitments.head import challenge_id
+from clicooper.disputes.evidence_file import OpenedEvidence, SealedEvidence, fetch_evidence, open_evidence
+from clicooper.disputes.head_check import HeadCheck, compare_with_chain, transports_on_chain
+from clicooper.disputes.head_proof import history_of
+from clicooper.disputes.judge import judge_evidence
+from clicooper.disputes.opinion import Answer, Opinion, party_name
+from clicooper.disputes.shown_receipts import ShownReceipts
 from clicooper.errors import ChainError, CliCooperError, RulingRefused
 from clicooper.storage.base import Store
 from clicooper.types import ACCUSED_OWNER, Address, Digest, Ground, Head, JobId, Phase
@@ -135,7 +135,7 @@ class Arbiter:
         self._committee = committee
         self._trusted_models = trusted_models
 
-    def fetch(self, case: Case) -> SealedExhibit:
+    def fetch(self, case: Case) -> SealedEvidence:
         """The evidence that a challenge names, from the store.
 
         Raises:
@@ -144,9 +144,9 @@ class Arbiter:
         """
         if self._store is None:
             raise RulingRefused("nowhere to fetch the evidence from", hint="hand it over, or name a store")
-        return fetch_exhibit(self._store, case.evidence_digest)
+        return fetch_evidence(self._store, case.evidence_digest)
 
-    def judge(self, case: Case, sealed: SealedExhibit, receipts: Sequence[BoundaryReceipt] = ()) -> Judgement:
+    def judge(self, case: Case, sealed: SealedEvidence, receipts: Sequence[BoundaryReceipt] = ()) -> Judgement:
         """Opens the evidence, compares it with chain and challenge, and repeats it.
 
         Args:
@@ -157,18 +157,18 @@ class Arbiter:
         """
         unread = HeadCheck(self._contract.node.source, verified=False, problem="the evidence was not opened")
         try:
-            opened = open_exhibit(sealed, self._identity)
+            opened = open_evidence(sealed, self._identity)
             head = compare_with_chain(opened, self._contract, case.job, self._trusted_models)
             foreign = self._foreign(case, opened) or head.problem
         except ChainError:
             raise
         except CliCooperError as e:
-            return Judgement(case, Opinion(Finding.CANNOT_TELL, case.accused, e.message), unread)
+            return Judgement(case, Opinion(Answer.CANNOT_TELL, case.accused, e.message), unread)
         if foreign:
-            return Judgement(case, Opinion(Finding.CANNOT_TELL, case.accused, foreign), head)
+            return Judgement(case, Opinion(Answer.CANNOT_TELL, case.accused, foreign), head)
         keys = transports_on_chain(self._contract, case.job) if receipts else {}
         shown = ShownReceipts(tuple(receipts), keys)
-        opinion = judge_exhibit(
+        opinion = judge_evidence(
             opened, case.accused, store=self._store, trusted_models=self._trusted_models, shown=shown
         )
         return Judgement(case, opinion, head)
@@ -191,18 +191,18 @@ class Arbiter:
             return self._committee.vote(case.job, case.id, guilty)
         return self._contract.rule(case.job, case.id, guilty)
 
-    def _foreign(self, case: Case, opened: OpenedExhibit) -> str:
+    def _foreign(self, case: Case, opened: OpenedEvidence) -> str:
         """Why this evidence cannot decide this challenge, whatever it shows."""
-        exhibit = opened.exhibit
+        evidence = opened.evidence
         if opened.digest != case.evidence_digest:
             return f"the challenge names evidence 0x{case.evidence_digest.hex()}, not 0x{opened.digest.hex()}"
-        if exhibit.challenger != bytes.fromhex(case.challenger[2:]):
-            return f"the evidence is that of 0x{exhibit.challenger.hex()}, the challenge that of {case.challenger}"
-        if (exhibit.claim == "withheld") != (case.ground is Ground.WITHHELD):
-            return f"the charge is {case.ground.name.lower()}, the evidence is about {exhibit.claim}"
+        if evidence.challenger != bytes.fromhex(case.challenger[2:]):
+            return f"the evidence is that of 0x{evidence.challenger.hex()}, the challenge that of {case.challenger}"
+        if (evidence.claim == "withheld") != (case.ground is Ground.WITHHELD):
+            return f"the charge is {case.ground.name.lower()}, the evidence is about {evidence.claim}"
         if case.accused == ACCUSED_OWNER:
             return ""
-        held = {c.seat: c.trainer for c in history_of(exhibit).rounds[exhibit.round].commitments}
+        held = {c.seat: c.trainer for c in history_of(evidence).rounds[evidence.round].commitments}
         if held.get(case.accused) != case.trainer:
             return f"what the evidence shows of {party_name(case.accused)} is not the work of {case.trainer}"
         return ""
@@ -213,8 +213,8 @@ def _refuse_against(guilty: bool, judgement: Judgement | None) -> None:
     if judgement is None:
         raise RulingRefused("nothing was checked", hint="name the evidence, or say that you override")
     finding = judgement.opinion.finding
-    if finding is Finding.CANNOT_TELL:
+    if finding is Answer.CANNOT_TELL:
         raise RulingRefused(f"the evidence cannot tell: {judgement.opinion.detail}", hint=hint)
-    if guilty != (finding is Finding.GUILTY):
+    if guilty != (finding is Answer.GUILTY):
         ruling = "guilty" if guilty else "not guilty"
         raise RulingRefused(f"the ruling would be {ruling}, the finding is {finding.value}", hint=hint)

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from eth_account.signers.local import LocalAccount
 
-from clicooper.audit.receipts import DIRECTIONS, ECDSA, both_sides
+from clicooper.audit.checks.receipts import DIRECTIONS, ECDSA, both_sides
 from clicooper.commitments.boundary import BoundaryReceipt, Crossing
 from clicooper.commitments.manifest import BoundaryDigests
 from clicooper.types import Head, JobId

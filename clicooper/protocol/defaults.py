@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from clicooper.config import JobConfig
-from clicooper.learning.head import HeadSpec
+from clicooper.learning.bottom_model import HeadSpec
 from clicooper.privacy.statement import HeadKind
 from clicooper.watermark.carriers import MarkParams, required_weights
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from clicooper.audit.evidence import Evidence
+from clicooper.audit.artifacts import Artifacts
 from clicooper.learning.checkpoint import State
 from clicooper.learning.controls import chance, head_only_accuracy, release_only_accuracy, unprotected_accuracy
 from clicooper.protocol.prepare import PreparedJob
@@ -90,10 +90,10 @@ class FinalMark:
     reading: MarkReading
 
 
-def final_states(evidence: Evidence) -> list[State]:
+def final_states(artifacts: Artifacts) -> list[State]:
     """The marked weights of every seat after the last committed round."""
-    last = len(evidence.history.rounds) - 1
-    return [evidence.state_file(evidence.manifest(last, seat).out) for seat in range(evidence.history.params.seats)]
+    last = len(artifacts.history.rounds) - 1
+    return [artifacts.state_file(artifacts.manifest(last, seat).out) for seat in range(artifacts.history.params.seats)]
 
 
 def measure_accuracy(prepared: PreparedJob, states: list[State]) -> Accuracies:

@@ -12,12 +12,12 @@ from contextlib import suppress
 
 from multiformats import CID
 
-from clicooper.audit.grants import AuditKeys, Grant, open_grant
+from clicooper.access.grants import AuditKeys, Grant, open_grant
+from clicooper.access.sealing import secret_digest
 from clicooper.chain.events import LoggedEvent, SeatJoined
 from clicooper.commitments.manifest import KeyRecord
 from clicooper.errors import ArtifactCorrupt, ArtifactMissing, GrantRefused, SealError, SpecError
 from clicooper.storage.base import Store
-from clicooper.storage.seal import secret_digest
 from clicooper.types import Address, Digest, Head
 
 __all__ = ["grant_of_seat", "holders_of", "open_seat_grant", "recipient_of_seat", "registered_digests"]

@@ -12,12 +12,15 @@ from dataclasses import dataclass, field
 
 from eth_account.signers.local import LocalAccount
 
-from clicooper.audit.grants import IDENTITY_NAME
+from clicooper.access.grants import IDENTITY_NAME
+from clicooper.access.identity import identity_from_seed, recipient_of
+from clicooper.access.sealing import new_identity, write_secret
+from clicooper.access.vault import TrainerSecrets
 from clicooper.chain.client import Contract
 from clicooper.chain.deploy import deploy
 from clicooper.chain.keys import account_from_seed, random_account
 from clicooper.chain.record import JobRecord
-from clicooper.chain.rpc import Node
+from clicooper.chain.rpc.node import Node
 from clicooper.config import JobConfig
 from clicooper.errors import UsageError
 from clicooper.privacy.randomness import MasterSecret
@@ -26,14 +29,11 @@ from clicooper.protocol.owner_folder import JOB_NAME, job_place, keep_owner_secr
 from clicooper.protocol.policy import Policy
 from clicooper.protocol.prepare import PreparedJob, prepare_job
 from clicooper.protocol.round import Progress, SettledRound, run_round
-from clicooper.protocol.sealing import TrainerSecrets
 from clicooper.protocol.trainer import Trainer
 from clicooper.storage.base import Store
-from clicooper.storage.identity import identity_from_seed, recipient_of
-from clicooper.storage.pin_sets import PinSets
-from clicooper.storage.retention import JOB_PINS, JobRetention
+from clicooper.storage.pins.pin_sets import PinSets
+from clicooper.storage.pins.retention import JOB_PINS, JobRetention
 from clicooper.storage.run_folder import RunFolder
-from clicooper.storage.seal import new_identity, write_secret
 from clicooper.types import Address, Digest, Head, JobId
 from clicooper.watermark.keys import MarkKeys
 
@@ -154,8 +154,10 @@ def open_job(
     trainers = []
     for seat, account in enumerate(parties.trainers):
         secrets = parties.trainer_secrets[seat]
-        spool = folder.trainer(seat) / "spool"
-        trainer = make_trainer(seat, account, Contract(node, contract, account), store, secrets, {config.model}, spool)
+        round_log = folder.trainer(seat) / "round-log"
+        trainer = make_trainer(
+            seat, account, Contract(node, contract, account), store, secrets, {config.model}, round_log
+        )
         trainer.join(job, genesis, prepared.params, f"in-process/{seat}")
         trainers.append(trainer)
     owner.collect_grants()

@@ -15,10 +15,7 @@ from pathlib import Path
 
 from multiformats import CID
 
-from clicooper.audit.auditor import check_commitments, check_round
-from clicooper.audit.checks import guarded
-from clicooper.audit.evidence import Evidence
-from clicooper.audit.grants import (
+from clicooper.access.grants import (
     GRANTS_NAME,
     IDENTITY_NAME,
     AuditKeys,
@@ -27,17 +24,20 @@ from clicooper.audit.grants import (
     seal_grant,
     write_grants,
 )
-from clicooper.audit.receipt_files import keep_receipt, read_receipts
-from clicooper.audit.receipts import check_receipts
-from clicooper.audit.sampling import CONFIRMATIONS, sample_intervals
-from clicooper.audit.state import follow_record
-from clicooper.audit.unpublished import unpublished_states
+from clicooper.access.receipt_files import keep_receipt, read_receipts
+from clicooper.audit.artifacts import Artifacts
+from clicooper.audit.auditor import check_commitments, check_round
+from clicooper.audit.checks.claims import guarded
+from clicooper.audit.checks.receipts import check_receipts
+from clicooper.audit.replay.sampling import CONFIRMATIONS, sample_intervals
+from clicooper.audit.replay.unpublished import unpublished_states
 from clicooper.audit.verdict import Check, CheckResult, Replayed
 from clicooper.chain.client import Contract, Receipt
 from clicooper.chain.record import JobRecord
 from clicooper.commitments.boundary import BoundaryReceipt
 from clicooper.commitments.head import audit_seed
 from clicooper.errors import GrantRefused, UsageError, VerificationFailed
+from clicooper.history.follow import follow_record
 from clicooper.protocol.decision import Accept, Decision, decide
 from clicooper.protocol.grants import grant_of_seat, holders_of, open_seat_grant, recipient_of_seat
 from clicooper.protocol.policy import Policy
@@ -45,7 +45,7 @@ from clicooper.protocol.prepare import PreparedJob
 from clicooper.protocol.publication import Timer, await_publication, states_to_publish
 from clicooper.protocol.trainer import CommittedSegment
 from clicooper.storage.base import Store
-from clicooper.storage.retention import JobRetention
+from clicooper.storage.pins.retention import JobRetention
 from clicooper.types import Address, Digest, Head, JobId, JobParams, Verdict
 
 __all__ = ["Owner", "RoundRefused", "VerifiedRound"]
@@ -214,10 +214,10 @@ class Owner:
         secrets = self.prepared.secrets
         return AuditKeys(secrets.label_secret, dict(self._progress_keys), dict(self._sealing), self._genesis)
 
-    def evidence(self, record: JobRecord | None = None) -> Evidence:
+    def artifacts(self, record: JobRecord | None = None) -> Artifacts:
         """The job's history as the chain has it now, or as ``record`` has it, and its artifacts."""
         history = follow_record(record or self._contract.record(self.job))
-        return Evidence(history, self._store, self.keys(), {self.prepared.config.model})
+        return Artifacts(history, self._store, self.keys(), {self.prepared.config.model})
 
     def receive_keys(self, committed: Sequence[CommittedSegment]) -> None:
         """Keeps what the trainers give with their commitments, progress keys and receipts, through a restart too."""
@@ -239,19 +239,19 @@ class Owner:
         """The folder of what receivers have shown of a round."""
         return self._folder / RECEIPTS / f"round-{round_}"
 
-    def draw(self, round_: int, evidence: Evidence | None = None) -> tuple[int, ...]:
+    def draw(self, round_: int, artifacts: Artifacts | None = None) -> tuple[int, ...]:
         """The intervals that are replayed: drawn for every seat from the next label key and a later block.
 
         Raises:
             ChainError: that block does not come.
         """
-        evidence = evidence or self.evidence()
-        last = evidence.history.rounds[round_].commitments[-1]
+        artifacts = artifacts or self.artifacts()
+        last = artifacts.history.rounds[round_].commitments[-1]
         block = last.logged.block_number + CONFIRMATIONS
         self._contract.node.wait_for_block(block, timeout_s=600)
         seed = audit_seed(self.label_key(round_ + 1), self._contract.node.block_hash(block), last.head)
         seats, draws = range(self.params.seats), self.policy.draws
-        return tuple(sorted({i for seat in seats for i in sample_intervals(seed, seat, evidence.intervals, draws)}))
+        return tuple(sorted({i for seat in seats for i in sample_intervals(seed, seat, artifacts.intervals, draws)}))
 
     def request_states(self, round_: int) -> tuple[int, ...]:
         """At the start of which intervals every seat has to publish its state; none where all are published anyway.
@@ -261,8 +261,8 @@ class Owner:
         """
         if self.prepared.spec.replay.publication == "all":
             return ()
-        evidence = self.evidence()
-        return states_to_publish(evidence, self.draw(round_, evidence))
+        artifacts = self.artifacts()
+        return states_to_publish(artifacts, self.draw(round_, artifacts))
 
     def examine_round(
         self, round_: int, record: JobRecord | None = None, shown: Sequence[BoundaryReceipt] = ()
@@ -277,21 +277,21 @@ class Owner:
             UsageError: not every seat has committed.
             StorageError, ChainError: nobody is answerable for that.
         """
-        evidence = self.evidence(record)
-        commitments = evidence.history.rounds[round_].commitments if round_ < len(evidence.history.rounds) else ()
+        artifacts = self.artifacts(record)
+        commitments = artifacts.history.rounds[round_].commitments if round_ < len(artifacts.history.rounds) else ()
         if len(commitments) < self.params.seats:
             what = f"{len(commitments)} of {self.params.seats} seats have committed in round {round_}"
             raise UsageError(what, hint="verify once the last seat has; `job show` says for whom the job waits")
-        drawn = self.draw(round_, evidence)
-        results = [*await_publication(evidence, round_, drawn, self.policy.publish_deadline_s, self.timer)]
-        results += check_commitments(evidence, round_, drawn)
-        receipts = partial(self._check_receipts, round_, evidence, shown)
+        drawn = self.draw(round_, artifacts)
+        results = [*await_publication(artifacts, round_, drawn, self.policy.publish_deadline_s, self.timer)]
+        results += check_commitments(artifacts, round_, drawn)
+        receipts = partial(self._check_receipts, round_, artifacts, shown)
         results += guarded(Check.BOUNDARY, "receipts", receipts, round_)
-        rows, replayed = check_round(evidence, round_, drawn)
-        held_out = partial(self._check_progress, round_, evidence)
+        rows, replayed = check_round(artifacts, round_, drawn)
+        held_out = partial(self._check_progress, round_, artifacts)
         results += [*rows, *guarded(Check.PROGRESS, HELD_OUT, held_out, round_)]
         decision = decide(results, self.policy)
-        head, intervals = commitments[-1].head, evidence.intervals
+        head, intervals = commitments[-1].head, artifacts.intervals
         return VerifiedRound(round_, head, intervals, drawn, tuple(results), replayed, decision)
 
     def verify_round(self, round_: int, committed: Sequence[CommittedSegment]) -> VerifiedRound:
@@ -313,7 +313,7 @@ class Owner:
             ArtifactMissing, ArtifactCorrupt: something of it is not there; the round must not be accepted.
         """
         self.retention.keep(self.grants)
-        self.retention.pin_round(round_, manifests, unpublished_states(self.evidence().history, self._store))
+        self.retention.pin_round(round_, manifests, unpublished_states(self.artifacts().history, self._store))
 
     def accept(self, round_: int, head: Head) -> Receipt:
         """Accepts the round that ended in ``head``, pays it and reveals the next label key."""
@@ -324,14 +324,14 @@ class Owner:
         return self._contract.withdraw(self.job)
 
     def _check_receipts(
-        self, round_: int, evidence: Evidence, shown: Sequence[BoundaryReceipt]
+        self, round_: int, artifacts: Artifacts, shown: Sequence[BoundaryReceipt]
     ) -> Iterator[CheckResult]:
         """Whom the receipts convict that the owner has; one of its own that it cannot read leaves the check undone."""
-        yield from check_receipts(evidence, round_, (*shown, *read_receipts(self._receipts_of(round_))))
+        yield from check_receipts(artifacts, round_, (*shown, *read_receipts(self._receipts_of(round_))))
 
-    def _check_progress(self, round_: int, evidence: Evidence) -> Iterator[CheckResult]:
+    def _check_progress(self, round_: int, artifacts: Artifacts) -> Iterator[CheckResult]:
         """Accuracy of the committed segments on records that only the owner has."""
-        outs = [evidence.state_file(evidence.manifest(round_, seat).out) for seat in range(self.params.seats)]
+        outs = [artifacts.state_file(artifacts.manifest(round_, seat).out) for seat in range(self.params.seats)]
         accuracy = self.prepared.read_out(outs, self.prepared.splits.holdout, PROGRESS_DRAWS).accuracy
         floor = self.prepared.guessing if self.policy.progress_floor is None else self.policy.progress_floor
         passed = accuracy > floor

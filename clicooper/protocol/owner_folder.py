@@ -23,7 +23,8 @@ from typing import Any
 
 from eth_account.signers.local import LocalAccount
 
-from clicooper.audit.grants import IDENTITY_NAME, read_identity
+from clicooper.access.grants import IDENTITY_NAME, read_identity
+from clicooper.access.sealing import write_secret
 from clicooper.chain.client import Contract
 from clicooper.chain.record import JobRecord
 from clicooper.commitments.canonical import cid_of_digest
@@ -37,10 +38,9 @@ from clicooper.protocol.owner import Owner
 from clicooper.protocol.policy import Policy
 from clicooper.protocol.prepare import HEAD_NAME, PreparedJob, restore_job
 from clicooper.storage.base import Store
-from clicooper.storage.pin_sets import PinSets
-from clicooper.storage.retention import JOB_PINS, JobRetention
+from clicooper.storage.pins.pin_sets import PinSets
+from clicooper.storage.pins.retention import JOB_PINS, JobRetention
 from clicooper.storage.run_folder import RunFolder
-from clicooper.storage.seal import write_secret
 from clicooper.types import Address, JobId, JobParams
 
 __all__ = ["JOB_NAME", "JobPlace", "job_place", "keep_owner_secrets", "read_place", "read_settings", "reopen_owner"]

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from clicooper.access.identity import recipient_of
+from clicooper.access.sealing import encrypt, labels_file_key
 from clicooper.commitments.canonical import sha256
 from clicooper.commitments.head import label_anchor, label_keys
 from clicooper.commitments.manifest import (
@@ -29,9 +31,9 @@ from clicooper.commitments.manifest import (
 )
 from clicooper.config import JobConfig
 from clicooper.errors import MarkCapacityError, UsageError
+from clicooper.learning.bottom_model import BottomModel
 from clicooper.learning.checkpoint import State, state_bytes, state_digest
 from clicooper.learning.data import Dataset, Splits
-from clicooper.learning.head import Head
 from clicooper.learning.models import build_segments, suggest_cuts
 from clicooper.learning.readout import Readout
 from clicooper.learning.runtime import runtime_class, use_threads
@@ -45,11 +47,9 @@ from clicooper.privacy.randomised_response import noise_of_rows
 from clicooper.privacy.randomness import MasterSecret
 from clicooper.privacy.release import Release, clip_rows, release_content, release_context
 from clicooper.protocol.defaults import model_shape, model_widths
-from clicooper.protocol.material import Material, material_of, release_of
+from clicooper.protocol.job_inputs import JobInputs, make_inputs, release_of
 from clicooper.storage.base import Store, put_bytes
-from clicooper.storage.identity import recipient_of
 from clicooper.storage.run_folder import RunFolder
-from clicooper.storage.seal import encrypt, label_key
 from clicooper.types import Address, Digest, JobParams
 from clicooper.watermark.carriers import MarkParams, check_capacity, required_weights
 
@@ -111,7 +111,7 @@ class PreparedJob:
     dataset: Dataset
     splits: Splits
     released_labels: NDArray[np.int64] = field(repr=False)
-    head: Head
+    head: BottomModel
     features: NDArray[np.float64] = field(repr=False)
 
     @property
@@ -171,16 +171,16 @@ def prepare_job(
             anything is published.
     """
     # A configuration that cannot work leaves no ledger behind.
-    material = material_of(config, master, lambda spending: _ledger(config, folder).reserve_head(spending))
-    ledger, content = _ledger(config, folder), _content(material)
-    model = _model(config, material.label_map)
+    inputs = make_inputs(config, master, lambda spending: _ledger(config, folder).reserve_head(spending))
+    ledger, content = _ledger(config, folder), _content(inputs)
+    model = _model(config, inputs.label_map)
     _check_model(config, model)
-    context = _reserve(ledger, material, content)
-    release, shards = release_of(config, master, material, context)
-    secrets = _secrets(config, master, identity, material.label_map, context)
+    context = _reserve(ledger, inputs, content)
+    release, shards = release_of(config, master, inputs, context)
+    secrets = _secrets(config, master, identity, inputs.label_map, context)
     spec = _publish(config, store, model, release, shards, secrets, arbiter_keys)
     ledger.publish(ledger.entries()[-1].number, sha256(release.activations.tobytes()))
-    return _prepared(config, material, spec, _params(config, spec, secrets, arbiter), secrets, release)
+    return _prepared(config, inputs, spec, _params(config, spec, secrets, arbiter), secrets, release)
 
 
 def restore_job(
@@ -197,23 +197,23 @@ def restore_job(
         DataError, RunFolderError: the data or the ledger are not what they were.
     """
     ledger = _ledger(config, folder)
-    material = material_of(config, master, ledger.reserve_head, folder.owner / HEAD_NAME, _division(ledger))
+    inputs = make_inputs(config, master, ledger.reserve_head, folder.owner / HEAD_NAME, _division(ledger))
     hint = "name the folder that the job was created from, with its data in their place"
     entries = ledger.entries()
     if not entries:
         raise UsageError(f"the ledger in {folder.owner} knows no release", hint=hint)
-    if (folder.owner / HEAD_NAME).exists() and _content(material) != entries[-1].content:
+    if (folder.owner / HEAD_NAME).exists() and _content(inputs) != entries[-1].content:
         raise UsageError(f"head and data are not those of the release that {folder.owner} has made", hint=hint)
     context = release_context(entries[-1].content, entries[-1].number)
-    secrets = _secrets(config, master, identity, material.label_map, context)
+    secrets = _secrets(config, master, identity, inputs.label_map, context)
     if label_anchor(secrets.label_keys[0]) != params.label_anchor or recipient_of(identity) != spec.owner_key:
         raise UsageError(f"the secrets in {folder.owner} are of another job than {spec.cid}", hint=hint)
-    release, _ = release_of(config, master, material, context)
-    return _prepared(config, material, spec, params, secrets, release)
+    release, _ = release_of(config, master, inputs, context)
+    return _prepared(config, inputs, spec, params, secrets, release)
 
 
 def _prepared(
-    config: JobConfig, material: Material, spec: JobSpec, params: JobParams, secrets: OwnerSecrets, release: Release
+    config: JobConfig, inputs: JobInputs, spec: JobSpec, params: JobParams, secrets: OwnerSecrets, release: Release
 ) -> PreparedJob:
     return PreparedJob(
         config=config,
@@ -221,11 +221,11 @@ def _prepared(
         params=params,
         secrets=secrets,
         release=release,
-        dataset=material.dataset,
-        splits=material.splits,
-        released_labels=material.labels.labels,
-        head=material.head,
-        features=clip_rows(material.features, config.clip),
+        dataset=inputs.dataset,
+        splits=inputs.splits,
+        released_labels=inputs.labels.labels,
+        head=inputs.head,
+        features=clip_rows(inputs.features, config.clip),
     )
 
 
@@ -244,25 +244,25 @@ def _division(ledger: Ledger) -> Division | None:
     return Division(head.mechanism, head.epsilon, head.delta, entry.epsilon, entry.delta)
 
 
-def _content(material: Material) -> Digest:
-    head = state_digest(material.head.state())
-    return release_content(material.labels.digest, head, material.label_map, material.params)
+def _content(inputs: JobInputs) -> Digest:
+    head = state_digest(inputs.head.state())
+    return release_content(inputs.labels.digest, head, inputs.label_map, inputs.params)
 
 
-def _reserve(ledger: Ledger, material: Material, content: Digest) -> Digest:
+def _reserve(ledger: Ledger, inputs: JobInputs, content: Digest) -> Digest:
     """Reserves the release in the data set's ledger before any noise is drawn; a crash repeats the same bytes."""
-    params = material.params
+    params = inputs.params
     entry = ledger.reserve(
         ReleaseRequest(
-            dataset=material.labels.source,
+            dataset=inputs.labels.source,
             content=content,
-            label_map=material.label_map.digest,
-            sigma=params.noise(math.prod(material.features.shape[1:])),
+            label_map=inputs.label_map.digest,
+            sigma=params.noise(math.prod(inputs.features.shape[1:])),
             sensitivity=sensitivity(params.clip, params.group),
             mechanism=params.mechanism,
             epsilon=params.epsilon,
             delta=params.delta,
-            label_epsilon=material.label_map.label_epsilon,
+            label_epsilon=inputs.label_map.label_epsilon,
         )
     )
     return release_context(entry.content, entry.number)
@@ -324,7 +324,7 @@ def _sealed(
     labels = release.pseudo_labels[first : first + len(shards[round_])]
     salt = secrets.master.derive("clicooper.label-salt", Digest(secrets.label_keys[round_]))
     plain = LabelRelease(round=round_, salt=salt, pseudo_labels=tuple(int(label) for label in labels)).to_block()
-    ciphertext = encrypt(label_key(secrets.label_secret, secrets.label_keys[round_]), plain)
+    ciphertext = encrypt(labels_file_key(secrets.label_secret, secrets.label_keys[round_]), plain)
     return SealedLabels(rows=len(labels), plaintext_digest=sha256(plain), ciphertext=put_bytes(store, ciphertext))
 
 

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 
 from multiformats import CID
 
-from clicooper.audit.evidence import Evidence
+from clicooper.audit.artifacts import Artifacts
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.commitments.canonical import cid_of_digest
 from clicooper.commitments.manifest import SealedFile, StateLinks
 from clicooper.errors import ArtifactCorrupt, ArtifactMissing, CliCooperError
 from clicooper.protocol.decision import WITHHELD
 from clicooper.storage.base import Store
-from clicooper.storage.cid import cid_bytes, cid_text
-from clicooper.storage.graph import walk
+from clicooper.storage.ipld.cid import cid_bytes, cid_text
+from clicooper.storage.ipld.graph import walk
 from clicooper.types import Verdict
 
 __all__ = ["Timer", "await_publication", "states_to_publish"]
@@ -46,7 +46,7 @@ class _Wanted:
 
 
 def await_publication(
-    evidence: Evidence, round_: int, intervals: Sequence[int], deadline_s: float, timer: Timer
+    artifacts: Artifacts, round_: int, intervals: Sequence[int], deadline_s: float, timer: Timer
 ) -> tuple[CheckResult, ...]:
     """Waits until everything is there that a verification of these intervals reads; one row for each thing that is not.
 
@@ -61,7 +61,7 @@ def await_publication(
     due, pause_s = timer.clock() + deadline_s, FIRST_PAUSE_S
     found: set[bytes] = set()
     while True:
-        absent = tuple(_absent(evidence, round_, intervals, found))
+        absent = tuple(_absent(artifacts, round_, intervals, found))
         left_s = due - timer.clock()
         if not absent or left_s <= 0:
             return tuple(_row(one, round_, deadline_s) for one in absent)
@@ -69,36 +69,36 @@ def await_publication(
         pause_s = min(2 * pause_s, MOST_PAUSE_S)
 
 
-def states_to_publish(evidence: Evidence, intervals: Iterable[int]) -> tuple[int, ...]:
+def states_to_publish(artifacts: Artifacts, intervals: Iterable[int]) -> tuple[int, ...]:
     """At the start of which intervals a state is read to replay these; that of interval 0 the round began with.
 
     An interval ends where the next one starts. Within a runtime class the digest in the transcript stands for that
     state; in another class the state itself is compared.
     """
     drawn = set(intervals)
-    ends = set() if evidence.same_class else {interval + 1 for interval in drawn if interval + 1 < evidence.intervals}
+    ends = set() if artifacts.same_class else {interval + 1 for interval in drawn if interval + 1 < artifacts.intervals}
     return tuple(sorted((drawn | ends) - {0}))
 
 
-def _absent(evidence: Evidence, round_: int, intervals: Sequence[int], found: set[bytes]) -> Iterator[_Wanted]:
+def _absent(artifacts: Artifacts, round_: int, intervals: Sequence[int], found: set[bytes]) -> Iterator[_Wanted]:
     """What is not there; what is goes into ``found`` and is not looked for again."""
-    for commitment in evidence.history.rounds[round_].commitments:
+    for commitment in artifacts.history.rounds[round_].commitments:
         seat = commitment.seat
         block = _Wanted(seat, "the manifest", cid_of_digest(commitment.manifest_digest))
-        for wanted in (block, *_files(evidence, round_, seat, intervals)):
+        for wanted in (block, *_files(artifacts, round_, seat, intervals)):
             name = cid_bytes(wanted.cid)
-            if name not in found and _is_there(evidence.store, wanted.cid, alone=wanted is block):
+            if name not in found and _is_there(artifacts.store, wanted.cid, alone=wanted is block):
                 found.add(name)
             if name not in found:
                 yield wanted
 
 
-def _files(evidence: Evidence, round_: int, seat: int, intervals: Sequence[int]) -> Iterator[_Wanted]:
+def _files(artifacts: Artifacts, round_: int, seat: int, intervals: Sequence[int]) -> Iterator[_Wanted]:
     """The files of a manifest that are read; none where it is not there, or is not one."""
     try:
-        manifest = evidence.manifest(round_, seat)
-        starts = states_to_publish(evidence, intervals)
-        states = [(interval, evidence.start_state(round_, seat, interval)) for interval in starts]
+        manifest = artifacts.manifest(round_, seat)
+        starts = states_to_publish(artifacts, intervals)
+        states = [(interval, artifacts.start_state(round_, seat, interval)) for interval in starts]
     except CliCooperError:
         return
     whole = {"trained": manifest.trained, "out": manifest.out, "optimizer": manifest.optimizer}

@@ -10,8 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from clicooper.audit.receipt_files import keep_receipt, read_receipts
-from clicooper.audit.receipts import BoundaryRefused
+from clicooper.access.receipt_files import keep_receipt, read_receipts
+from clicooper.audit.checks.receipts import BoundaryRefused
 from clicooper.commitments.boundary import BoundaryReceipt
 
 __all__ = ["ReceiptBook"]

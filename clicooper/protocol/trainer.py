@@ -2,7 +2,7 @@
 
 A trainer keeps no state between rounds but its account and its secrets: everything else it reads back from the
 chain and the store, so that a restart, or a replacement in its seat, starts from the same bytes. Within a round its
-spool lets it go on from the last whole interval.
+round log lets it go on from the last whole interval.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from eth_utils import keccak
 from multiformats import CID
 from numpy.typing import NDArray
 
-from clicooper.audit.grants import ProgressKey
-from clicooper.audit.receipts import check_receipt
+from clicooper.access.grants import ProgressKey
+from clicooper.access.sealing import labels_file_key, open_labels
+from clicooper.access.vault import TrainerSecrets, Vault
+from clicooper.audit.checks.receipts import check_receipt
 from clicooper.chain.client import Contract, Receipt
 from clicooper.chain.events import (
     Committed,
@@ -45,17 +47,15 @@ from clicooper.commitments.manifest import (
 from clicooper.errors import SpecError, VerificationFailed
 from clicooper.learning.checkpoint import MAX_STATE_BYTES, State, decode_state
 from clicooper.learning.models import require_trusted
+from clicooper.learning.round_log import DiskRoundLog
 from clicooper.learning.runtime import runtime_class
 from clicooper.learning.schedule import batch_rows, round_batches
 from clicooper.learning.segments import initial_state
-from clicooper.learning.spool import DiskSpool
 from clicooper.learning.training import SeatWorker, TrainedSegment
 from clicooper.protocol.boundary import sign_crossing
 from clicooper.protocol.grants import holders_of, registered_digests
 from clicooper.protocol.receipt_book import ReceiptBook
-from clicooper.protocol.sealing import TrainerSecrets, Vault
 from clicooper.storage.base import Store, get_bytes
-from clicooper.storage.seal import label_key, open_labels
 from clicooper.types import Address, Digest, Head, JobId, JobParams
 from clicooper.watermark.carriers import MarkParams, check_capacity
 from clicooper.watermark.detect import ACCEPT_LOG2_P, MarkReading, read_mark
@@ -98,8 +98,8 @@ class Trainer:
         store: where the artifacts are.
         secrets: kept secret and durable by the caller.
         trusted_models: custom models whose code this trainer agrees to run.
-        spool: a folder of its own in which its rounds lie until they are settled; without one they lie in memory, and
-            end with the process.
+        round_log: a folder of its own in which its rounds lie until they are settled; without one they lie in memory,
+            and end with the process.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Trainer:
         store: Store,
         secrets: TrainerSecrets,
         trusted_models: Collection[str] = frozenset(),
-        spool: Path | None = None,
+        round_log: Path | None = None,
     ) -> None:
         self.seat = seat
         self.address = Address(account.address)
@@ -119,8 +119,8 @@ class Trainer:
         self._store = store
         self._secrets = secrets
         self._trusted_models = trusted_models
-        self._spool = spool
-        self._receipts = ReceiptBook(spool)
+        self._spool = round_log
+        self._receipts = ReceiptBook(round_log)
         self._transports: dict[int, bytes] = {}
         self._kept: dict[int, Sequence[tuple[State, State]]] = {}
 
@@ -177,7 +177,7 @@ class Trainer:
         opened: list[int] = []
         for sealed, key in zip(self._spec.labels[: round_ + 1], keys, strict=True):
             ciphertext = get_bytes(self._store, sealed.ciphertext)
-            block = open_labels(ciphertext, label_key(label_secret, key), Digest(sealed.plaintext_digest))
+            block = open_labels(ciphertext, labels_file_key(label_secret, key), Digest(sealed.plaintext_digest))
             opened += LabelRelease.from_block(block).pseudo_labels
         return np.asarray(opened, dtype=np.int64)
 
@@ -196,16 +196,16 @@ class Trainer:
         links = self.state_in(previous)
         optimizer = None if links.optimizer is None else self._load(links.optimizer)
         spec, weights = self._spec, self._load(links.weights)
-        spool = self._spool_of(0 if previous is None else previous.round + 1, links)
-        return SeatWorker(spec.model, spec.training, spec.replay, self.seat, weights, optimizer, spool)
+        round_log = self._spool_of(0 if previous is None else previous.round + 1, links)
+        return SeatWorker(spec.model, spec.training, spec.replay, self.seat, weights, optimizer, round_log)
 
-    def _spool_of(self, round_: int, start: StateLinks) -> DiskSpool | None:
+    def _spool_of(self, round_: int, start: StateLinks) -> DiskRoundLog | None:
         """Where a round lies until it is settled, under a name that binds everything that its bits follow from."""
         if self._spool is None:
             return None
         work = {"spec": self._spec.cid, "job": self._job, "round": round_, "seat": self.seat}
         work |= {"start": start.model_dump(), "trainer": self.address, "runtime": runtime_class()}
-        return DiskSpool(self._spool / f"round-{round_}", sha256(encode(work)))
+        return DiskRoundLog(self._spool / f"round-{round_}", sha256(encode(work)))
 
     def settle_round(self, round_: int) -> None:
         """Lets go of what was kept of a round, once it is accepted: nobody can ask for it any more."""

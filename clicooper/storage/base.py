@@ -13,7 +13,7 @@ from typing import BinaryIO, Protocol, runtime_checkable
 from multiformats import CID
 
 from clicooper.errors import ArtifactCorrupt, ArtifactMissing, StorageError
-from clicooper.storage.cid import cid_text
+from clicooper.storage.ipld.cid import cid_text
 
 __all__ = [
     "MAX_BYTES_IN_MEMORY",

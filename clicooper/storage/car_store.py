@@ -12,8 +12,8 @@ from multiformats import CID
 
 from clicooper.errors import StorageError
 from clicooper.storage.base import missing, write_chunks
-from clicooper.storage.car import read_sections
-from clicooper.storage.cid import cid_bytes, cid_of_bytes, read_file, verify_block
+from clicooper.storage.ipld.car import read_sections
+from clicooper.storage.ipld.cid import cid_bytes, cid_of_bytes, read_file, verify_block
 
 __all__ = ["CarStore"]
 

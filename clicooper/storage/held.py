@@ -10,7 +10,7 @@ from multiformats import CID
 
 from clicooper.errors import StorageError
 from clicooper.storage.base import Store, missing, write_chunks
-from clicooper.storage.cid import cid_bytes, cid_of_bytes, read_file, verify_block
+from clicooper.storage.ipld.cid import cid_bytes, cid_of_bytes, read_file, verify_block
 
 __all__ = ["HeldBlocks"]
 

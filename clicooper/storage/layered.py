@@ -18,7 +18,7 @@ from multiformats import CID
 
 from clicooper.errors import ArtifactCorrupt, ArtifactMissing, SpecError, StorageError
 from clicooper.storage.base import Store, reading, write_chunks
-from clicooper.storage.cid import cid_text, normalise_cid, parse_cid, read_file
+from clicooper.storage.ipld.cid import cid_text, normalise_cid, parse_cid, read_file
 from clicooper.storage.local import PENDING, LocalStore
 
 __all__ = ["LayeredStore"]

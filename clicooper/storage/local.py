@@ -21,7 +21,7 @@ from clicooper.commitments.canonical import MAX_BLOCK_BYTES
 from clicooper.errors import SpecError, StorageError
 from clicooper.storage._block_writer import TEMPORARY, BlockWriter, place
 from clicooper.storage.base import missing, reading, write_chunks
-from clicooper.storage.cid import (
+from clicooper.storage.ipld.cid import (
     block_cid,
     build_named,
     cid_text,

@@ -8,8 +8,8 @@ from multiformats import CID
 
 from clicooper.storage.base import Store
 from clicooper.storage.car_store import CarStore
-from clicooper.storage.cid import cid_bytes
-from clicooper.storage.graph import walk
+from clicooper.storage.ipld.cid import cid_bytes
+from clicooper.storage.ipld.graph import walk
 
 __all__ = ["ImportedCar", "import_car"]
 

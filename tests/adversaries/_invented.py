@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from clicooper.commitments.canonical import sha256
-from clicooper.storage.cid import block_cid
+from clicooper.storage.ipld.cid import block_cid
 from clicooper.types import Digest
 
 __all__ = ["NOWHERE", "OTHER_KEY", "invented"]

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from multiformats import CID
 
-from clicooper.audit.grants import ProgressKey
+from clicooper.access.grants import ProgressKey
+from clicooper.access.sealed_files import open_bytes
 from clicooper.commitments.canonical import sha256
 from clicooper.commitments.head import next_head
 from clicooper.commitments.manifest import SealedFile, SegmentManifest
@@ -19,7 +20,6 @@ from clicooper.learning.checkpoint import State, load_state
 from clicooper.learning.training import TrainedSegment
 from clicooper.protocol.trainer import CommittedSegment, Trainer
 from clicooper.storage.base import put_bytes
-from clicooper.storage.sealed_files import open_bytes
 from clicooper.types import Digest, Head
 from tests.adversaries._invented import NOWHERE, OTHER_KEY
 from tests.adversaries.manifests import PublishingCheat

@@ -9,15 +9,15 @@ from typing import ClassVar
 import pytest
 
 from clicooper.audit.auditor import audit_record
-from clicooper.audit.state import follow_record
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.chain.client import Contract
-from clicooper.chain.confirm import confirm_record
 from clicooper.chain.deploy import deploy
 from clicooper.chain.events import Committed, LabelsReleased, LoggedEvent
-from clicooper.chain.indexer import RecordIndex
-from clicooper.chain.rpc import Node
+from clicooper.chain.index.confirm import confirm_record
+from clicooper.chain.index.record_index import RecordIndex
+from clicooper.chain.rpc.node import Node
 from clicooper.errors import RecordError
+from clicooper.history.follow import follow_record
 from clicooper.types import Address, Digest, JobId
 from tests.adversaries.stage import Accused, Look, Outcome
 from tests.scenario import Rehearsal

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from clicooper.audit.grants import AuditKeys, Grant, seal_grant
+from clicooper.access.grants import AuditKeys, Grant, seal_grant
 from clicooper.chain.events import SeatJoined
 from clicooper.commitments.manifest import KeyRecord
 from clicooper.protocol.trainer import Trainer

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from clicooper.audit.grants import ProgressKey
+from clicooper.access.grants import ProgressKey
 from clicooper.commitments.canonical import sha256
 from clicooper.learning.checkpoint import State
 from clicooper.learning.training import TrainedSegment

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from clicooper.access.sealing import encrypt, labels_file_key, open_labels
 from clicooper.audit.verdict import Check
 from clicooper.commitments.canonical import sha256
 from clicooper.commitments.manifest import ActivationRelease, JobSpec, LabelRelease, SealedLabels
@@ -19,7 +20,6 @@ from clicooper.privacy.statement import INPUT_OR_LABEL
 from clicooper.protocol.owner import Owner
 from clicooper.protocol.trainer import Trainer
 from clicooper.storage.base import get_bytes, put_bytes
-from clicooper.storage.seal import encrypt, label_key, open_labels
 from clicooper.types import Digest
 from tests.adversaries.stage import OWNER, Accused, Look, Outcome
 from tests.scenario import Rehearsal, keys_of
@@ -71,7 +71,7 @@ def honest_labels(job: Rehearsal) -> LabelRelease:
 
 
 def _key(job: Rehearsal) -> bytes:
-    return label_key(job.opened.owner.prepared.secrets.label_secret, job.opened.owner.label_key(0))
+    return labels_file_key(job.opened.owner.prepared.secrets.label_secret, job.opened.owner.labels_file_key(0))
 
 
 def _sealed(job: Rehearsal, labels: LabelRelease, promised: LabelRelease) -> SealedLabels:

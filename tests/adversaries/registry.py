@@ -1,4 +1,4 @@
-"""All exhibits of the zoo: which party in which seat, the check that must catch it, and whom that must name."""
+"""All adversaries of the zoo: which party in which seat, the check that must catch it, and whom that must name."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.adversaries.coalitions import Coalition, members_of
 from tests.adversaries.stage import OWNER, Accused, Outcome, in_seats, zoo_config
 from tests.scenario import rehearsal
 
-__all__ = ["ZOO", "Exhibit", "When"]
+__all__ = ["ZOO", "Adversary", "When"]
 
 
 class When(Enum):
@@ -44,7 +44,7 @@ class When(Enum):
 
 
 @dataclass(frozen=True)
-class Exhibit:
+class Adversary:
     """One adversary.
 
     Attributes:
@@ -86,17 +86,17 @@ def seated(
     names: tuple[int, ...] = (),
     verdict: Verdict = Verdict.FAIL,
     **changes: Any,
-) -> Exhibit:
+) -> Adversary:
     """Trainers in a job of three seats; ``names`` is the seat itself unless it says otherwise."""
     cheats = dict(members_of(party, seat))
     play = partial(in_seats, cheats=cheats, **changes)
     family = party.__module__.rsplit(".", maxsplit=1)[-1]
-    return Exhibit(party, family, frozenset(cheats), check.value, frozenset(names or (seat,)), verdict, when, play)
+    return Adversary(party, family, frozenset(cheats), check.value, frozenset(names or (seat,)), verdict, when, play)
 
 
 def acting(
     party: type[rules.RuleBreaker] | type[owners.LyingOwner] | type[forgers.Forger], verdict: Verdict = Verdict.FAIL
-) -> Exhibit:
+) -> Adversary:
     """A party that plays by itself in a job with honest seats."""
 
     def play(root: Path) -> Outcome:
@@ -104,7 +104,7 @@ def acting(
             return party().play(job)
 
     family = party.__module__.rsplit(".", maxsplit=1)[-1]
-    return Exhibit(party, family, party.names, party.check, party.names, verdict, When.ALWAYS, play)
+    return Adversary(party, family, party.names, party.check, party.names, verdict, When.ALWAYS, play)
 
 
 HUNDRED = {"steps": 100, "interval": 10}
@@ -214,7 +214,7 @@ OWNERS = (
 )
 FORGERS = (acting(forgers.ForgesRecord), acting(forgers.DropsEvents), acting(forgers.ShowsReplacedBlocks))
 
-ZOO: tuple[Exhibit, ...] = (
+ZOO: tuple[Adversary, ...] = (
     *WORK,
     *SPOOFS,
     *BATCHES,

@@ -7,12 +7,12 @@ from typing import ClassVar
 
 import pytest
 
-from clicooper.audit.state import Outcome as Ruling
-from clicooper.audit.state import follow_record
 from clicooper.chain.client import Contract
 from clicooper.chain.events import JobAborted, SeatVacated
 from clicooper.chain.typed_data import CommitContents, Position, sign_commit
 from clicooper.errors import RevertError
+from clicooper.history.follow import Outcome as Ruling
+from clicooper.history.follow import follow_record
 from clicooper.types import AbortReason, Address, Digest, Ground, JobId, VacancyReason, Verdict
 from tests.adversaries.stage import CONTRACT, OWNER, Accused, Look, Outcome
 from tests.scenario import Rehearsal, keys_of

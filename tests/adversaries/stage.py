@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from clicooper.audit.checks import guarded
-from clicooper.audit.replay import judge, replay_intervals
+from clicooper.audit.checks.claims import guarded
+from clicooper.audit.replay.round_replay import judge, replay_intervals
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.config import JobConfig
 from clicooper.protocol.owner import RoundRefused
@@ -106,7 +106,7 @@ def in_seats(root: Path, cheats: Mapping[int, type[Trainer]], **changes: Any) ->
 
 def _each_interval_alone(job: Rehearsal, round_: int) -> tuple[Look, ...]:
     """What an owner sees that replays a single interval, for each of them."""
-    evidence = job.opened.owner.evidence()
+    evidence = job.opened.owner.artifacts()
 
     def replay(interval: int) -> tuple[CheckResult, ...]:
         return judge(evidence, replay_intervals(evidence, round_, [interval]))

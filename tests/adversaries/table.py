@@ -9,7 +9,7 @@ from pathlib import Path
 
 from clicooper.audit.verdict import Check
 from clicooper.types import Verdict
-from tests.adversaries.registry import ZOO, Exhibit
+from tests.adversaries.registry import ZOO, Adversary
 from tests.adversaries.stage import OWNER
 
 PAGE = Path(__file__).parents[2] / "docs" / "threats.md"
@@ -31,37 +31,37 @@ FAMILIES = {
 }
 
 
-def named(exhibit: Exhibit) -> str:
+def named(adversary: Adversary) -> str:
     """Whom the check names, in the words of the docstrings."""
-    if exhibit.names == {OWNER}:
+    if adversary.names == {OWNER}:
         return "the owner"
-    if len(exhibit.names) == 1:
-        return "its seat" if exhibit.dishonest == exhibit.names else "one of them"
-    return "the pair" if exhibit.names else "nobody"
+    if len(adversary.names) == 1:
+        return "its seat" if adversary.dishonest == adversary.names else "one of them"
+    return "the pair" if adversary.names else "nobody"
 
 
 def table() -> str:
     """One table a family."""
-    return "".join(_family(family, list(exhibits)) for family, exhibits in groupby(ZOO, key=lambda e: e.family))
+    return "".join(_family(family, list(adversaries)) for family, adversaries in groupby(ZOO, key=lambda e: e.family))
 
 
-def _family(family: str, exhibits: list[Exhibit]) -> str:
+def _family(family: str, adversaries: list[Adversary]) -> str:
     head = f"\n### {FAMILIES[family]}\n\n| Adversary | What it does | Check | Verdict | Names | Seen |\n"
-    return head + "|---|---|---|---|---|---|\n" + "".join(_rows(exhibits))
+    return head + "|---|---|---|---|---|---|\n" + "".join(_rows(adversaries))
 
 
-def _rows(exhibits: list[Exhibit]) -> Iterator[str]:
-    for party, same in groupby(exhibits, key=lambda exhibit: exhibit.party):
+def _rows(adversaries: list[Adversary]) -> Iterator[str]:
+    for party, same in groupby(adversaries, key=lambda adversary: adversary.party):
         first, *rest = same
-        when = dict.fromkeys(exhibit.when.value for exhibit in (first, *rest))
+        when = dict.fromkeys(adversary.when.value for adversary in (first, *rest))
         cells = (f"`{party.__name__}`", first.does, f"`{first.check}`", _verdict(first), named(first), "; ".join(when))
         yield f"| {' | '.join(cells)} |\n"
 
 
-def _verdict(exhibit: Exhibit) -> str:
-    if exhibit.check not in {check.value for check in Check}:
+def _verdict(adversary: Adversary) -> str:
+    if adversary.check not in {check.value for check in Check}:
         return "refused or punished"
-    return {Verdict.FAIL: "fails", Verdict.INCONCLUSIVE: "inconclusive"}[exhibit.verdict]
+    return {Verdict.FAIL: "fails", Verdict.INCONCLUSIVE: "inconclusive"}[adversary.verdict]
 
 
 def written(page: str) -> str:

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from clicooper.audit.grants import IDENTITY_NAME
+from clicooper.access.grants import IDENTITY_NAME
+from clicooper.access.identity import parse_identity, recipient_of
+from clicooper.access.sealing import new_identity
 from clicooper.cli.identities import make_identity
 from clicooper.commitments.manifest import LabelRelease, SealedFile
 from clicooper.config import load_config
 from clicooper.learning.checkpoint import decode_state
 from clicooper.storage.base import get_bytes
-from clicooper.storage.identity import parse_identity, recipient_of
-from clicooper.storage.seal import new_identity
 from tests.scenario import FinishedRun
 
 REPOSITORY = Path(__file__).parents[2]

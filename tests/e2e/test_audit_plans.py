@@ -17,24 +17,24 @@ from typing import Any
 
 import pytest
 
+from clicooper.access.grants import AuditKeys
+from clicooper.audit.artifacts import Artifacts
 from clicooper.audit.auditor import Plan, audit_record
-from clicooper.audit.cluster import Cluster
-from clicooper.audit.evidence import Evidence
-from clicooper.audit.grants import AuditKeys
-from clicooper.audit.intervals import PIECES, plan_runs, replay_run
-from clicooper.audit.journal import Journal
+from clicooper.audit.replay.cluster import Cluster
+from clicooper.audit.replay.executors import Processes
+from clicooper.audit.replay.intervals import PIECES, plan_runs, replay_run
+from clicooper.audit.replay.journal import Journal
+from clicooper.audit.replay.sampling import Sample, sample_block
 from clicooper.audit.rounds import check_round
-from clicooper.audit.sampling import Sample, sample_block
-from clicooper.audit.state import follow_record
 from clicooper.audit.verdict import AuditReport, Check
-from clicooper.audit.workforce import Processes
 from clicooper.chain.record import JobRecord
 from clicooper.commitments.canonical import cid_of_digest
 from clicooper.commitments.manifest import SegmentManifest
+from clicooper.history.follow import follow_record
 from clicooper.learning.training import SeatWorker
 from clicooper.protocol.trainer import Trainer
 from clicooper.storage.base import get_bytes
-from clicooper.storage.cid import cid_text
+from clicooper.storage.ipld.cid import cid_text
 from clicooper.storage.local import LocalStore
 from clicooper.types import Digest, Verdict
 from tests.scenario import (
@@ -93,11 +93,11 @@ def audit(run: FinishedRun, plan: Plan, store: Any = None) -> AuditReport:
 
 
 def same(report: AuditReport, other: AuditReport) -> bool:
-    return (report.results, report.replayed, report.sampled, report.story) == (
+    return (report.results, report.replayed, report.sampled, report.timeline) == (
         other.results,
         other.replayed,
         other.sampled,
-        other.story,
+        other.timeline,
     )
 
 
@@ -117,19 +117,19 @@ def scheduler() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def processes() -> Iterator[Processes]:
-    with Processes(2) as workforce:
-        yield workforce
+    with Processes(2) as executor:
+        yield executor
 
 
 def test_processes_give_the_rows_of_a_single_one(long_run: FinishedRun, processes: Processes) -> None:
-    report = audit(long_run, Plan(workforce=processes))
+    report = audit(long_run, Plan(executor=processes))
     assert report.verdict is Verdict.PASS
     assert same(report, audit(long_run, Plan()))
 
 
 def test_cluster_gives_the_rows_of_a_single_process(long_run: FinishedRun, scheduler: str) -> None:
-    with Cluster(scheduler) as workforce:
-        report = audit(long_run, Plan(workforce=workforce))
+    with Cluster(scheduler) as executor:
+        report = audit(long_run, Plan(executor=executor))
     assert report.verdict is Verdict.PASS
     assert same(report, audit(long_run, Plan()))
 
@@ -142,8 +142,8 @@ class StaysHere(LocalStore):
 
 
 def test_cluster_without_the_store_is_sent_the_intervals(long_run: FinishedRun, scheduler: str) -> None:
-    with Cluster(scheduler) as workforce:
-        report = audit(long_run, Plan(workforce=workforce), StaysHere(long_run.rehearsal.store.root))
+    with Cluster(scheduler) as executor:
+        report = audit(long_run, Plan(executor=executor), StaysHere(long_run.rehearsal.store.root))
     assert same(report, audit(long_run, Plan()))
 
 
@@ -152,13 +152,13 @@ def test_cheat_is_found_by_whoever_replays(
 ) -> None:
     record, store, keys = cheated
     here = audit_record(record, store, keys)
-    report = audit_record(record, store, keys, plan=Plan(workforce=processes))
+    report = audit_record(record, store, keys, plan=Plan(executor=processes))
     assert (Check.REPLAY, 1) in {(row.check, row.seat) for row in here.results if row.verdict is Verdict.FAIL}
     assert same(report, here)
 
 
 def test_absent_cluster_is_a_network_error(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clicooper.audit.cluster.WAIT_FOR_WORKERS_S", 0.2)
+    monkeypatch.setattr("clicooper.audit.replay.cluster.WAIT_FOR_WORKERS_S", 0.2)
     code, printed = audit_command(run_dir, "--cluster", "tcp://127.0.0.1:1")
     assert (code, printed["error"]["type"]) == (3, "WorkersLost")
     assert "dask-scheduler" in printed["error"]["hint"]
@@ -240,9 +240,9 @@ def test_cheat_outside_the_sample_escapes_and_inside_is_caught(
 ) -> None:
     """The sample is what decides, which is why a pass names it."""
     record, store, keys = cheated
-    evidence = Evidence(follow_record(record), store, keys)
+    artifacts = Artifacts(follow_record(record), store, keys)
     for interval in range(6):
-        rows, _ = check_round(evidence, 0, [interval])
+        rows, _ = check_round(artifacts, 0, [interval])
         verdicts = {row.verdict for row in rows if row.check is Check.REPLAY and row.seat == 1}
         assert verdicts == {Verdict.FAIL if interval == 2 else Verdict.PASS}
 
@@ -252,12 +252,12 @@ def test_intervals_in_a_row_are_judged_as_each_of_them_alone(tmp_path: Path) -> 
     config = tiny_config(rounds=1, steps=3 * PIECES, interval=1)
     with rehearsal(tmp_path / "run", config, seating({1: SkipsThirdStep})) as job:
         committed = job.train_and_commit()
-        evidence = Evidence(follow_record(job.record()), job.store, keys_of(job, committed))
-    runs = list(plan_runs(evidence, 0, range(8)))
+        artifacts = Artifacts(follow_record(job.record()), job.store, keys_of(job, committed))
+    runs = list(plan_runs(artifacts, 0, range(8)))
     assert runs == [(0, 1, 2), (3, 4, 5), (6, 7)]
     for run in [*runs, (1, 2, 3, 4)]:
-        together = list(replay_run(evidence, 0, run))
-        alone = [finding for interval in run for finding in replay_run(evidence, 0, [interval])]
+        together = list(replay_run(artifacts, 0, run))
+        alone = [finding for interval in run for finding in replay_run(artifacts, 0, [interval])]
         assert [one.to_json() for one in together] == [one.to_json() for one in alone]
         assert [one.interval for one in together if one.difference] == [2] * (2 in run)
 
@@ -288,7 +288,7 @@ def replay_row(report: AuditReport, seat: int = 0) -> Any:
 
 def test_unpublished_states_are_replayed_from_the_interval_before(long_run: FinishedRun, processes: Processes) -> None:
     store = without_states(long_run, 1, 2, 3, 7)
-    report = audit(long_run, Plan(workforce=processes), store)
+    report = audit(long_run, Plan(executor=processes), store)
     assert replay_row(report).verdict is replay_row(report, 1).verdict is Verdict.PASS
     assert "3 of them from the replayed end of the interval before" in replay_row(report).detail
     assert report.replayed.intervals == INTERVALS
@@ -313,8 +313,8 @@ def test_nothing_goes_on_from_a_state_that_replay_did_not_confirm(
     cheated: tuple[JobRecord, LocalStore, AuditKeys],
 ) -> None:
     record, store, keys = cheated
-    evidence = Evidence(follow_record(record), store, keys)
-    missing = cid_text(evidence.start_state(0, 0, 3).weights.ciphertext)
+    artifacts = Artifacts(follow_record(record), store, keys)
+    missing = cid_text(artifacts.start_state(0, 0, 3).weights.ciphertext)
     partial = MemoryStore()
     partial.blocks = {cid: store.get_block(cid) for cid in store.cids() if cid_text(cid) != missing}
     report = audit_record(record, partial, keys)
@@ -327,7 +327,7 @@ def test_nothing_goes_on_from_a_state_that_replay_did_not_confirm(
 
 KILLED = """
 import os, signal, sys
-from clicooper.audit import intervals, workforce
+from clicooper.audit.replay import executors, intervals
 from clicooper.cli.main import main
 
 honest, done = intervals.replay_run, 0
@@ -339,7 +339,7 @@ def killed_in_the_middle(evidence, round_, run):
         os.kill(os.getpid(), signal.SIGKILL)
     yield from honest(evidence, round_, run)
 
-workforce.replay_run = killed_in_the_middle
+executors.replay_run = killed_in_the_middle
 main(["--home", sys.argv[2], "audit", sys.argv[1], "--jobs", "1", "--quiet"])
 """
 
@@ -420,10 +420,10 @@ def test_home_that_cannot_be_written_costs_the_resumption_only(long_run: Finishe
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from clicooper.audit.evidence import Evidence
-from clicooper.audit.grants import read_grants
-from clicooper.audit.replay import replay_intervals
-from clicooper.audit.state import follow_record
+from clicooper.audit.artifacts import Evidence
+from clicooper.access.grants import read_grants
+from clicooper.audit.replay.round_replay import replay_intervals
+from clicooper.history.follow import follow_record
 from clicooper.chain.record import read_record
 from clicooper.storage.local import LocalStore
 

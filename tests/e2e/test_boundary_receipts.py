@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clicooper.audit.receipts import BoundaryRefused, check_receipts
+from clicooper.audit.checks.receipts import BoundaryRefused, check_receipts
 from clicooper.audit.verdict import Check
 from clicooper.chain.events import Committed
 from clicooper.commitments.boundary import BoundaryReceipt, Crossing
@@ -47,10 +47,10 @@ def test_honest_neighbours_keep_each_others_receipts_until_the_round_is_paid(tmp
         held = [trainer.receipts(0) for trainer in job.opened.trainers]
         assert [len(one) for one in held] == [1, 2, 1]
         assert {receipt.steps for one in held for receipt in one} == {4}, "the newest covers the round"
-        spools = [job.folder.trainer(seat) / "spool" / "round-0" for seat in range(3)]
-        files = [sorted(path.name for path in spool.glob("receipt-*")) for spool in spools]
+        round_logs = [job.folder.trainer(seat) / "round-log" / "round-0" for seat in range(3)]
+        files = [sorted(path.name for path in round_log.glob("receipt-*")) for round_log in round_logs]
         assert files == [["receipt-0-backward"], ["receipt-0-forward", "receipt-1-backward"], ["receipt-1-forward"]]
-        kept = BoundaryReceipt.from_block((spools[0] / "receipt-0-backward").read_bytes())
+        kept = BoundaryReceipt.from_block((round_logs[0] / "receipt-0-backward").read_bytes())
         assert kept == held[0][0]
         for trainer in job.opened.trainers:
             trainer.settle_round(0)
@@ -150,7 +150,7 @@ def test_receipts_of_another_job_or_round_or_by_nobody_convict_no_receiver(tmp_p
             signer.sign_sent(replace(own.crossing, steps=5)),
             own.model_copy(update={"signature": bytes(64)}),
         )
-        evidence = job.opened.owner.evidence()
+        evidence = job.opened.owner.artifacts()
         assert list(check_receipts(evidence, 0, strays)) == []
         (row,) = check_receipts(evidence, 0, (*strays, own))
         assert row.seat == 1, "once one holds, the round exchanged receipts, and seat 1 has to show its own"

@@ -18,11 +18,11 @@ import bech32
 import pytest
 from rich.console import Console
 
-from clicooper.audit.state import follow_record
+from clicooper.access.sealing import sealing_secret
 from clicooper.chain.record import record_from_json
-from clicooper.cli.demo_view import print_demo
 from clicooper.cli.main import main
-from clicooper.storage.seal import sealing_secret
+from clicooper.history.follow import follow_record
+from clicooper.reports.demo_tables import print_demo
 from clicooper.types import JobId
 from clicooper.watermark.keys import MarkPurpose, keys_from_secret
 

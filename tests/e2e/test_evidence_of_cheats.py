@@ -12,22 +12,22 @@ from typing import Any
 
 import pytest
 from multiformats import CID
+from tests.evidence_files import CHALLENGER, CLAIMS, artifacts_of, blocks_of, opened_evidence, rebuilt
 
-from clicooper.audit.exhibit import Trail
-from clicooper.audit.exhibit_check import judge_exhibit
-from clicooper.audit.exhibit_file import OpenedExhibit, enclose, open_exhibit
-from clicooper.audit.exhibit_make import make_exhibit
-from clicooper.audit.exhibit_subject import Subject
-from clicooper.audit.finding import Finding, Opinion
-from clicooper.audit.trail import history_of, pack_params
 from clicooper.audit.verdict import Check
 from clicooper.commitments.canonical import cid_of_digest
 from clicooper.commitments.head import genesis, next_head
 from clicooper.commitments.manifest import ActivationRelease, JobSpec, LabelRelease
+from clicooper.disputes.collect import make_evidence
+from clicooper.disputes.evidence import HeadProof
+from clicooper.disputes.evidence_file import OpenedEvidence, enclose, open_evidence
+from clicooper.disputes.head_proof import history_of, pack_params
+from clicooper.disputes.judge import judge_evidence
+from clicooper.disputes.opinion import Answer, Opinion
+from clicooper.disputes.subject import Subject
 from clicooper.protocol.trainer import Trainer
 from clicooper.types import ACCUSED_OWNER, Digest
 from tests import adversaries as cheats
-from tests.exhibits import CHALLENGER, CLAIMS, blocks_of, evidence_of, opened_exhibit, rebuilt
 from tests.scenario import FinishedRun, Rehearsal, keys_of, rehearsal, seating, tiny_config
 
 FIRST, LAST = Subject("replay", 0, 0), Subject("replay", 0, 1)
@@ -70,18 +70,18 @@ SHOWN: list[tuple[type[Trainer], int, Expected]] = [
 ]
 
 
-def exhibit_on(job: Rehearsal, subject: Subject) -> OpenedExhibit:
+def evidence_on(job: Rehearsal, subject: Subject) -> OpenedEvidence:
     """Evidence on a round that was just committed."""
-    evidence = evidence_of(job, job.opened.owner.keys())
-    packed = make_exhibit(job.record(), evidence, subject, CHALLENGER)
-    return open_exhibit(enclose(evidence.history.genesis, packed.exhibit, packed.plaintext, None))
+    artifacts = artifacts_of(job, job.opened.owner.keys())
+    packed = make_evidence(job.record(), artifacts, subject, CHALLENGER)
+    return open_evidence(enclose(artifacts.history.genesis, packed.evidence, packed.plaintext, None))
 
 
-def committed(root: Path, cheat: type[Trainer], seat: int, subject: Subject) -> OpenedExhibit:
+def committed(root: Path, cheat: type[Trainer], seat: int, subject: Subject) -> OpenedEvidence:
     with rehearsal(root, tiny_config(rounds=1), seating({seat: cheat})) as job:
         segments = job.train_and_commit()
         job.opened.owner._progress_keys.update(keys_of(job, segments).progress)
-        return exhibit_on(job, subject)
+        return evidence_on(job, subject)
 
 
 @pytest.mark.parametrize(("cheat", "seat", "expected"), SHOWN, ids=[f"{c.__name__}-{s}" for c, s, _ in SHOWN])
@@ -89,57 +89,57 @@ def test_the_guilty_are_named_and_nobody_else(
     cheat: type[Trainer], seat: int, expected: Expected, tmp_path: Path
 ) -> None:
     opened = committed(tmp_path, cheat, seat, expected.subject)
-    opinion = judge_exhibit(opened)
+    opinion = judge_evidence(opened)
     fault = opinion.fault
     assert fault is not None, opinion.detail
-    assert (opinion.finding, fault.check, fault.seat) == (Finding.GUILTY, expected.check, expected.guilty)
+    assert (opinion.finding, fault.check, fault.seat) == (Answer.GUILTY, expected.check, expected.guilty)
     assert fault.pair == expected.pair
     if expected.subject.claim == "replay":
-        assert judge_exhibit(opened, expected.guilty).finding is Finding.GUILTY
-        assert judge_exhibit(opened, 1 - expected.guilty).finding is Finding.CANNOT_TELL
-        elsewhere = judge_exhibit(opened, 1 - expected.guilty, runtime="another machine")
-        assert elsewhere.finding is Finding.CANNOT_TELL, "another runtime class convicts no honest seat either"
+        assert judge_evidence(opened, expected.guilty).finding is Answer.GUILTY
+        assert judge_evidence(opened, 1 - expected.guilty).finding is Answer.CANNOT_TELL
+        elsewhere = judge_evidence(opened, 1 - expected.guilty, runtime="another machine")
+        assert elsewhere.finding is Answer.CANNOT_TELL, "another runtime class convicts no honest seat either"
 
 
 def test_neighbours_that_disagree_are_a_pair_until_a_replay_tells(tmp_path: Path) -> None:
     """The one who invents what it sent must not get the other convicted for having received something else."""
     opened = committed(tmp_path, cheats.FabricatesTranscript, 1, about("boundary", 1))
-    opinion = judge_exhibit(opened)
+    opinion = judge_evidence(opened)
     assert opinion.fault is not None
-    assert (opinion.finding, opinion.fault.pair, opinion.fault.seat) == (Finding.CANNOT_TELL, (0, 1), None)
+    assert (opinion.finding, opinion.fault.pair, opinion.fault.seat) == (Answer.CANNOT_TELL, (0, 1), None)
     assert opinion.to_json()["pair"] == [0, 1]
 
 
 def test_skipped_steps_show_in_another_runtime_class_without_a_name(tmp_path: Path) -> None:
     opened = committed(tmp_path, cheats.SkipsSteps, 1, FIRST)
-    opinion = judge_exhibit(opened, runtime="another machine")
-    assert opinion.finding is Finding.CANNOT_TELL
+    opinion = judge_evidence(opened, runtime="another machine")
+    assert opinion.finding is Answer.CANNOT_TELL
     assert "somebody deviated" in opinion.detail
     assert max(opinion.judged.distances.values()) > 1e-4
 
 
 def test_a_wrong_progress_key_convicts_nobody(tmp_path: Path) -> None:
     opened = committed(tmp_path, cheats.GrantsAnotherKey, 1, about("mark", 1))
-    assert judge_exhibit(opened).finding is Finding.CANNOT_TELL
+    assert judge_evidence(opened).finding is Answer.CANNOT_TELL
 
 
-def of_owner(opened: OpenedExhibit, spec: JobSpec, blocks: Mapping[CID, bytes]) -> Opinion:
+def of_owner(opened: OpenedEvidence, spec: JobSpec, blocks: Mapping[CID, bytes]) -> Opinion:
     """What evidence shows of an owner that created the job with this spec."""
-    known = history_of(opened.exhibit)
+    known = history_of(opened.evidence)
     params = replace(known.params, spec_digest=spec.digest)
     first = genesis(known.chain_id, known.contract, known.job, known.owner, params)
-    trail = Trail(start=first, acts=opened.exhibit.trail.acts)
+    trail = HeadProof(start=first, acts=opened.evidence.trail.acts)
     head = first
     for act in trail.acts:
         trainer = known.rounds[act.round].commitments[act.seat].trainer
         assert act.manifest is not None and act.mark is not None
         head = next_head(head, known.job, act.round, act.seat, trainer, Digest(act.manifest), Digest(act.mark))
     held = blocks_of(opened) | dict(blocks) | {spec.cid: spec.to_block()}
-    return judge_exhibit(rebuilt(opened, {"params": pack_params(params), "trail": trail, "head": head}, held))
+    return judge_evidence(rebuilt(opened, {"params": pack_params(params), "trail": trail, "head": head}, held))
 
 
-def spec_in(opened: OpenedExhibit) -> JobSpec:
-    return JobSpec.from_block(opened.blocks.get_block(cid_of_digest(history_of(opened.exhibit).params.spec_digest)))
+def spec_in(opened: OpenedEvidence) -> JobSpec:
+    return JobSpec.from_block(opened.blocks.get_block(cid_of_digest(history_of(opened.evidence).params.spec_digest)))
 
 
 LabelLie = Callable[[LabelRelease], LabelRelease]
@@ -162,7 +162,7 @@ LABEL_LIES: dict[str, tuple[LabelLie, str]] = {
 
 @pytest.mark.parametrize("lie", LABEL_LIES)
 def test_an_owner_with_wrong_labels_is_guilty(lie: str, honest_run: FinishedRun) -> None:
-    opened = opened_exhibit(honest_run, Subject("labels", 0))
+    opened = opened_evidence(honest_run, Subject("labels", 0))
     spec, (change, detail) = spec_in(opened), LABEL_LIES[lie]
     sealed = spec.labels[0]
     true = LabelRelease.from_block(opened.blocks.get_block(cid_of_digest(Digest(sealed.plaintext_digest))))
@@ -171,14 +171,14 @@ def test_an_owner_with_wrong_labels_is_guilty(lie: str, honest_run: FinishedRun)
     lying = spec.model_copy(update={"labels": (promised, *spec.labels[1:])})
     opinion = of_owner(opened, lying, {wrong.cid: wrong.to_block()})
     assert opinion.fault is not None, opinion.detail
-    assert (opinion.finding, opinion.fault.seat) == (Finding.GUILTY, ACCUSED_OWNER)
+    assert (opinion.finding, opinion.fault.seat) == (Answer.GUILTY, ACCUSED_OWNER)
     assert opinion.fault.detail == detail
     # The true labels under the same promise are not the promised ones, and accuse nobody.
-    assert of_owner(opened, lying, {}).finding is Finding.CANNOT_TELL
+    assert of_owner(opened, lying, {}).finding is Answer.CANNOT_TELL
 
 
 def test_an_owner_with_less_noise_than_claimed_is_guilty(honest_run: FinishedRun) -> None:
-    opened = opened_exhibit(honest_run, CLAIMS["release"])
+    opened = opened_evidence(honest_run, CLAIMS["release"])
     spec = spec_in(opened)
     less = spec.release.model_copy(update={"sigma": spec.release.sigma / 2})
     release = ActivationRelease.from_block(opened.blocks.get_block(spec.activation_release))
@@ -186,10 +186,10 @@ def test_an_owner_with_less_noise_than_claimed_is_guilty(honest_run: FinishedRun
     lying = spec.model_copy(update={"release": less, "activation_release": weaker.cid})
     opinion = of_owner(opened, lying, {weaker.cid: weaker.to_block()})
     assert opinion.fault is not None, opinion.detail
-    assert (opinion.finding, opinion.fault.seat, opinion.fault.check) == (Finding.GUILTY, ACCUSED_OWNER, Check.RELEASE)
+    assert (opinion.finding, opinion.fault.seat, opinion.fault.check) == (Answer.GUILTY, ACCUSED_OWNER, Check.RELEASE)
 
 
 def test_an_honest_seats_seal_has_nothing_to_show(honest_run: FinishedRun) -> None:
     """A forger who brings the seat's true key record and a secret of its own proves nothing."""
-    opened = opened_exhibit(honest_run, CLAIMS["manifest"])
-    assert judge_exhibit(rebuilt(opened, {"claim": "seal"})).finding is Finding.CANNOT_TELL
+    opened = opened_evidence(honest_run, CLAIMS["manifest"])
+    assert judge_evidence(rebuilt(opened, {"claim": "seal"})).finding is Answer.CANNOT_TELL

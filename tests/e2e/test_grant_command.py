@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from clicooper.audit.grants import Grant, open_grant
-from clicooper.storage.cid import parse_cid
+from clicooper.access.grants import Grant, open_grant
+from clicooper.access.sealing import new_identity, write_secret
+from clicooper.storage.ipld.cid import parse_cid
 from clicooper.storage.local import LocalStore
-from clicooper.storage.seal import new_identity, write_secret
 from tests.cli_calls import answered, printed, refused
 from tests.scenario import FinishedRun, audit_command, checks
 

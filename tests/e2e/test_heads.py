@@ -2,16 +2,16 @@
 
 import pytest
 
-from clicooper.audit.checks import check_release
+from clicooper.audit.checks.claims import check_release
 from clicooper.commitments.manifest import ActivationRelease
 from clicooper.errors import PrivacyBudgetError, UsageError
-from clicooper.learning import heads
+from clicooper.learning import bottom_model_kinds as heads
+from clicooper.learning.bottom_model import HeadSpec, train_head
 from clicooper.learning.checkpoint import diff_states, save_state
 from clicooper.learning.data import load_dataset
-from clicooper.learning.head import HeadSpec, train_head
 from clicooper.privacy.ledger import Ledger
 from clicooper.protocol.evaluation import final_states, measure_accuracy
-from clicooper.protocol.material import material_of
+from clicooper.protocol.job_inputs import make_inputs
 from clicooper.protocol.owner_folder import read_settings
 from clicooper.protocol.prepare import HEAD_NAME, restore_job
 from clicooper.types import Verdict
@@ -73,7 +73,7 @@ def test_controls_are_measured_without_records_of_the_head(run):
     owner = run.rehearsal.opened.owner
     prepared = owner.prepared
     assert prepared.splits.head.size == 0
-    accuracy = measure_accuracy(prepared, final_states(owner.evidence()))
+    accuracy = measure_accuracy(prepared, final_states(owner.artifacts()))
     assert accuracy.head_only > accuracy.chance
     assert accuracy.release_only > accuracy.chance
 
@@ -123,7 +123,7 @@ def test_owner_that_claims_a_smaller_total_than_its_noise_allows_fails_the_audit
     """Spec and release say epsilon 3 in unison; the noise is that of what a head of 4 leaves of 8."""
     with rehearsal(tmp_path / "run", tiny_config(**KINDS["dp-sgd"])) as job:
         spec, store = job.opened.owner.prepared.spec, job.store
-        assert [row.verdict for row in check_release(job.opened.owner.evidence())] == [Verdict.PASS]
+        assert [row.verdict for row in check_release(job.opened.owner.artifacts())] == [Verdict.PASS]
         for change, reason in (
             ({"epsilon": 3.0, "head_epsilon": 1.0}, "sigma"),
             ({"head_epsilon": 8.0}, "head's part"),
@@ -131,7 +131,7 @@ def test_owner_that_claims_a_smaller_total_than_its_noise_allows_fails_the_audit
             claim = spec.release.model_copy(update=change)
             release = ActivationRelease.from_block(store.get_block(spec.activation_release))
             link = store.put_block(release.model_copy(update={"release": claim}).to_block())
-            evidence = job.opened.owner.evidence()
+            evidence = job.opened.owner.artifacts()
             # A cached property: what the evidence would read from a store under another digest on chain.
             vars(evidence)["spec"] = spec.model_copy(update={"release": claim, "activation_release": link})
             (row,) = check_release(evidence)
@@ -146,5 +146,5 @@ def test_a_second_private_head_for_the_same_records_is_over_budget(tmp_path):
         ledger = Ledger.open(job.folder.owner / "ledger.json", config.epsilon, config.delta)
         other = config.model_copy(update={"spec_seed": 1})
         with pytest.raises(PrivacyBudgetError, match="over the budget"):
-            material_of(other, prepared.secrets.master, ledger.reserve_head)
-        assert material_of(config, prepared.secrets.master, ledger.reserve_head).claim.division is not None
+            make_inputs(other, prepared.secrets.master, ledger.reserve_head)
+        assert make_inputs(config, prepared.secrets.master, ledger.reserve_head).claim.division is not None

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from multiformats import CID
 
+from clicooper.access.grants import AuditKeys
+from clicooper.access.vault import Vault
 from clicooper.audit.auditor import audit_record
-from clicooper.audit.grants import AuditKeys
-from clicooper.audit.state import History, follow_record
 from clicooper.audit.verdict import AuditReport, Check
 from clicooper.chain.events import JobAborted, JobCancelled, RoundAcceptedByTimeout, SeatJoined, SeatVacated
 from clicooper.chain.record import JobRecord
 from clicooper.commitments.manifest import KeyRecord, SegmentManifest
+from clicooper.history.follow import History, follow_record
 from clicooper.protocol.job import run_rounds
-from clicooper.protocol.sealing import Vault
-from clicooper.storage.cid import cid_text
+from clicooper.storage.ipld.cid import cid_text
 from clicooper.types import AbortReason, Address, JobId, Phase, Verdict
 from tests.scenario import (
     FinishedRun,
@@ -117,9 +117,9 @@ def identity_of(run: FinishedRun) -> tuple[object, ...]:
     """Everything of a run that repeats: grants are random, and key records name them, but no head depends on either."""
     commitments = [commitment for settled in run.rounds for commitment in settled.commitments]
     heads = [(commitment.manifest.cid, commitment.head) for commitment in commitments]
-    deeds = [None if isinstance(deed.event, SeatJoined) else deed.event for deed in run.record.events]
+    entries = [None if isinstance(entry.event, SeatJoined) else entry.event for entry in run.record.events]
     history = follow_record(run.record)
-    return heads, history.genesis, history.params, deeds, run.keys, sorted(artifacts(run))
+    return heads, history.genesis, history.params, entries, run.keys, sorted(artifacts(run))
 
 
 def artifacts(run: FinishedRun) -> set[str]:

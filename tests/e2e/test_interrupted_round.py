@@ -25,8 +25,8 @@ def test_interrupted_round_commits_what_an_uninterrupted_one_does(tmp_path: Path
     with rehearsal(tmp_path) as job:
         with pytest.raises(Interrupted):
             train_segments(job.opened.trainers, 0, (None, None), stop)
-        spools = [job.folder.trainer(seat) / "spool" / "round-0" for seat in range(2)]
-        assert all((spool / "state-0-weights").is_file() for spool in spools)
+        round_logs = [job.folder.trainer(seat) / "round-log" / "round-0" for seat in range(2)]
+        assert all((round_log / "state-0-weights").is_file() for round_log in round_logs)
         done: list[int] = []
 
         def watch(what: str, step: int, total: int) -> None:
@@ -35,6 +35,6 @@ def test_interrupted_round_commits_what_an_uninterrupted_one_does(tmp_path: Path
         settled = run_round(job.opened.owner, job.opened.trainers, 0, job.opened.genesis, None, watch)
         assert done[:2] == [2, 3], "the first interval is not trained again"
         assert settled.manifests == honest_run.rounds[0].manifests
-        assert not any(spool.exists() for spool in spools)
+        assert not any(round_log.exists() for round_log in round_logs)
         run_round(job.opened.owner, job.opened.trainers, 1, settled.head, settled, quiet)
-        assert [entry for spool in spools for entry in spool.parent.iterdir()] == []
+        assert [entry for round_log in round_logs for entry in round_log.parent.iterdir()] == []

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from clicooper.audit.history import Round
-from clicooper.audit.state import follow_record
 from clicooper.audit.verdict import Check
+from clicooper.history.follow import follow_record
+from clicooper.history.history import Round
 from clicooper.learning.checkpoint import State
 from clicooper.learning.training import TrainedSegment
 from clicooper.protocol.round import run_round

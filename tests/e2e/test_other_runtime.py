@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from clicooper.audit.artifacts import Artifacts
 from clicooper.audit.auditor import check_round
-from clicooper.audit.evidence import Evidence
-from clicooper.audit.replay import MAX_CROSS_CLASS_STEPS
-from clicooper.audit.state import follow_record
+from clicooper.audit.replay.round_replay import MAX_CROSS_CLASS_STEPS
 from clicooper.audit.verdict import Check, CheckResult
+from clicooper.history.follow import follow_record
 from clicooper.protocol.trainer import Trainer
 from clicooper.types import Verdict
 from tests import adversaries as cheats
@@ -19,14 +19,14 @@ from tests.scenario import FinishedRun, rehearsal, seating, tiny_config
 ELSEWHERE = "a machine of another class"
 
 
-def replay_rows(evidence: Evidence) -> list[CheckResult]:
-    rows, _ = check_round(evidence, 0)
+def replay_rows(artifacts: Artifacts) -> list[CheckResult]:
+    rows, _ = check_round(artifacts, 0)
     return [row for row in rows if row.check is Check.REPLAY]
 
 
 def test_honest_round_passes_within_the_tolerance(honest_run: FinishedRun) -> None:
     history = follow_record(honest_run.record)
-    rows = replay_rows(Evidence(history, honest_run.rehearsal.store, honest_run.keys, runtime=ELSEWHERE))
+    rows = replay_rows(Artifacts(history, honest_run.rehearsal.store, honest_run.keys, runtime=ELSEWHERE))
     assert {row.verdict for row in rows} == {Verdict.PASS}
     assert all("relative L2" in row.detail for row in rows)
 
@@ -37,7 +37,7 @@ def test_cheat_fails_the_round_and_convicts_no_innocent_seat(cheat: type[Trainer
         for segment in job.train_and_commit():
             job.opened.owner._progress_keys[0, segment.seat] = segment.progress_key
         history = follow_record(job.record())
-        rows = replay_rows(Evidence(history, job.store, job.opened.owner.keys(), runtime=ELSEWHERE))
+        rows = replay_rows(Artifacts(history, job.store, job.opened.owner.keys(), runtime=ELSEWHERE))
     assert [(row.seat, row.verdict) for row in rows[:2]] == [(0, Verdict.INCONCLUSIVE), (1, Verdict.INCONCLUSIVE)]
     assert rows[2:] and all(row.seat is None and row.verdict is Verdict.FAIL for row in rows[2:])
 
@@ -46,6 +46,8 @@ def test_long_intervals_are_inconclusive_between_classes(tmp_path: Path) -> None
     steps = MAX_CROSS_CLASS_STEPS + 1
     with rehearsal(tmp_path / "run", tiny_config(rounds=1, steps=steps, interval=steps)) as job:
         job.train_and_commit()
-        rows = replay_rows(Evidence(follow_record(job.record()), job.store, job.opened.owner.keys(), runtime=ELSEWHERE))
+        rows = replay_rows(
+            Artifacts(follow_record(job.record()), job.store, job.opened.owner.keys(), runtime=ELSEWHERE)
+        )
     assert {row.verdict for row in rows} == {Verdict.INCONCLUSIVE}
     assert all("runtime classes" in row.detail for row in rows)

@@ -13,32 +13,32 @@ import pytest
 from eth_utils import keccak
 from multiformats import CID
 
-from clicooper.audit.evidence import Evidence
-from clicooper.audit.grants import AuditKeys
-from clicooper.audit.history import History
-from clicooper.audit.state import follow_record
+from clicooper.access.grants import AuditKeys
+from clicooper.audit.artifacts import Artifacts
 from clicooper.chain.client import Contract
 from clicooper.chain.record import JobRecord
 from clicooper.commitments.canonical import cid_of_block
 from clicooper.commitments.ownership import OwnershipBundle
 from clicooper.errors import UsageError, VerificationFailed
+from clicooper.history.follow import follow_record
+from clicooper.history.history import History
 from clicooper.learning.checkpoint import State, decode_state, state_bytes
 from clicooper.learning.segments import initial_state
 from clicooper.learning.suspect_file import Suspect
 from clicooper.learning.witness import Witness
-from clicooper.protocol.claim_files import ClaimFiles
-from clicooper.protocol.claim_record import check_record
-from clicooper.protocol.claim_work import check_work
-from clicooper.protocol.claims import JudgedClaim, copied_starts, judge_claim, ranked, verdict_over
+from clicooper.ownership.claim_files import ClaimFiles
+from clicooper.ownership.claim_record import check_record
+from clicooper.ownership.claim_work import check_work
+from clicooper.ownership.claims import JudgedClaim, copied_starts, judge_claim, ranked, verdict_over
+from clicooper.ownership.proof import OwnershipProof, prove_ownership
 from clicooper.protocol.job import run_rounds
-from clicooper.protocol.ownership import OwnershipProof, prove_ownership
 from clicooper.storage.base import get_bytes
 from clicooper.types import Digest, Verdict
 from clicooper.watermark import MarkParams, MarkPurpose, embed, mark_seed
 from clicooper.watermark.suspect import ClaimedMark, find_marks
 from tests.scenario import FinishedRun, Rehearsal, quiet, rehearsal, tiny_config
 from tests.simulators import MemoryStore
-from tests.unit.test_suspect import as_integers, four_bits, part_of_a_larger_model, pruned, renamed
+from tests.unit.watermark.test_suspect import as_integers, four_bits, part_of_a_larger_model, pruned, renamed
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 SEAT = 1
@@ -61,11 +61,11 @@ class Job:
         return self.rehearsal.contract()
 
     def out(self, round_: int = 1, seat: int = SEAT) -> State:
-        return self.evidence.state_file(self.evidence.manifest(round_, seat).out)
+        return self.artifacts.state_file(self.artifacts.manifest(round_, seat).out)
 
     @property
-    def evidence(self) -> Evidence:
-        return Evidence(self.history, self.rehearsal.store, self.granted)
+    def artifacts(self) -> Artifacts:
+        return Artifacts(self.history, self.rehearsal.store, self.granted)
 
     def prove(self, round_: int = 1, seat: int = SEAT, by: int = SEAT, **options: Any) -> OwnershipProof:
         secrets = self.rehearsal.parties.trainer_secrets[by]
@@ -175,7 +175,7 @@ def test_claim_holds_upon_a_disguised_suspect(change: str, job: Job, proof: Owne
 
 def cleaned(job: Job, rank: int) -> State:
     """The public start, and what training added along its few strongest directions: a mark lies along all of them."""
-    start = initial_state(job.evidence.spec.model, job.evidence.spec.seeds, SEAT)
+    start = initial_state(job.artifacts.spec.model, job.artifacts.spec.seeds, SEAT)
     model = dict(job.out())
     for name, weights in model.items():
         if weights.ndim == 2:
@@ -248,13 +248,13 @@ def test_opening_one_round_reveals_no_other(job: Job, proof: OwnershipProof) -> 
     assert opened_key in content
     assert [secret for secret in closed if secret != opened_key and secret in content] == []
     named = {opened.plaintext_digest for opened in proof.bundle.files}
-    other = job.evidence.manifest(1, 0)
+    other = job.artifacts.manifest(1, 0)
     assert not named & {
         other.trained.plaintext_digest,
         other.out.plaintext_digest,
         other.transcript.leaves.plaintext_digest,
     }
-    raw = state_bytes(job.evidence.state_file(other.out))
+    raw = state_bytes(job.artifacts.state_file(other.out))
     assert raw[len(raw) // 2 :][:64] not in content
 
 
@@ -268,9 +268,9 @@ def junk(tmp_path_factory: pytest.TempPathFactory, job: Job) -> Iterator[Job]:
         yield other
 
 
-def stolen(victim: State, attacker: Job, proof: OwnershipProof) -> State:
-    """The victim's model with the attacker's committed mark embedded afterwards."""
-    bundle, manifest = proof.bundle, attacker.evidence.manifest(1, SEAT)
+def stolen(tested: State, attacker: Job, proof: OwnershipProof) -> State:
+    """The release under test's model with the attacker's committed mark embedded afterwards."""
+    bundle, manifest = proof.bundle, attacker.artifacts.manifest(1, SEAT)
     seed = mark_seed(
         bundle.ownership_key,
         MarkPurpose.OWNERSHIP,
@@ -281,7 +281,7 @@ def stolen(victim: State, attacker: Job, proof: OwnershipProof) -> State:
         bundle.trainer,
         Digest(manifest.training_transcript_merkle_root),
     )
-    return dict(embed(victim, seed, MarkParams(64)))
+    return dict(embed(tested, seed, MarkParams(64)))
 
 
 def test_key_committed_in_a_junk_job_and_embedded_into_a_stolen_model_loses(
@@ -299,7 +299,7 @@ def test_key_committed_in_a_junk_job_and_embedded_into_a_stolen_model_loses(
 def test_junk_job_from_the_victims_own_public_start_loses_too(
     job: Job, proof: OwnershipProof, other_run: FinishedRun
 ) -> None:
-    """Its checkpoint is as good as the victim's by plain cosine: both hardly moved from the same starting weights."""
+    """Its checkpoint is as good as the stolen one by plain cosine: both hardly moved from the same starting weights."""
     copied = Job(other_run.rehearsal, other_run.record, other_run.keys)
     forged = copied.prove()
     theirs = judged(forged, stolen(job.out(), copied, forged), None)
@@ -443,7 +443,7 @@ def test_work_is_confirmed_in_another_runtime_class_within_the_tolerance(proof: 
 
 
 def test_manifest_of_another_claim_is_found_out(job: Job, proof: OwnershipProof) -> None:
-    other = job.evidence.manifest(1, 0)
+    other = job.artifacts.manifest(1, 0)
     block = other.to_block()
     held = replace(proof, blocks={**proof.blocks, cid_of_block(block): block})
     claim = judged(changed(manifest=other.cid)(held), job.out(), job.contract)

@@ -65,13 +65,13 @@ def test_only_drawn_states_are_published_and_they_have_the_committed_names(tmp_p
 
 
 def test_another_runtime_class_needs_the_end_states_too(tmp_path: Path) -> None:
-    from clicooper.audit.evidence import Evidence
+    from clicooper.audit.artifacts import Artifacts
     from clicooper.protocol.publication import states_to_publish
 
     with rehearsal(tmp_path, SAMPLED) as job:
         job.train_and_commit()
-        own = job.opened.owner.evidence()
-        other = Evidence(own.history, own.store, own.keys, {"mlp"}, runtime="another machine")
+        own = job.opened.owner.artifacts()
+        other = Artifacts(own.history, own.store, own.keys, {"mlp"}, runtime="another machine")
         assert [states_to_publish(own, drawn) for drawn in ([0], [1, 2], [5])] == [(), (1, 2), (5,)]
         assert [states_to_publish(other, drawn) for drawn in ([0], [1, 2], [5])] == [(1,), (1, 2, 3), (5,)]
 

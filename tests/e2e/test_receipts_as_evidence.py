@@ -12,15 +12,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from tests.evidence_files import CHALLENGER, artifacts_of
 
-from clicooper.audit.exhibit_check import judge_exhibit
-from clicooper.audit.exhibit_file import OpenedExhibit, enclose, open_exhibit
-from clicooper.audit.exhibit_make import make_exhibit
-from clicooper.audit.exhibit_receipts import ShownReceipts
-from clicooper.audit.exhibit_subject import Subject
-from clicooper.audit.finding import Finding, Opinion
-from clicooper.audit.receipts import BoundaryRefused, transports_of
+from clicooper.audit.checks.receipts import BoundaryRefused, transports_of
 from clicooper.commitments.boundary import BoundaryReceipt, Crossing
+from clicooper.disputes.collect import make_evidence
+from clicooper.disputes.evidence_file import OpenedEvidence, enclose, open_evidence
+from clicooper.disputes.judge import judge_evidence
+from clicooper.disputes.opinion import Answer, Opinion
+from clicooper.disputes.shown_receipts import ShownReceipts
+from clicooper.disputes.subject import Subject
 from clicooper.protocol.boundary import sign_crossing
 from clicooper.protocol.trainer import CommittedSegment, Trainer
 from clicooper.types import Address, Digest, Head, JobId
@@ -30,7 +31,6 @@ from tests.adversaries.vouching import (
     SignsTheGradientItSentAndCommitsAnother,
     SignsWhatItSentAndCommitsAnother,
 )
-from tests.exhibits import CHALLENGER, evidence_of
 from tests.scenario import Rehearsal, keys_of, rehearsal, seating, tiny_config
 
 INTERVAL = Subject("replay", 0, 0)
@@ -45,10 +45,10 @@ class Disputed:
     committed: tuple[CommittedSegment, ...]
     transports: dict[Address, bytes]
 
-    def opened(self, subject: Subject) -> OpenedExhibit:
-        evidence = evidence_of(self.job, keys_of(self.job, self.committed))
-        packed = make_exhibit(self.job.record(), evidence, subject, CHALLENGER)
-        return open_exhibit(enclose(evidence.history.genesis, packed.exhibit, packed.plaintext, None))
+    def opened(self, subject: Subject) -> OpenedEvidence:
+        artifacts = artifacts_of(self.job, keys_of(self.job, self.committed))
+        packed = make_evidence(self.job.record(), artifacts, subject, CHALLENGER)
+        return open_evidence(enclose(artifacts.history.genesis, packed.evidence, packed.plaintext, None))
 
     def kept_by(self, seat: int) -> BoundaryReceipt:
         """The one receipt of a seat at the only boundary."""
@@ -63,7 +63,7 @@ class Disputed:
 def disputed(root: Path, liar: type[Trainer], seat: int) -> Iterator[Disputed]:
     with rehearsal(root, tiny_config(rounds=1), seating({seat: liar})) as job:
         committed = job.train_and_commit(vouched=True)
-        holders = evidence_of(job).history.holders
+        holders = artifacts_of(job).history.holders
         yield Disputed(job, committed, transports_of((one.trainer, one.key_record) for one in holders))
 
 
@@ -75,11 +75,11 @@ def altered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disputed]:
 
 
 @pytest.fixture(scope="module")
-def interval(altered: Disputed) -> OpenedExhibit:
+def interval(altered: Disputed) -> OpenedEvidence:
     return altered.opened(INTERVAL)
 
 
-def found(opinion: Opinion) -> tuple[Finding, int | None, int | None]:
+def found(opinion: Opinion) -> tuple[Answer, int | None, int | None]:
     """The finding, whose fault, and who is cleared of it."""
     assert opinion.fault is not None, opinion.detail
     assert opinion.fault.pair == (0, 1)
@@ -88,35 +88,35 @@ def found(opinion: Opinion) -> tuple[Finding, int | None, int | None]:
 
 @pytest.mark.parametrize("runtime", ["", ELSEWHERE], ids=["same class", "another class"])
 def test_late_receipt_acquits_the_receiver_and_convicts_the_sender(
-    runtime: str, altered: Disputed, interval: OpenedExhibit
+    runtime: str, altered: Disputed, interval: OpenedEvidence
 ) -> None:
     shown = altered.shown(altered.kept_by(1))
-    acquitted = judge_exhibit(interval, 1, runtime=runtime, shown=shown)
-    assert found(acquitted) == (Finding.NOT_GUILTY, 0, 1)
+    acquitted = judge_evidence(interval, 1, runtime=runtime, shown=shown)
+    assert found(acquitted) == (Answer.NOT_GUILTY, 0, 1)
     assert "seat 0 signed what seat 1 has, and committed to another value" in acquitted.detail
-    assert found(judge_exhibit(interval, 0, runtime=runtime, shown=shown)) == (Finding.GUILTY, 0, 1)
-    unnamed = judge_exhibit(interval, runtime=runtime, shown=shown)
-    assert found(unnamed) == (Finding.GUILTY, 0, 1)
+    assert found(judge_evidence(interval, 0, runtime=runtime, shown=shown)) == (Answer.GUILTY, 0, 1)
+    unnamed = judge_evidence(interval, runtime=runtime, shown=shown)
+    assert found(unnamed) == (Answer.GUILTY, 0, 1)
     printed = unnamed.to_json()
     assert (printed["guilty"], printed["seat"], printed["pair"], printed["cleared"]) == ("seat 0", 0, [0, 1], 1)
 
 
-def test_without_a_receipt_the_receiver_answers_where_a_replay_confirms_the_sender(interval: OpenedExhibit) -> None:
-    assert found(judge_exhibit(interval, 1)) == (Finding.GUILTY, 1, None)
-    assert found(judge_exhibit(interval, 0)) == (Finding.CANNOT_TELL, 1, None)
+def test_without_a_receipt_the_receiver_answers_where_a_replay_confirms_the_sender(interval: OpenedEvidence) -> None:
+    assert found(judge_evidence(interval, 1)) == (Answer.GUILTY, 1, None)
+    assert found(judge_evidence(interval, 0)) == (Answer.CANNOT_TELL, 1, None)
     for accused in (None, 0, 1):
-        elsewhere = judge_exhibit(interval, accused, runtime=ELSEWHERE)
-        assert found(elsewhere) == (Finding.CANNOT_TELL, None, None), "a pair alone convicts nobody"
+        elsewhere = judge_evidence(interval, accused, runtime=ELSEWHERE)
+        assert found(elsewhere) == (Answer.CANNOT_TELL, None, None), "a pair alone convicts nobody"
 
 
 def test_receipt_decides_on_evidence_of_a_boundary_without_a_replay(altered: Disputed, tmp_path: Path) -> None:
     forward = altered.opened(Subject("boundary", 0, None, 1))
-    assert found(judge_exhibit(forward)) == (Finding.CANNOT_TELL, None, None)
-    assert found(judge_exhibit(forward, shown=altered.shown(altered.kept_by(1)))) == (Finding.NOT_GUILTY, 0, 1)
+    assert found(judge_evidence(forward)) == (Answer.CANNOT_TELL, None, None)
+    assert found(judge_evidence(forward, shown=altered.shown(altered.kept_by(1)))) == (Answer.NOT_GUILTY, 0, 1)
     with disputed(tmp_path, SignsTheGradientItSentAndCommitsAnother, 1) as case:
         backward = case.opened(Subject("boundary", 0, None, 1))
-        assert found(judge_exhibit(backward)) == (Finding.CANNOT_TELL, None, None)
-        assert found(judge_exhibit(backward, shown=case.shown(case.kept_by(0)))) == (Finding.GUILTY, 1, 0)
+        assert found(judge_evidence(backward)) == (Answer.CANNOT_TELL, None, None)
+        assert found(judge_evidence(backward, shown=case.shown(case.kept_by(0)))) == (Answer.GUILTY, 1, 0)
 
 
 Forgery = Callable[[Disputed, BoundaryReceipt], BoundaryReceipt]
@@ -158,15 +158,15 @@ FORGERIES: dict[str, tuple[Forgery, str]] = {
 
 
 @pytest.mark.parametrize("name", FORGERIES)
-def test_forged_or_foreign_receipt_acquits_nobody(name: str, altered: Disputed, interval: OpenedExhibit) -> None:
+def test_forged_or_foreign_receipt_acquits_nobody(name: str, altered: Disputed, interval: OpenedEvidence) -> None:
     forge, why = FORGERIES[name]
     shown = altered.shown(forge(altered, altered.kept_by(1)))
-    opinion = judge_exhibit(interval, 1, shown=shown)
-    assert found(opinion) == (Finding.GUILTY, 1, None)
+    opinion = judge_evidence(interval, 1, shown=shown)
+    assert found(opinion) == (Answer.GUILTY, 1, None)
     assert why in opinion.detail
-    assert judge_exhibit(interval, 0, shown=shown).finding is Finding.CANNOT_TELL
+    assert judge_evidence(interval, 0, shown=shown).finding is Answer.CANNOT_TELL
     beside = altered.shown(*shown.receipts, altered.kept_by(1))
-    assert found(judge_exhibit(interval, 1, shown=beside)) == (Finding.NOT_GUILTY, 0, 1), "the true one still does"
+    assert found(judge_evidence(interval, 1, shown=beside)) == (Answer.NOT_GUILTY, 0, 1), "the true one still does"
 
 
 def test_forged_receipt_convicts_no_honest_sender(tmp_path: Path) -> None:
@@ -180,16 +180,16 @@ def test_forged_receipt_convicts_no_honest_sender(tmp_path: Path) -> None:
         sent = replace(wished, running=Digest(case.committed[0].manifest.boundary.output))
         true = sign_crossing(case.job.parties.trainers[0], sent)
         for receipt in (forged, true, true.model_copy(update={"running": said})):
-            assert found(judge_exhibit(opened, 0, shown=case.shown(receipt))) == (Finding.CANNOT_TELL, 1, None)
-            assert found(judge_exhibit(opened, 1, shown=case.shown(receipt))) == (Finding.GUILTY, 1, None)
+            assert found(judge_evidence(opened, 0, shown=case.shown(receipt))) == (Answer.CANNOT_TELL, 1, None)
+            assert found(judge_evidence(opened, 1, shown=case.shown(receipt))) == (Answer.GUILTY, 1, None)
 
 
-def test_receipt_whose_senders_key_is_not_known_decides_nothing(altered: Disputed, interval: OpenedExhibit) -> None:
+def test_receipt_whose_senders_key_is_not_known_decides_nothing(altered: Disputed, interval: OpenedEvidence) -> None:
     receiver = altered.committed[1].trainer
     for known in ({}, {receiver: altered.transports[receiver]}):
         for accused in (None, 0, 1):
-            opinion = judge_exhibit(interval, accused, shown=ShownReceipts((altered.kept_by(1),), known))
-            assert found(opinion) == (Finding.CANNOT_TELL, None, None)
+            opinion = judge_evidence(interval, accused, shown=ShownReceipts((altered.kept_by(1),), known))
+            assert found(opinion) == (Answer.CANNOT_TELL, None, None)
             assert "the key that seat 0 registered is not known" in opinion.detail
 
 
@@ -199,10 +199,10 @@ def test_manifests_that_agree_over_steps_that_differ_leave_both_seats_unjudged(t
         opened, shown = case.opened(INTERVAL), case.shown(case.kept_by(1))
         for accused in (None, 0, 1):
             for receipts in (ShownReceipts(), shown):
-                opinion = judge_exhibit(opened, accused, shown=receipts)
-                assert found(opinion) == (Finding.CANNOT_TELL, None, None)
+                opinion = judge_evidence(opened, accused, shown=receipts)
+                assert found(opinion) == (Answer.CANNOT_TELL, None, None)
                 assert "one misquotes its transcript" in opinion.detail
-        own = judge_exhibit(case.opened(Subject("boundary", 0, None, 0)))
+        own = judge_evidence(case.opened(Subject("boundary", 0, None, 0)))
         assert own.fault is not None
-        assert (own.finding, own.fault.seat, own.fault.pair) == (Finding.GUILTY, 0, None)
-        assert judge_exhibit(case.opened(Subject("boundary", 0, None, 1)), shown=shown).finding is Finding.CANNOT_TELL
+        assert (own.finding, own.fault.seat, own.fault.pair) == (Answer.GUILTY, 0, None)
+        assert judge_evidence(case.opened(Subject("boundary", 0, None, 1)), shown=shown).finding is Answer.CANNOT_TELL

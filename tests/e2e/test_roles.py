@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from clicooper.access.grants import AuditKeys, seal_grant
+from clicooper.access.sealed_files import open_bytes
+from clicooper.audit.artifacts import Artifacts
 from clicooper.audit.auditor import audit_record
-from clicooper.audit.evidence import Evidence
-from clicooper.audit.grants import AuditKeys, seal_grant
-from clicooper.audit.state import follow_record
 from clicooper.audit.verdict import Check
 from clicooper.errors import SealError
-from clicooper.storage.sealed_files import open_bytes
+from clicooper.history.follow import follow_record
 from clicooper.types import Address, Head, Verdict
 from tests.scenario import failures, grants_of
 from tests.sealed_world import World, replaced_seat
@@ -65,9 +65,9 @@ def test_nobody_reads_plaintext_in_the_store(world: World) -> None:
     """Every sealed file's plaintext, whole or any 64 bytes of it, is absent from all blocks."""
     blocks = b"".join(world.job.store.get_block(cid) for cid in world.job.store.cids())
     keys = world.job.opened.owner.keys()
-    evidence = Evidence(follow_record(world.job.record()), world.job.store, keys)
+    artifacts = Artifacts(follow_record(world.job.record()), world.job.store, keys)
     for name, file in world.files().items():
-        plain = open_bytes(world.job.store, file, evidence.secret_of(file.author))
+        plain = open_bytes(world.job.store, file, artifacts.secret_of(file.author))
         middle = len(plain) // 2
         assert plain[middle : middle + 64] not in blocks, name
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from clicooper.access.sealing import new_identity, sealing_secret
 from clicooper.errors import GrantRefused, VerificationFailed
 from clicooper.protocol.grants import holders_of, open_seat_grant
 from clicooper.protocol.owner import Owner
 from clicooper.protocol.trainer import Trainer
-from clicooper.storage.seal import new_identity, sealing_secret
 from clicooper.types import Address, Head, JobId, Phase
 from tests import adversaries as cheats
 from tests.scenario import Rehearsal, rehearsal

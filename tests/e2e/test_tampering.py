@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from clicooper.audit.auditor import STORE_MARKER
-from clicooper.storage.cid import cid_text, parse_cid
+from clicooper.storage.ipld.cid import cid_text, parse_cid
 from tests.scenario import FinishedRun, audit_command, block_file, checks, grants_of, rows, unlinked
 
 

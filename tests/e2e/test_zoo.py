@@ -12,24 +12,24 @@ import pytest
 
 from clicooper.audit.verdict import Check
 from clicooper.types import Verdict
-from tests.adversaries.registry import ZOO, Exhibit, When
+from tests.adversaries.registry import ZOO, Adversary, When
 from tests.adversaries.stage import CONTRACT, Accused, Look, in_seats
 
 
-@pytest.mark.parametrize("exhibit", ZOO, ids=lambda exhibit: exhibit.name)
-def test_adversary_is_caught_by_its_check(exhibit: Exhibit, tmp_path: Path) -> None:
-    outcome = exhibit.play(tmp_path / "run")
-    expected = exhibit.check, exhibit.names
+@pytest.mark.parametrize("adversary", ZOO, ids=lambda adversary: adversary.name)
+def test_adversary_is_caught_by_its_check(adversary: Adversary, tmp_path: Path) -> None:
+    outcome = adversary.play(tmp_path / "run")
+    expected = adversary.check, adversary.names
     # What breaks a rule of the contract is settled there, and leaves an audit nothing to find.
-    for look in outcome.looks[:1] if exhibit.check == CONTRACT else outcome.looks:
-        assert expected in (look.failed if exhibit.verdict is Verdict.FAIL else look.unproven)
+    for look in outcome.looks[:1] if adversary.check == CONTRACT else outcome.looks:
+        assert expected in (look.failed if adversary.verdict is Verdict.FAIL else look.unproven)
     for look in (*outcome.looks, *outcome.by_interval):
-        assert exhibit.verdict is Verdict.FAIL or not look.failed, "what is missing proves nothing against anybody"
-        assert not accused_honest(look, exhibit.dishonest)
+        assert adversary.verdict is Verdict.FAIL or not look.failed, "what is missing proves nothing against anybody"
+        assert not accused_honest(look, adversary.dishonest)
     assert outcome.paid_wei == 0
-    if exhibit.check == Check.REPLAY.value:
+    if adversary.check == Check.REPLAY.value:
         hits = [expected in look.failed for look in outcome.by_interval]
-        assert all(hits) if exhibit.when is When.ANY else any(hits) and not all(hits)
+        assert all(hits) if adversary.when is When.ANY else any(hits) and not all(hits)
 
 
 def accused_honest(look: Look, dishonest: Accused) -> set[Accused]:

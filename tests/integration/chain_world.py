@@ -13,7 +13,7 @@ from clicooper.chain.events import (
 )
 from clicooper.chain.keys import LocalAccount, account_from_seed, random_account
 from clicooper.chain.record import JobRecord
-from clicooper.chain.rpc import Node
+from clicooper.chain.rpc.node import Node
 from clicooper.commitments.head import genesis, label_anchor, label_keys, next_head
 from clicooper.types import Address, Digest, Head, JobId, JobParams
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from chain_world import World, new_world
 
-from clicooper.chain.rpc import Node
+from clicooper.chain.rpc.node import Node
 from tests.ipfs_node import IpfsNode, connect_nodes, node_programs
 
 PROGRAMS = Path(__file__).parents[2] / "node_modules" / ".bin"

@@ -7,16 +7,16 @@ from itertools import pairwise
 
 from chain_world import ETHER, KEYS, MANIFEST, MARK, PARAMS, account_of
 
-from clicooper.audit.payment import check_payment
-from clicooper.audit.state import Commitment, History, follow_record
+from clicooper.audit.checks.payment import check_payment
 from clicooper.chain.client import Contract, JobState
 from clicooper.chain.deploy import deploy
 from clicooper.chain.keys import account_from_seed
 from clicooper.chain.record import record_from_json, record_to_json
-from clicooper.chain.rpc import Node
+from clicooper.chain.rpc.node import Node
 from clicooper.chain.token import Token
 from clicooper.chain.typed_data import CommitContents, Position, SignedCommit, sign_commit
 from clicooper.commitments.head import next_head
+from clicooper.history.follow import Commitment, History, follow_record
 from clicooper.types import (
     ACCUSED_OWNER,
     DEAD_ADDRESS,

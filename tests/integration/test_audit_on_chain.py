@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from rpc_proxy import running_rpc_proxy
 
-from clicooper.audit.sampling import sample_intervals
-from clicooper.audit.state import follow_record
+from clicooper.audit.replay.sampling import sample_intervals
 from clicooper.chain.events import Committed, RoundAccepted
 from clicooper.chain.record import write_record
-from clicooper.chain.rpc import Node
+from clicooper.chain.rpc.node import Node
 from clicooper.cli.main import main
 from clicooper.commitments.head import audit_seed
+from clicooper.history.follow import follow_record
 from clicooper.learning.runtime import use_threads
 from clicooper.protocol.job import JobParties, finish_job, open_job, run_rounds
 from clicooper.storage.local import LocalStore

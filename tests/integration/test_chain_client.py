@@ -17,7 +17,7 @@ from clicooper.chain.events import (
     Withdrawn,
 )
 from clicooper.chain.keys import random_account
-from clicooper.chain.rpc import Node
+from clicooper.chain.rpc.node import Node
 from clicooper.errors import ChainError, RevertError, UsageError
 from clicooper.types import AbortReason, Address, Head, JobId, Phase, VacancyReason
 

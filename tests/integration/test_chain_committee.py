@@ -6,11 +6,11 @@ import pytest
 from chain_world import account_of
 from court import DISPUTED, Court, open_court
 
-from clicooper.audit.state import Outcome
 from clicooper.chain.committee import Committee, deploy_committee
-from clicooper.chain.rpc import Node
+from clicooper.chain.rpc.node import Node
 from clicooper.chain.typed_data import sign_ruling
 from clicooper.errors import ChainError, RevertError, UsageError
+from clicooper.history.follow import Outcome
 from clicooper.types import ZERO_ADDRESS, Address, Digest, Phase
 
 

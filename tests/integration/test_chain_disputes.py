@@ -5,7 +5,6 @@ from chain_world import KEYS, MARK, account_of
 from court import ACCUSED_OWNER, CONTENTS, DISPUTED, EVIDENCE, OTHER_CONTENTS, Court, abandoned, chained, open_court
 from eth_utils import keccak
 
-from clicooper.audit.state import Outcome
 from clicooper.chain.client import Contract, MarkOpening, OpenedCommit
 from clicooper.chain.events import (
     ChallengeLapsed,
@@ -16,11 +15,12 @@ from clicooper.chain.events import (
     RoundAcceptedByTimeout,
     SeatVacated,
 )
-from clicooper.chain.rpc import Node
+from clicooper.chain.rpc.node import Node
 from clicooper.chain.typed_data import Position, sign_commit
 from clicooper.chain.views import ChallengeState
 from clicooper.commitments.head import mark_commitment
 from clicooper.errors import RevertError
+from clicooper.history.follow import Outcome
 from clicooper.types import DEAD_ADDRESS, AbortReason, Digest, Ground, Head, Phase, VacancyReason
 
 

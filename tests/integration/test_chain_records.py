@@ -14,7 +14,7 @@ from clicooper.chain.events import (
 )
 from clicooper.chain.keys import account_from_seed
 from clicooper.chain.record import JobRecord, record_from_json, record_to_json
-from clicooper.chain.rpc import Node
+from clicooper.chain.rpc.node import Node
 from clicooper.errors import UsageError
 from clicooper.types import JobId
 

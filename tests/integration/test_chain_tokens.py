@@ -10,12 +10,12 @@ from chain_world import account_of, funded
 from court import EVIDENCE, Court, open_court
 
 from clicooper.chain._abi import Abi
-from clicooper.chain._messages import Call
 from clicooper.chain._transact import transact
 from clicooper.chain.client import Contract
 from clicooper.chain.compile import SETTINGS, collect_sources
 from clicooper.chain.keys import random_account
-from clicooper.chain.rpc import Node
+from clicooper.chain.rpc.messages import Call
+from clicooper.chain.rpc.node import Node
 from clicooper.chain.token import Token
 from clicooper.errors import ChainError, RevertError, UsageError
 from clicooper.types import Address, Ground, Phase

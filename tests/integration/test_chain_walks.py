@@ -10,7 +10,7 @@ from court import ACCUSED_OWNER, DISPUTED, Court, open_court
 
 from clicooper.chain.client import Contract
 from clicooper.chain.keys import account_from_seed
-from clicooper.chain.rpc import Node
+from clicooper.chain.rpc.node import Node
 from clicooper.errors import RevertError
 from clicooper.types import ZERO_ADDRESS, Address, Ground, Phase
 

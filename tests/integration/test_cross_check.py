@@ -9,8 +9,8 @@ import pytest
 from chain_world import World, new_world
 from rpc_proxy import RpcProxy, running_rpc_proxy
 
-from clicooper.chain.cross_check import cross_check
-from clicooper.chain.rpc import Node
+from clicooper.chain.index.cross_check import cross_check
+from clicooper.chain.rpc.node import Node
 from clicooper.errors import ChainError, EndpointsDisagree, UsageError
 from clicooper.types import JobId
 

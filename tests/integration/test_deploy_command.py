@@ -15,7 +15,7 @@ from clicooper.chain.compile import load_artifact
 from clicooper.chain.deploy import deploy, first_difference
 from clicooper.chain.fees import SendPolicy, quote
 from clicooper.chain.keys import account_from_seed, random_account, save_keystore
-from clicooper.chain.rpc import Node
+from clicooper.chain.rpc.node import Node
 from clicooper.errors import ChainError, UsageError
 from clicooper.types import Address
 from tests.cli_calls import answered, printed, refused

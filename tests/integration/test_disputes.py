@@ -15,22 +15,22 @@ from typing import Any
 
 import pytest
 
-from clicooper.audit.evidence import Evidence
-from clicooper.audit.exhibit_chain import compare_with_chain, proofs_on_chain
-from clicooper.audit.exhibit_evidence import ExhibitEvidence
-from clicooper.audit.exhibit_file import SealedExhibit, enclose, open_exhibit, publish_exhibit, read_exhibit
-from clicooper.audit.exhibit_make import make_exhibit
-from clicooper.audit.exhibit_subject import Subject
-from clicooper.audit.finding import Finding
-from clicooper.audit.grievance import grievance
-from clicooper.audit.state import Outcome, follow_record
+from clicooper.audit.artifacts import Artifacts
 from clicooper.chain.client import Contract
 from clicooper.chain.committee import Committee, deploy_committee
 from clicooper.chain.keys import LocalAccount, account_from_seed
-from clicooper.chain.rpc import Node
+from clicooper.chain.rpc.node import Node
 from clicooper.commitments.canonical import cid_of_digest
 from clicooper.commitments.head import next_head
+from clicooper.disputes.collect import make_evidence
+from clicooper.disputes.enclosed import EnclosedArtifacts
+from clicooper.disputes.evidence_file import SealedEvidence, enclose, open_evidence, publish_evidence, read_evidence
+from clicooper.disputes.failed_check import subject_of_failure
+from clicooper.disputes.head_check import compare_with_chain, proofs_on_chain
+from clicooper.disputes.opinion import Answer
+from clicooper.disputes.subject import Subject
 from clicooper.errors import RevertError, RulingRefused
+from clicooper.history.follow import Outcome, follow_record
 from clicooper.protocol.arbiter import Arbiter, Case, open_case
 from clicooper.protocol.owner import RoundRefused
 from clicooper.protocol.trainer import CommittedSegment, Trainer
@@ -38,7 +38,7 @@ from clicooper.types import ACCUSED_OWNER, Address, Digest, Ground, Phase
 from tests import adversaries as cheats
 from tests.adversaries.vouching import SignsWhatItSentAndCommitsAnother
 from tests.cli_calls import Capture, answered, printed, refused
-from tests.exhibits import evidence_of
+from tests.evidence_files import artifacts_of
 from tests.scenario import Rehearsal, block_file, failures, keys_of, rehearsal, seating, tiny_config
 
 PASSWORD = "correct horse"
@@ -62,16 +62,16 @@ class Dispute:
         return Address(self.job.parties.owner.address)
 
     @property
-    def evidence(self) -> Evidence:
-        return evidence_of(self.job, keys_of(self.job, self.committed))
+    def artifacts(self) -> Artifacts:
+        return artifacts_of(self.job, keys_of(self.job, self.committed))
 
-    def sealed(self, subject: Subject, challenger: Address | None = None) -> SealedExhibit:
+    def sealed(self, subject: Subject, challenger: Address | None = None) -> SealedEvidence:
         """The owner's evidence, sealed to the arbiter of the spec."""
-        evidence = self.evidence
-        packed = make_exhibit(self.job.record(), evidence, subject, challenger or self.owner)
-        return enclose(evidence.history.genesis, packed.exhibit, packed.plaintext, evidence.spec.arbiter_keys)
+        artifacts = self.artifacts
+        packed = make_evidence(self.job.record(), artifacts, subject, challenger or self.owner)
+        return enclose(artifacts.history.genesis, packed.evidence, packed.plaintext, artifacts.spec.arbiter_keys)
 
-    def challenge(self, accused: int, sealed: SealedExhibit, ground: Ground = Ground.FAULT) -> Case:
+    def challenge(self, accused: int, sealed: SealedEvidence, ground: Ground = Ground.FAULT) -> Case:
         """The owner accuses."""
         contract, number = self.job.contract(), self.job.opened.job
         contract.challenge(number, self.job.head, accused, ground, sealed.digest, contract.bond_due(number))
@@ -111,16 +111,16 @@ def test_the_contract_accepts_every_proof_and_refuses_any_other(
     with dispute(tmp_path / "run", connect) as case:
         contract, accepted = case.job.contract(), 0
         identity = case.job.parties.arbiter_identity
-        for interval in range(case.evidence.intervals):
-            opened = open_exhibit(case.sealed(replace(REPLAY, interval=interval)), identity)
+        for interval in range(case.artifacts.intervals):
+            opened = open_evidence(case.sealed(replace(REPLAY, interval=interval)), identity)
             accepted += proofs_on_chain(opened, contract)
-        assert accepted == case.evidence.spec.training.steps * 2, "every leaf of both transcripts"
+        assert accepted == case.artifacts.spec.training.steps * 2, "every leaf of both transcripts"
         assert compare_with_chain(opened, contract, case.job.opened.job).verified
 
-        evidence = ExhibitEvidence(opened)
-        digest = evidence.commitment(0, 0).manifest_digest
+        artifacts = EnclosedArtifacts(opened)
+        digest = artifacts.commitment(0, 0).manifest_digest
         block = opened.blocks.get_block(cid_of_digest(digest))
-        proven = evidence.proven_steps(0)[0]
+        proven = artifacts.proven_steps(0)[0]
         arguments = [digest, block[:-32], Digest(block[-32:]), proven.step, proven.proof]
         assert contract.transcript_holds(*arguments)  # type: ignore[arg-type]
         flipped = [
@@ -152,7 +152,7 @@ def test_a_cheat_is_refused_challenged_and_loses_its_stake(
         job, parties, params = case.job, case.job.parties, case.job.opened.owner.params
         with pytest.raises(RoundRefused) as refusal:
             job.opened.owner.verify_round(0, case.committed)
-        subject = grievance(refusal.value.results, 0, case.evidence.spec.replay.interval)
+        subject = subject_of_failure(refusal.value.results, 0, case.artifacts.spec.replay.interval)
         assert subject == replace(REPLAY, accused=1), "what to show follows from what failed"
         sealed = case.sealed(subject)
         path = tmp_path / "evidence.car"
@@ -175,10 +175,10 @@ def test_a_cheat_is_refused_challenged_and_loses_its_stake(
         assert found["expected"] != found["actual"]
         assert found["distances"]["1"] > 1e-4
 
-        publish_exhibit(job.store, sealed)
+        publish_evidence(job.store, sealed)
         arbiter = case.arbiter
         judgement = arbiter.judge(challenged, arbiter.fetch(challenged))
-        assert judgement.opinion.finding is Finding.GUILTY
+        assert judgement.opinion.finding is Answer.GUILTY
         with pytest.raises(RulingRefused, match="finding is guilty"):
             arbiter.rule(challenged, False, judgement)
         arbiter.rule(challenged, True, judgement)
@@ -195,17 +195,17 @@ def test_a_cheat_is_refused_challenged_and_loses_its_stake(
         report = job.audit(keys_of(job, case.committed))
         assert {seat for _, seat in failures(report.results)} == {1}, "honest seats pass, the guilty one is named"
         # The head has moved on, and the evidence still stands on what the chain knows.
-        assert compare_with_chain(open_exhibit(sealed, parties.arbiter_identity), job.contract()).verified
+        assert compare_with_chain(open_evidence(sealed, parties.arbiter_identity), job.contract()).verified
 
 
-def _check_elsewhere(folder: Path, evidence: Path, identity: str, *options: str) -> dict[str, Any]:
+def _check_elsewhere(folder: Path, artifacts: Path, identity: str, *options: str) -> dict[str, Any]:
     """``evidence check`` in a process of its own, with an identity and the file, and nothing else."""
     alone = folder / "arbiter"
     alone.mkdir()
     (alone / "identity.txt").write_text(identity + "\n")
-    moved = alone / evidence.name
-    moved.write_bytes(evidence.read_bytes())
-    command = [sys.executable, "-m", "clicooper", "evidence", "check", evidence.name, "--identity", "identity.txt"]
+    moved = alone / artifacts.name
+    moved.write_bytes(artifacts.read_bytes())
+    command = [sys.executable, "-m", "clicooper", "evidence", "check", artifacts.name, "--identity", "identity.txt"]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [*command, "--json", *options], cwd=alone, env=environment, capture_output=True, text=True, check=False
@@ -221,7 +221,7 @@ def test_a_false_challenge_costs_its_bond(anvil: Callable[[], Node], tmp_path: P
         sealed = case.sealed(replace(REPLAY, accused=0))
         challenged = case.challenge(0, sealed)
         judgement = case.arbiter.judge(challenged, sealed)
-        assert judgement.opinion.finding is Finding.NOT_GUILTY
+        assert judgement.opinion.finding is Answer.NOT_GUILTY
         assert judgement.head.verified
         with pytest.raises(RulingRefused, match="finding is not guilty"):
             case.arbiter.rule(challenged, True, judgement)
@@ -239,7 +239,7 @@ def test_a_cheat_that_accuses_its_neighbour_gets_no_ruling(anvil: Callable[[], N
         sealed = case.sealed(REPLAY)
         challenged = case.challenge(1, sealed)
         judgement = case.arbiter.judge(challenged, sealed)
-        assert judgement.opinion.finding is Finding.CANNOT_TELL
+        assert judgement.opinion.finding is Answer.CANNOT_TELL
         assert judgement.opinion.fault is not None and judgement.opinion.fault.seat == 0
         for guilty in (True, False):
             with pytest.raises(RulingRefused, match="cannot tell"):
@@ -255,32 +255,32 @@ def test_stolen_swapped_or_foreign_evidence_is_not_judged(anvil: Callable[[], No
         challenged = case.challenge(1, stolen)
         for sealed, why in ((own, "the challenge names evidence"), (stolen, "the evidence is that of")):
             opinion = case.arbiter.judge(challenged, sealed).opinion
-            assert opinion.finding is Finding.CANNOT_TELL
+            assert opinion.finding is Answer.CANNOT_TELL
             assert why in opinion.detail
         wrong = replace(challenged, evidence_digest=own.digest, trainer=thief)
         opinion = case.arbiter.judge(wrong, own).opinion
-        assert (opinion.finding, "is not the work of" in opinion.detail) == (Finding.CANNOT_TELL, True)
+        assert (opinion.finding, "is not the work of" in opinion.detail) == (Answer.CANNOT_TELL, True)
         blind = Arbiter(case.view(case.job.parties.arbiter), None, case.job.store)
-        assert blind.judge(replace(challenged, evidence_digest=own.digest), own).opinion.finding is Finding.CANNOT_TELL
+        assert blind.judge(replace(challenged, evidence_digest=own.digest), own).opinion.finding is Answer.CANNOT_TELL
         with pytest.raises(RulingRefused, match="nothing was checked"):
             blind.rule(challenged, True)
 
 
 def test_evidence_of_another_chain_is_not_verified(anvil: Callable[[], Node], tmp_path: Path) -> None:
     with dispute(tmp_path / "a", anvil) as case, dispute(tmp_path / "b", anvil) as other:
-        opened = open_exhibit(case.sealed(REPLAY), case.job.parties.arbiter_identity)
+        opened = open_evidence(case.sealed(REPLAY), case.job.parties.arbiter_identity)
         head = compare_with_chain(opened, other.job.contract())
         assert (head.verified, "of contract" in head.problem) == (False, True)
         head = compare_with_chain(opened, case.job.contract(), job=7)
         assert (head.verified, "not 7" in head.problem) == (False, True)
-        acts = list(opened.exhibit.trail.acts)
+        acts = list(opened.evidence.trail.acts)
         acts[-1] = acts[-1].model_copy(update={"mark": b"\x05" * 32})
-        trail = opened.exhibit.trail.model_copy(update={"acts": tuple(acts)})
+        trail = opened.evidence.trail.model_copy(update={"acts": tuple(acts)})
         head_before = case.committed[-1].head_before
         trainer, digest = case.committed[-1].trainer, case.committed[-1].manifest.digest
         ends = next_head(head_before, case.job.opened.job, 0, 1, trainer, digest, Digest(b"\x05" * 32))
         made_up = {"trail": trail, "head": ends}
-        forged = replace(opened, exhibit=opened.exhibit.model_copy(update=made_up))
+        forged = replace(opened, evidence=opened.evidence.model_copy(update=made_up))
         head = compare_with_chain(forged, case.job.contract())
         assert (head.verified, "knows no such head" in head.problem) == (False, True)
 
@@ -295,12 +295,12 @@ def test_withheld_data_is_cured_by_publishing_or_lost_after_half_the_window(
         sealed = case.sealed(Subject("withheld", 0, None, 1))
         challenged = case.challenge(1, sealed, Ground.WITHHELD)
         missing = case.arbiter.judge(challenged, sealed)
-        assert missing.opinion.finding is Finding.GUILTY
+        assert missing.opinion.finding is Answer.GUILTY
         with pytest.raises(RevertError) as early:
             case.arbiter.rule(challenged, True, missing)
         assert early.value.name == "TooEarly"
         file.write_bytes(kept)
-        assert case.arbiter.judge(challenged, sealed).opinion.finding is Finding.NOT_GUILTY
+        assert case.arbiter.judge(challenged, sealed).opinion.finding is Answer.NOT_GUILTY
         file.unlink()
         node = case.job.opened.node
         node.advance_time(challenged.rule_after - node.block().timestamp + 1)
@@ -335,7 +335,7 @@ def test_the_commands_of_a_dispute(
     with dispute(tmp_path / "run", anvil, cheats.UsesAnotherLearningRate) as case:
         at = desk(case)
         number, run = str(case.job.opened.job), str(tmp_path / "run")
-        recipient = case.evidence.spec.owner_key
+        recipient = case.artifacts.spec.owner_key
         grant = str(case.job.opened.owner.grant([recipient], labels=True))
         common = ("evidence", "make", run, "--job", number, "--account", "owner", "--identity", "owner.txt")
         made = answered(
@@ -344,7 +344,7 @@ def test_the_commands_of_a_dispute(
         assert made["accused"] == "seat 1"
         assert made["sealed"] and made["challenger"] == case.owner
         assert 0.9 < made["state_bytes"] / made["size_bytes"] < 1, "states are what makes evidence large"
-        assert read_exhibit(Path("e.car")).digest.hex() == made["digest"][2:]
+        assert read_evidence(Path("e.car")).digest.hex() == made["digest"][2:]
         shown = answered(capsys, "evidence", "show", "e.car")
         assert (shown["digest"], shown["challenger"]) == (made["digest"], case.owner)
         assert refused(capsys, *common, "--grant", grant, "--step", "1", "-o", "e.car", *at).endswith("not overwritten")
@@ -437,7 +437,7 @@ def test_late_receipt_acquits_the_receiver_and_its_sender_is_challenged_in_turn(
         at = desk(case)
         sealed = case.sealed(REPLAY)
         Path("e.car").write_bytes(sealed.to_car())
-        kept = case.job.folder.trainer(1) / "spool" / "round-0" / "receipt-0-forward"
+        kept = case.job.folder.trainer(1) / "round-log" / "round-0" / "receipt-0-forward"
         shown = ("--receipt", str(kept))
         check = ("evidence", "check", "e.car", "--identity", "identity.txt", "--accused", "1")
         assert answered(capsys, *check, *at[:2], code=1)["guilty"] == "seat 1"

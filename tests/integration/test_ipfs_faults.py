@@ -21,10 +21,10 @@ from node_proxy import (
 )
 
 from clicooper.errors import ArtifactCorrupt, ArtifactMissing, CliCooperError, StorageError
-from clicooper.storage._upload import WINDOW_BLOCKS
 from clicooper.storage.base import get_bytes, put_bytes
-from clicooper.storage.cid import IPFS_LAYOUT, block_cid, cid_text, file_cid
-from clicooper.storage.ipfs import IpfsStore
+from clicooper.storage.ipfs.ipfs_store import IpfsStore
+from clicooper.storage.ipfs.upload import WINDOW_BLOCKS
+from clicooper.storage.ipld.cid import IPFS_LAYOUT, block_cid, cid_text, file_cid
 from clicooper.storage.layered import LayeredStore
 from clicooper.storage.local import LocalStore
 from tests.ipfs_node import IpfsNode, node_programs

@@ -13,13 +13,13 @@ from multiformats import CID
 
 from clicooper.audit.auditor import audit_record
 from clicooper.audit.verdict import exit_code
-from clicooper.chain.rpc import Node
+from clicooper.chain.rpc.node import Node
 from clicooper.cli.main import main
 from clicooper.commitments.canonical import decode
 from clicooper.protocol.job import JobParties, finish_job, open_job, run_rounds
 from clicooper.storage.base import get_bytes, put_bytes
-from clicooper.storage.cid import IPFS_LAYOUT, cid_text, parse_cid
-from clicooper.storage.ipfs import IpfsStore
+from clicooper.storage.ipfs.ipfs_store import IpfsStore
+from clicooper.storage.ipld.cid import IPFS_LAYOUT, cid_text, parse_cid
 from clicooper.storage.layered import LayeredStore
 from clicooper.storage.local import LocalStore
 from clicooper.storage.run_folder import RunFolder

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from chain_world import PARAMS, World, account_of, new_world
 
-from clicooper.chain.rpc import Node
+from clicooper.chain.rpc.node import Node
 from tests.cli_calls import answered, printed, refused
 
 Capture = pytest.CaptureFixture[str]

@@ -8,29 +8,29 @@ from pathlib import Path
 import pytest
 import urllib3
 from multiformats import CID
+from tests.evidence_files import plain_evidence
 
 from clicooper.audit.bundle import pack_job
-from clicooper.audit.checks import check_store
-from clicooper.audit.exhibit_check import judge_exhibit
-from clicooper.audit.exhibit_file import fetch_exhibit, open_exhibit, publish_exhibit
-from clicooper.audit.exhibit_subject import Subject
-from clicooper.audit.finding import Finding
-from clicooper.audit.roots import job_roots
-from clicooper.audit.state import follow_record
+from clicooper.audit.checks.claims import check_store
 from clicooper.audit.verdict import combine
+from clicooper.disputes.evidence_file import fetch_evidence, open_evidence, publish_evidence
+from clicooper.disputes.judge import judge_evidence
+from clicooper.disputes.opinion import Answer
+from clicooper.disputes.subject import Subject
+from clicooper.history.dag_roots import dag_roots
+from clicooper.history.follow import follow_record
 from clicooper.storage.base import put_bytes
 from clicooper.storage.car_store import CarStore
-from clicooper.storage.cid import block_cid, parse_cid
-from clicooper.storage.graph import walk
-from clicooper.storage.ipfs import IpfsStore
+from clicooper.storage.ipfs.ipfs_store import IpfsStore
+from clicooper.storage.ipld.cid import block_cid, parse_cid
+from clicooper.storage.ipld.graph import walk
 from clicooper.storage.layered import LayeredStore
 from clicooper.storage.local import LocalStore
-from clicooper.storage.node_pins import pin_on_node
-from clicooper.storage.pin_sets import PinSets
-from clicooper.storage.pinning import remote_name
+from clicooper.storage.pins.node_pins import pin_on_node
+from clicooper.storage.pins.pin_sets import PinSets
+from clicooper.storage.pins.pinning_service import remote_name
 from clicooper.types import Verdict
 from tests.cli_calls import Capture, answered
-from tests.exhibits import plain_exhibit
 from tests.ipfs_node import IpfsNode
 from tests.scenario import FinishedRun, audit_command
 
@@ -85,7 +85,7 @@ def test_an_auditor_reads_the_job_through_another_node(ipfs_nodes: Pair, car: Pa
     published, read_through = ipfs_nodes
     import_car(published, car)
     store = IpfsStore(read_through.url)
-    rows = list(check_store(store, job_roots(follow_record(smallest_run.record)).required))
+    rows = list(check_store(store, dag_roots(follow_record(smallest_run.record)).required))
     assert combine(rows) is Verdict.PASS
     with CarStore(car) as opened:
         walked = [cid for cid, _ in walk(store.get_block, opened.roots)]
@@ -131,7 +131,7 @@ def test_a_manifest_pinned_by_its_raw_name_is_kept_alone(ipfs_nodes: Pair, small
     node, _ = ipfs_nodes
     remote = IpfsStore(node.url)
     local = LocalStore(smallest_run.root / "store")
-    manifest = job_roots(follow_record(smallest_run.record)).manifests[1]
+    manifest = dag_roots(follow_record(smallest_run.record)).manifests[1]
     for pinned in remote.pins():
         remote.unpin(pinned)
     for cid in local.cids():
@@ -140,7 +140,7 @@ def test_a_manifest_pinned_by_its_raw_name_is_kept_alone(ipfs_nodes: Pair, small
     remote.gc()
     kept = IpfsStore(node.url, timeout_s=3)
     assert kept.get_block(manifest) == local.get_block(manifest)
-    spec = parse_cid(str(job_roots(follow_record(smallest_run.record)).spec))
+    spec = parse_cid(str(dag_roots(follow_record(smallest_run.record)).spec))
     assert not kept.has(spec)
     assert kept.has(block_cid(local.get_block(manifest), "raw"))
 
@@ -172,8 +172,8 @@ def test_an_arbiter_fetches_evidence_by_its_digest_through_another_node(
     ipfs_nodes: Pair, smallest_run: FinishedRun
 ) -> None:
     published, read_through = ipfs_nodes
-    sealed = plain_exhibit(smallest_run, Subject("replay", 0, 1))
-    assert publish_exhibit(IpfsStore(published.url), sealed) == sealed.envelope.cid
-    fetched = fetch_exhibit(IpfsStore(read_through.url), sealed.digest)
+    sealed = plain_evidence(smallest_run, Subject("replay", 0, 1))
+    assert publish_evidence(IpfsStore(published.url), sealed) == sealed.envelope.cid
+    fetched = fetch_evidence(IpfsStore(read_through.url), sealed.digest)
     assert fetched.to_car() == sealed.to_car()
-    assert judge_exhibit(open_exhibit(fetched)).finding is Finding.NOT_GUILTY
+    assert judge_evidence(open_evidence(fetched)).finding is Answer.NOT_GUILTY

@@ -11,7 +11,7 @@ from chain_world import PARAMS, RETURN_CHAIN_ID, create_raw, funded
 from clicooper.chain.client import Contract
 from clicooper.chain.deploy import deploy
 from clicooper.chain.keys import random_account
-from clicooper.chain.rpc import Call, Node
+from clicooper.chain.rpc.node import Call, Node
 from clicooper.commitments.head import genesis
 from clicooper.errors import ChainError
 from clicooper.types import Address

@@ -6,8 +6,6 @@ from typing import Any
 import pytest
 from chain_world import PARAMS, funded
 
-from clicooper.chain._embedded import EmbeddedChain
-from clicooper.chain._transport import RpcError
 from clicooper.chain.client import Contract
 from clicooper.chain.deploy import deploy
 from clicooper.chain.events import (
@@ -15,7 +13,9 @@ from clicooper.chain.events import (
     JobCreated,
 )
 from clicooper.chain.keys import account_from_seed, random_account
-from clicooper.chain.rpc import Node
+from clicooper.chain.rpc.embedded import EmbeddedChain
+from clicooper.chain.rpc.node import Node
+from clicooper.chain.rpc.transport import RpcError
 from clicooper.errors import ChainError, RevertError
 from clicooper.types import Address, JobId
 

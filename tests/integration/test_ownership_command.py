@@ -10,23 +10,23 @@ from typing import Any
 
 import pytest
 
-from clicooper.audit.evidence import Evidence
-from clicooper.audit.grants import write_grants
-from clicooper.audit.state import follow_record
+from clicooper.access.grants import write_grants
+from clicooper.access.sealing import new_identity, write_secret
+from clicooper.audit.artifacts import Artifacts
 from clicooper.chain.client import Contract, MarkOpening, OpenedCommit
 from clicooper.chain.events import MarkOpened
 from clicooper.chain.keys import save_keystore
 from clicooper.chain.record import write_record
-from clicooper.chain.rpc import Node
+from clicooper.chain.rpc.node import Node
 from clicooper.commitments.ownership import OwnershipBundle
 from clicooper.errors import RevertError
+from clicooper.history.follow import follow_record
 from clicooper.learning.checkpoint import save_state
 from clicooper.learning.runtime import use_threads
 from clicooper.protocol.job import JobParties, finish_job, open_job, run_rounds
 from clicooper.storage.car_store import CarStore
 from clicooper.storage.local import LocalStore
 from clicooper.storage.run_folder import RunFolder
-from clicooper.storage.seal import new_identity, write_secret
 from clicooper.types import Digest, Head
 from tests.cli_calls import answered, printed, refused
 from tests.scenario import quiet, tiny_config
@@ -58,8 +58,8 @@ class Place:
         write_grants(folder.auditor, keys, recipient)
         write_record(folder.record, self.record)
         folder.finish()
-        evidence = Evidence(follow_record(self.record), store, keys)
-        save_state(evidence.state_file(evidence.manifest(1, SEAT).out), self.suspect)
+        artifacts = Artifacts(follow_record(self.record), store, keys)
+        save_state(artifacts.state_file(artifacts.manifest(1, SEAT).out), self.suspect)
         self.password.write_text(PASSWORD)
         (self.home / "keystore").mkdir(parents=True)
         for seat in (0, 1):

@@ -12,8 +12,8 @@ import pytest
 from multiformats import CID
 
 from clicooper.errors import StorageError, UsageError
-from clicooper.storage.cid import block_cid, cid_text, parse_cid
-from clicooper.storage.pinning import PinningService, read_token, remote_name
+from clicooper.storage.ipld.cid import block_cid, cid_text, parse_cid
+from clicooper.storage.pins.pinning_service import PinningService, read_token, remote_name
 from tests.cli_calls import Capture, answered, refused
 from tests.pinning_server import TOKEN, Answer, PinningState, pinning_server
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from clicooper.access.grants import AuditKeys
 from clicooper.audit.auditor import audit_record
-from clicooper.audit.grants import AuditKeys
 from clicooper.audit.verdict import exit_code
 from clicooper.chain.record import JobRecord
-from clicooper.chain.rpc import Node
+from clicooper.chain.rpc.node import Node
 from clicooper.config import JobConfig
 from clicooper.protocol.job import JobParties, finish_job, open_job, run_rounds
-from clicooper.storage.cid import cid_text
+from clicooper.storage.ipld.cid import cid_text
 from clicooper.storage.local import LocalStore
 from clicooper.storage.run_folder import RunFolder
 from tests.scenario import grants_in, quiet, tiny_config

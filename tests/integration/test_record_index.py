@@ -16,12 +16,12 @@ from chain_world import World, new_world
 from conftest import PROGRAMS, _running
 from rpc_proxy import Refusal, RpcProxy, Status, running_rpc_proxy
 
-from clicooper.audit.onchain import check_on_chain
-from clicooper.chain._patience import Patience
-from clicooper.chain.confirm import confirm_record
-from clicooper.chain.indexer import RecordIndex
+from clicooper.audit.checks.record import check_on_chain
+from clicooper.chain.index.confirm import confirm_record
+from clicooper.chain.index.record_index import RecordIndex
 from clicooper.chain.record import JobRecord
-from clicooper.chain.rpc import Node
+from clicooper.chain.rpc.node import Node
+from clicooper.chain.rpc.patience import Patience
 from clicooper.errors import ChainError, RecordError, StorageError, UsageError
 from clicooper.types import JobId, Verdict
 
@@ -368,11 +368,11 @@ def test_index_reads_through_a_node_without_batches_and_block_receipts(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from clicooper.chain import _index_db
-from clicooper.chain.indexer import RecordIndex
-from clicooper.chain.rpc import Node
+from clicooper.chain.index import database
+from clicooper.chain.index.record_index import RecordIndex
+from clicooper.chain.rpc.node import Node
 
-whole = _index_db.IndexDb.add_page
+whole = database.IndexDb.add_page
 pages = 0
 
 def killed_in_the_middle(self, first, last, headers, logs, final):
@@ -385,7 +385,7 @@ def killed_in_the_middle(self, first, last, headers, logs, final):
         whole(self, first, last, headers, dying(), final)
     whole(self, first, last, headers, logs, final)
 
-_index_db.IndexDb.add_page = killed_in_the_middle
+database.IndexDb.add_page = killed_in_the_middle
 with Node.connect(sys.argv[1]) as node, RecordIndex(Path(sys.argv[2]), node, sys.argv[3], finality=5) as index:
     index.sync()
 """

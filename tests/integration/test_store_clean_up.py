@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from clicooper.audit.roots import job_roots
-from clicooper.audit.state import follow_record
 from clicooper.commitments.canonical import encode
+from clicooper.history.dag_roots import dag_roots
+from clicooper.history.follow import follow_record
 from clicooper.storage.base import put_bytes
-from clicooper.storage.cid import cid_text
+from clicooper.storage.ipld.cid import cid_text
 from clicooper.storage.local import LocalStore
-from clicooper.storage.pin_sets import PinSets
+from clicooper.storage.pins.pin_sets import PinSets
 from tests.cli_calls import Capture, answered, printed, refused
 from tests.scenario import FinishedRun, audit_command, block_file, rows
 
@@ -45,10 +45,10 @@ def test_what_is_added_stays_and_what_is_let_go_of_goes(home: str, tmp_path: Pat
         "pins": dict.fromkeys(cids, "recursive"),
     }
     answered(capsys, "--home", home, "store", "pin", "--remove", cids[1])
-    planned = answered(capsys, "--home", home, "store", "gc")
-    assert (len(planned["blocks"]), planned["bytes"] > 600_000, planned["removed"]) == (1 + 3, True, False)
+    plan_audit = answered(capsys, "--home", home, "store", "gc")
+    assert (len(plan_audit["blocks"]), plan_audit["bytes"] > 600_000, plan_audit["removed"]) == (1 + 3, True, False)
     assert "would go with --delete" in printed(capsys, "--home", home, "store", "gc")
-    assert answered(capsys, "--home", home, "store", "gc", "--delete")["blocks"] == planned["blocks"]
+    assert answered(capsys, "--home", home, "store", "gc", "--delete")["blocks"] == plan_audit["blocks"]
     left = answered(capsys, "--home", home, "store", "ls")["blocks"]
     assert [row["cid"] for row in left] == [cids[0]]
 
@@ -125,10 +125,10 @@ def test_superseded_states_go_after_a_passing_audit(run_dir: Path, honest_run: F
     assert audit_command(run_dir)[0] == 0
     sets = PinSets(run_dir / "pins").all()
     assert [pin_set.audited for pin_set in sets] == [record.head.hex()]
-    planned = answered(capsys, "store", "gc", str(run_dir), "--superseded")
+    plan_audit = answered(capsys, "store", "gc", str(run_dir), "--superseded")
     assert names(run_dir) == before and PinSets(run_dir / "pins").all() == sets, "a plan changes nothing"
     done = answered(capsys, "store", "gc", str(run_dir), "--superseded", "--delete")
-    assert done["blocks"] == planned["blocks"] and done["blocks"]
+    assert done["blocks"] == plan_audit["blocks"] and done["blocks"]
     assert names(run_dir) == before - set(done["blocks"])
     code, result = audit_command(run_dir)
     assert code == 4, "what is gone cannot be replayed, and is never taken for passed"
@@ -143,7 +143,7 @@ def test_clean_up_of_a_run_with_a_lost_block_removes_nothing(
     run_dir: Path, honest_run: FinishedRun, capsys: Capture
 ) -> None:
     put_bytes(LocalStore(run_dir / "store"), b"loose")
-    block_file(run_dir / "store", job_roots(follow_record(honest_run.record)).manifests[0]).unlink()
+    block_file(run_dir / "store", dag_roots(follow_record(honest_run.record)).manifests[0]).unlink()
     before = names(run_dir)
     refused(capsys, "store", "gc", str(run_dir), "--delete", kind="RetentionRefused")
     assert names(run_dir) == before

@@ -12,20 +12,20 @@ from typing import Any
 import pytest
 from multiformats import CID
 
-from clicooper.audit.roots import job_roots
-from clicooper.audit.state import follow_record
+from clicooper.access.sealing import new_identity, write_secret
 from clicooper.chain.record import read_record, record_from_json
 from clicooper.commitments.bundle import JobBundle
 from clicooper.commitments.canonical import encode
 from clicooper.errors import SpecError
-from clicooper.storage._output import whole_file
+from clicooper.history.dag_roots import dag_roots
+from clicooper.history.follow import follow_record
 from clicooper.storage.base import put_bytes
-from clicooper.storage.car import write_car
 from clicooper.storage.car_store import CarStore
-from clicooper.storage.cid import block_cid, cid_bytes, file_cid
-from clicooper.storage.graph import walk
+from clicooper.storage.ipld.car import write_car
+from clicooper.storage.ipld.cid import block_cid, cid_bytes, file_cid
+from clicooper.storage.ipld.graph import walk
 from clicooper.storage.local import LocalStore
-from clicooper.storage.seal import new_identity, write_secret
+from clicooper.storage.whole_file import whole_file
 from tests.cli_calls import Capture, answered, printed, refused
 from tests.scenario import FinishedRun, audit_command, block_file, checks, grants_in, resealed, rows
 
@@ -58,7 +58,7 @@ def run(smallest_run: FinishedRun, tmp_path: Path) -> Path:
 
 
 def a_manifest(run: Path) -> CID:
-    return job_roots(follow_record(read_record(run / "record.json"))).manifests[0]
+    return dag_roots(follow_record(read_record(run / "record.json"))).manifests[0]
 
 
 # --- add, get, ls ---

@@ -16,8 +16,8 @@ from multiformats import CID
 from clicooper.commitments.canonical import MAX_BLOCK_BYTES, decode, encode
 from clicooper.errors import ArtifactCorrupt, ArtifactMissing, SpecError, StorageError
 from clicooper.storage.base import ListableStore, Store, get_bytes, put_bytes
-from clicooper.storage.cid import IPFS_LAYOUT, block_cid, build_file, file_cid
-from clicooper.storage.ipfs import IpfsStore
+from clicooper.storage.ipfs.ipfs_store import IpfsStore
+from clicooper.storage.ipld.cid import IPFS_LAYOUT, block_cid, build_file, file_cid
 from clicooper.storage.layered import LayeredStore
 from clicooper.storage.local import LocalStore
 from tests.ipfs_node import IpfsNode, node_programs

@@ -13,8 +13,8 @@ import pytest
 
 from clicooper.errors import StorageError
 from clicooper.storage.base import get_bytes, put_bytes
-from clicooper.storage.cid import IPFS_LAYOUT, build_file, cid_text, file_cid
-from clicooper.storage.ipfs import IpfsStore
+from clicooper.storage.ipfs.ipfs_store import IpfsStore
+from clicooper.storage.ipld.cid import IPFS_LAYOUT, build_file, cid_text, file_cid
 from clicooper.storage.layered import LayeredStore
 from clicooper.storage.local import LocalStore
 from tests.ipfs_node import IpfsNode
@@ -38,7 +38,7 @@ except StorageError as e:
 PUT = """
 import sys
 from pathlib import Path
-from clicooper.storage.ipfs import IpfsStore
+from clicooper.storage.ipfs.ipfs_store import IpfsStore
 from clicooper.storage.layered import LayeredStore
 from clicooper.storage.local import LocalStore
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from clicooper.chain.rpc import Node
+from clicooper.chain.rpc.node import Node
 from clicooper.cli.main import main
 from clicooper.commitments.canonical import cid_of_digest
 from clicooper.commitments.manifest import SegmentManifest
@@ -155,8 +155,8 @@ def test_honest_round_is_verified_and_only_then_paid_once(desk: Desk, capsys: Ca
 
 
 def _pins(desk: Desk) -> list[Any]:
-    from clicooper.storage.pin_sets import PinSets
-    from clicooper.storage.retention import JOB_PINS
+    from clicooper.storage.pins.pin_sets import PinSets
+    from clicooper.storage.pins.retention import JOB_PINS
 
     kept = PinSets(desk.job.folder.pins).load(JOB_PINS)
     assert kept is not None
@@ -225,7 +225,7 @@ def test_receipt_names_one_of_two_neighbours_to_a_later_process(
         assert boundary() == ("challenge", 0, {None, 0})
         (job.folder.owner / "receipts").rename(tmp_path / "moved")
         assert boundary() == ("wait", None, {None})
-        kept_by_receiver = job.folder.trainer(1) / "spool" / "round-0"
+        kept_by_receiver = job.folder.trainer(1) / "round-log" / "round-0"
         for folder in (tmp_path / "moved" / "round-0", kept_by_receiver):
             assert boundary("--receipts", str(folder)) == ("challenge", 0, {None, 0})
         assert "holds no receipts" in refused(capsys, *looks, "--receipts", str(tmp_path))

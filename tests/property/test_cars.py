@@ -9,9 +9,9 @@ from multiformats import CID
 
 from clicooper.commitments.canonical import encode
 from clicooper.errors import ArtifactCorrupt, ArtifactMissing, CarError
-from clicooper.storage.car import read_car, read_sections, write_car
-from clicooper.storage.cid import block_cid
-from clicooper.storage.graph import block_links, walk
+from clicooper.storage.ipld.car import read_car, read_sections, write_car
+from clicooper.storage.ipld.cid import block_cid
+from clicooper.storage.ipld.graph import block_links, walk
 from tests.simulators import MemoryStore
 
 SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

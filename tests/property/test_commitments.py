@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from clicooper.access.sealing import decrypt, encrypt
 from clicooper.commitments.canonical import cid_of_digest, decode, encode, encode_tensor, sha256, tensor_digest
 from clicooper.commitments.merkle import merkle_proof, merkle_root, merkle_verify
 from clicooper.errors import ArtifactCorrupt, ArtifactMissing, CliCooperError, SpecError
 from clicooper.storage.base import get_bytes, put_bytes
-from clicooper.storage.cid import IPFS_LAYOUT, Layout, block_cid, build_file, parse_cid, read_file, verify_block
-from clicooper.storage.seal import decrypt, encrypt
+from clicooper.storage.ipld.cid import IPFS_LAYOUT, Layout, block_cid, build_file, parse_cid, read_file, verify_block
 from clicooper.types import Digest
 from tests.simulators import MemoryStore
 

@@ -7,16 +7,16 @@ import io
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.evidence_files import CLAIMS, blocks_of, opened_evidence
 
-from clicooper.audit.exhibit_check import judge_exhibit
-from clicooper.audit.exhibit_file import OpenedExhibit, parse_exhibit
-from clicooper.audit.finding import Finding
 from clicooper.commitments.canonical import cid_of_block
+from clicooper.disputes.evidence_file import OpenedEvidence, parse_evidence
+from clicooper.disputes.judge import judge_evidence
+from clicooper.disputes.opinion import Answer
 from clicooper.errors import EvidenceUnusable
-from clicooper.storage.car import write_car
-from clicooper.storage.cid import cid_bytes
+from clicooper.storage.ipld.car import write_car
+from clicooper.storage.ipld.cid import cid_bytes
 from clicooper.types import Digest
-from tests.exhibits import CLAIMS, blocks_of, opened_exhibit
 from tests.scenario import FinishedRun
 
 CHEAP = ("boundary", "links", "manifest", "labels", "release")
@@ -24,23 +24,23 @@ CHEAP = ("boundary", "links", "manifest", "labels", "release")
 
 
 @pytest.fixture(scope="module")
-def honest(honest_run: FinishedRun) -> dict[str, OpenedExhibit]:
-    return {name: opened_exhibit(honest_run, CLAIMS[name]) for name in CHEAP}
+def honest(honest_run: FinishedRun) -> dict[str, OpenedEvidence]:
+    return {name: opened_evidence(honest_run, CLAIMS[name]) for name in CHEAP}
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.sampled_from(CHEAP), st.integers(min_value=0), st.integers(1, 255))
-def test_a_changed_byte_convicts_nobody(honest: dict[str, OpenedExhibit], name: str, place: int, change: int) -> None:
+def test_a_changed_byte_convicts_nobody(honest: dict[str, OpenedEvidence], name: str, place: int, change: int) -> None:
     opened = honest[name]
-    block = bytearray(opened.exhibit.to_block())
+    block = bytearray(opened.evidence.to_block())
     block[place % len(block)] ^= change
     root = cid_of_block(bytes(block))
     rest = sorted(blocks_of(opened).items(), key=lambda item: cid_bytes(item[0]))
     target = io.BytesIO()
     write_car(target, [root], [(root, bytes(block)), *rest])
     try:
-        exhibit, blocks = parse_exhibit(target.getvalue())
+        evidence, blocks = parse_evidence(target.getvalue())
     except EvidenceUnusable:
         return
-    forged = OpenedExhibit(exhibit, blocks, Digest(bytes(32)), len(block))
-    assert judge_exhibit(forged).finding is not Finding.GUILTY
+    forged = OpenedEvidence(evidence, blocks, Digest(bytes(32)), len(block))
+    assert judge_evidence(forged).finding is not Answer.GUILTY

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clicooper.chain._abi import Abi
-from clicooper.chain._log_codec import LogCodec, _topic
-from clicooper.chain._paging import MOST_SPAN, Pager
 from clicooper.chain.compile import load_artifact
 from clicooper.chain.events import EVENT_TYPES, event_from_abi
+from clicooper.chain.index.log_codec import LogCodec, _topic
+from clicooper.chain.index.paging import MOST_SPAN, Pager
 from clicooper.errors import ChainError
 
 

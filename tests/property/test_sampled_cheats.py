@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from scipy.stats import binomtest
 
-from clicooper.audit.sampling import escape_probability, sample_intervals
+from clicooper.audit.replay.sampling import escape_probability, sample_intervals
 from clicooper.commitments.canonical import sha256
 from clicooper.learning.replay import first_difference, replay_interval
 from clicooper.types import Digest

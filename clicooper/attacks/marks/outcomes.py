@@ -1,0 +1,143 @@
+"""What single attacks showed, kept line by line, so that a long evaluation can be taken up again where it stopped.
+
+One JSON object a line. A line that was cut off by an interruption is left out when the file is read, and the attack is
+run again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from clicooper.attacks.marks.survival import Survival
+from clicooper.errors import StorageError
+
+__all__ = ["Finished", "MarkCost", "Outcome", "OutcomeLog", "Refusal"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One removal attack in one setting on one job.
+
+    Attributes:
+        seed: of the job, or of the attacker's randomness.
+        accuracy, before: accuracy after and before, in [0, 1].
+        found: the marks that were shown after it.
+        control: the share that was detectable before it.
+        floor: the share "detectable" after it under keys that nobody embedded.
+        seconds: that it took; ``share`` of the job's own training time.
+    """
+
+    seed: int
+    name: str
+    setting: str
+    knows: str
+    accuracy: float
+    before: float
+    found: Survival
+    control: float
+    floor: float
+    seconds: float
+    share: float
+
+
+@dataclass(frozen=True)
+class MarkCost:
+    """The job's contrastive accuracy with its marks and without, and the share of its marks found blind in the end."""
+
+    seed: int
+    marked: float
+    unmarked: float
+    found: float
+    marks: int
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One forgery against one job."""
+
+    seed: int
+    name: str
+    setting: str
+    reads: bool
+    refused_by: str
+    measured: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Everything was run under a seed."""
+
+    seed: int
+
+
+Entry = Finished | Outcome | MarkCost | Refusal
+
+
+class OutcomeLog:
+    """Outcomes in a file, in the order in which they came.
+
+    Args:
+        path: made with its folder by the first entry.
+
+    Raises:
+        StorageError: the file cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.entries: list[Entry] = list(_read(path))
+
+    def add(self, entry: Entry) -> None:
+        """Appends an entry and sees to it that it is on the disk.
+
+        Raises:
+            StorageError: the file cannot be written.
+        """
+        line = json.dumps({"kind": type(entry).__name__, **asdict(entry)}, allow_nan=False) + "\n"
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            whole = not self._path.exists() or self._path.read_bytes().endswith(b"\n") or not self._path.stat().st_size
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(line if whole else "\n" + line)
+        except OSError as e:
+            raise StorageError(f"cannot write {self._path}: {e.strerror}", hint="name a writable folder") from e
+        self.entries.append(entry)
+
+    def is_finished(self, seed: int) -> bool:
+        """Whether nothing is left to be run under a seed."""
+        return Finished(seed) in self.entries
+
+    def outcomes(self) -> list[Outcome]:
+        """The removal attacks."""
+        return [entry for entry in self.entries if isinstance(entry, Outcome)]
+
+    def costs(self) -> list[MarkCost]:
+        """What marks cost, one entry a job."""
+        return [entry for entry in self.entries if isinstance(entry, MarkCost)]
+
+    def refusals(self) -> list[Refusal]:
+        """The forgeries."""
+        return [entry for entry in self.entries if isinstance(entry, Refusal)]
+
+
+def _read(path: Path) -> Iterator[Entry]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    except (OSError, UnicodeDecodeError) as e:
+        raise StorageError(f"cannot read {path}: {e}", hint="remove it to start the evaluation afresh") from e
+    for line in lines:
+        try:
+            yield _entry(json.loads(line))
+        except (ValueError, TypeError, KeyError):
+            continue
+
+
+def _entry(fields: dict[str, object]) -> Entry:
+    kinds = {kind.__name__: kind for kind in (Finished, Outcome, MarkCost, Refusal)}
+    kind = kinds[str(fields.pop("kind"))]
+    if kind is Outcome:
+        fields["found"] = Survival(**fields["found"])  # type: ignore[arg-type]
+    return kind(**fields)  # type: ignore[arg-type]

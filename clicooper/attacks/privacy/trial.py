@@ -1,0 +1,196 @@
+"""One cell of the evaluation: one setting, one seed, every figure of the catalogue.
+
+Job: run each attack on the release, on its floor and on its control, and write down three numbers. Non-jobs: grids,
+averages and judgement (``frontier``), words (``catalogue``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from clicooper.attacks.evaluation_inputs import EvaluationInputs
+from clicooper.attacks.privacy import extraction, grouping, inversion, membership, prototypes, seats
+from clicooper.attacks.privacy.catalogue import CATALOGUE
+from clicooper.attacks.privacy.scores import Guess, excess, grade
+from clicooper.attacks.release_under_test import Observation, ReleaseUnderTest, Setting, make_release_under_test
+from clicooper.attacks.trained import Accuracies, Trained, TrainingPlan, boundaries, measure, train
+from clicooper.learning.controls import chance
+
+__all__ = ["Figure", "measure_trial"]
+
+SHOTS = 10
+QUERIES = 200
+
+_BLIND: dict[str, Callable[[Observation, np.random.Generator], Guess]] = {
+    "kmeans_records": grouping.kmeans_records,
+    "balanced_kmeans": grouping.balanced_kmeans,
+    "denoised_kmeans": grouping.denoised_kmeans,
+    "spectral": grouping.spectral,
+    "known_sigma_em": grouping.known_sigma_em,
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measurement; ``control`` is None where the catalogue has none."""
+
+    name: str
+    value: float
+    floor: float
+    control: float | None
+
+
+def measure_trial(inputs: EvaluationInputs, setting: Setting, plan: TrainingPlan) -> tuple[Figure, ...]:
+    """Makes the release, trains on it and attacks it; figures that do not exist here are left out.
+
+    Raises:
+        DataError: a setting that these records cannot have.
+    """
+    tested = make_release_under_test(inputs.dataset, inputs.splits, inputs.head, setting)
+    trained = train(tested, plan)
+    accuracy = measure(tested, trained, plan)
+    found = [
+        *_accuracies(accuracy),
+        *_groupings(tested),
+        *_seats(tested, trained),
+        *_inversions(inputs, tested),
+        *_memberships(tested, trained),
+        *_extractions(tested, trained, accuracy),
+        *_labels(tested),
+    ]
+    known = {figure.name: figure for figure in found if not math.isnan(figure.value)}
+    return tuple(known[name] for name in CATALOGUE if name in known)
+
+
+def _rng(tested: ReleaseUnderTest, purpose: int) -> np.random.Generator:
+    return np.random.default_rng([tested.setting.seed, 16, purpose])
+
+
+def _accuracies(accuracy: Accuracies) -> Iterator[Figure]:
+    for name in ("protected", "naive", "unprotected", "head_only", "release_only"):
+        yield Figure(f"accuracy.{name}", getattr(accuracy, name), accuracy.chance, accuracy.best_control)
+
+
+def _groupings(tested: ReleaseUnderTest) -> Iterator[Figure]:
+    views = (tested.observation(), tested.blank(), tested.bare())
+    classes, truth = tested.dataset.classes, tested.truth
+    for name, attack in _BLIND.items():
+        graded = [grade(attack(view, _rng(tested, 1)), truth, classes) for view in views]
+        yield Figure(f"grouping.{name}", *(score.ari for score in graded))
+        if name == "kmeans_records":
+            yield Figure(f"grouping.{name}.success", *(score.named for score in graded))
+    examples = prototypes.draw_examples(tested, SHOTS, _rng(tested, 2))
+    few = prototypes.few_shot_prototypes(tested.features[examples], tested.dataset.labels[examples], classes)
+    graded = [grade(prototypes.name_by_prototypes(view, few), truth, classes) for view in views]
+    yield Figure("grouping.few_shot", *(score.ari for score in graded))
+    known = prototypes.oracle_prototypes(tested)
+    seen, blank, bare = (grade(_oracle(tested, view, known), truth, classes) for view in views)
+    yield Figure("grouping.oracle", seen.ari, blank.ari, bare.ari)
+    shares = np.array(tested.label_map.gamma) / tested.label_map.pseudo_labels
+    yield Figure("grouping.oracle.named", seen.named, float(np.square(shares).sum()), bare.named)
+    yield Figure("grouping.oracle.gain", seen.gain_bits, 0.0, bare.gain_bits)
+
+
+def _oracle(tested: ReleaseUnderTest, view: Observation, known: prototypes.Prototypes) -> Guess:
+    """Knows the class means and spread; under PrivUnit, whose answers are not Gaussian, all features."""
+    if view.privunit is None:
+        return prototypes.name_by_prototypes(view, known)
+    return prototypes.name_by_records(view, tested.released_features, tested.named)
+
+
+def _seats(tested: ReleaseUnderTest, trained: Trained) -> Iterator[Figure]:
+    seen, truth, classes = tested.observation(), tested.truth, tested.dataset.classes
+    for name, attack in (("weight_rows", seats.weight_rows), ("confusions", seats.confusions)):
+        yield Figure(f"grouping.{name}", grade(attack(trained, seen, _rng(tested, 3)), truth, classes).ari, 0.0, None)
+    norm, direction, coalition = [], [], []
+    for boundary in boundaries(trained):
+        for start in (True, False):
+            received = seats.boundary_gradients(trained, seen, boundary, start=start)
+            row_classes = truth[seen.pseudo_labels]
+            norm.append(seats.norm_auc(received, row_classes))
+            direction.append(seats.direction_auc(received, row_classes, _rng(tested, 4)))
+            guess = seats.gradient_means(received, seen, _rng(tested, 5))
+            coalition.append(grade(guess, truth, classes).ari)
+    # The mean, not the largest: the attacker cannot know which boundary and moment will serve it best.
+    yield Figure("grouping.gradients", float(np.mean(coalition)), 0.0, None)
+    yield Figure("gradients.norm", float(np.mean(norm)), 0.5, None)
+    yield Figure("gradients.direction", float(np.mean(direction)), 0.5, None)
+
+
+def _inversions(inputs: EvaluationInputs, tested: ReleaseUnderTest) -> Iterator[Figure]:
+    seen, bare = tested.observation(), tested.bare()
+    own, seed, clip = inputs.own(tested.setting.clip), tested.setting.seed, tested.setting.clip
+    target, clear = inversion.target_of(tested, seen), inversion.target_of(tested, bare)
+    floor = inversion.grade_inversion(inversion.constant_guess(own, target), target)
+
+    def graded(guess: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> inversion.InversionScore:
+        return inversion.grade_inversion(guess, target)
+
+    linear = graded(inversion.invert_linearly(seen, own, target.rows))
+    network = graded(inversion.invert_by_network(seen, own, target.rows, seed))
+    optimised = graded(inversion.invert_by_optimisation(seen, own, target.rows, inputs.head))
+    open_linear = graded(inversion.invert_linearly(bare, own, clear.rows))
+    open_network = graded(inversion.invert_by_network(bare, own, clear.rows, seed))
+    open_optimised = graded(inversion.invert_by_optimisation(bare, own, clear.rows, inputs.head))
+    for name, score, control in (
+        ("linear", linear, open_linear),
+        ("network", network, open_network),
+        ("optimised", optimised, open_optimised),
+    ):
+        yield Figure(f"inversion.{name}", excess(score.ssim, floor.ssim), 0.0, excess(control.ssim, floor.ssim))
+    yield Figure("inversion.network.ssim", network.ssim, floor.ssim, open_network.ssim)
+    yield Figure("inversion.network.psnr", network.psnr_db, floor.psnr_db, open_network.psnr_db)
+    foreign_floor = graded(inversion.constant_guess(inputs.foreign, target)).ssim
+    far, open_far = (
+        graded(inversion.invert_linearly(view, inputs.foreign, rows)).ssim
+        for view, rows in ((seen, target.rows), (bare, clear.rows))
+    )
+    yield Figure("inversion.foreign", excess(far, foreign_floor), 0.0, excess(open_far, foreign_floor))
+    everyone = inputs.everyone(clip)
+    (hit, random), (open_hit, _) = (
+        inversion.reidentified(aim, everyone, view) for aim, view in ((target, seen), (clear, bare))
+    )
+    yield Figure("inversion.reidentified", hit, random, open_hit)
+
+
+def _memberships(tested: ReleaseUnderTest, trained: Trained) -> Iterator[Figure]:
+    seen, bare = (
+        membership.infer_from_release(tested, view, _rng(tested, 6)) for view in (tested.observation(), tested.bare())
+    )
+    yield Figure("membership.release", seen.auc, 0.5, bare.auc)
+    yield Figure("membership.release.found", seen.true_positives, membership.FALSE_POSITIVES, bare.true_positives)
+    yield Figure("membership.model", membership.infer_from_model(tested, trained).auc, 0.5, None)
+
+
+def _extractions(tested: ReleaseUnderTest, trained: Trained, accuracy: Accuracies) -> Iterator[Figure]:
+    seen, floor, owner = tested.observation(), accuracy.chance, accuracy.protected
+    folds = [extraction.guess_fold(seen, _rng(tested, 7)), extraction.blind_fold(tested, seen, _rng(tested, 8))]
+    controls = [owner, owner]
+    for shots in (1, SHOTS):
+        examples = prototypes.draw_examples(tested, shots, _rng(tested, 9))
+        features, labels = tested.features[examples], tested.dataset.labels[examples]
+        guess = prototypes.name_by_prototypes(seen, prototypes.few_shot_prototypes(features, labels, seen.classes))
+        folds.append(extraction.fold_of(guess.classes, seen.classes))
+        controls.append(extraction.own_examples(tested, examples))
+    stolen = extraction.read_out(tested, trained, folds)
+    names = ("random_map", "blind_map", "one_shot", "ten_shot")
+    for name, accuracy_, control in zip(names, stolen, controls, strict=True):
+        yield Figure(f"extraction.{name}", accuracy_, floor, control)
+    own = controls[-1]
+    yield Figure("extraction.ten_shot_means", extraction.combine_with_release(tested, seen, examples), floor, own)
+    asked = _rng(tested, 10).permutation(np.concatenate([tested.splits.head, tested.splits.holdout]))[:QUERIES]
+    yield Figure("extraction.service", extraction.query_service(tested, trained, asked), floor, owner)
+
+
+def _labels(tested: ReleaseUnderTest) -> Iterator[Figure]:
+    """Single records' true labels from the map, where a randomised response stands between them."""
+    response = tested.label_map.response
+    if response is None:
+        return
+    released = np.unique(tested.release.record_of_row)
+    true, named = tested.released_labels[released], tested.named[released]
+    yield Figure("labels.named", float(np.mean(named == true)), chance(true), response.keep)

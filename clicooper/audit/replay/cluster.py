@@ -1,0 +1,163 @@
+"""Replay on an existing Dask cluster, through joblib.
+
+Before any work is handed out every worker is asked what it is: one of another program version or runtime class would
+compute other numbers and accuse the innocent. Where all of them can open the store, they fetch by themselves; else
+each interval's states, batches and labels are sent. Either way workers see what the auditor may see, and what they
+say is believed: use a cluster that you trust, over TLS where others share its network.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any, Self, TypeVar
+
+from clicooper import __version__
+from clicooper.audit.artifacts import Artifacts
+from clicooper.audit.replay.executors import Source, in_order, opened
+from clicooper.audit.replay.intervals import IntervalResult, Stretch, compute, prepare, replay_run
+from clicooper.audit.replay.journal import Journal
+from clicooper.commitments.canonical import cid_of_digest
+from clicooper.errors import CliCooperError, UsageError, WorkersLost
+from clicooper.learning.runtime import runtime_class
+
+__all__ = ["Cluster"]
+
+T = TypeVar("T")
+
+WAIT_FOR_WORKERS_S = 30
+
+_ONE_AT_A_TIME = threading.Lock()
+"""Torch's settings belong to a process, and a worker may run several tasks in threads of one."""
+
+
+class Cluster:
+    """The workers behind a Dask scheduler. A context manager; the cluster itself stays.
+
+    Args:
+        address: of the scheduler, such as ``tcp://host:8786``.
+
+    Raises:
+        UsageError: Dask is not installed.
+        WorkersLost: no scheduler answers there.
+    """
+
+    def __init__(self, address: str) -> None:
+        try:
+            from distributed import Client  # noqa: PLC0415 - optional, and slow to import
+        except ImportError as e:
+            hint = "install it: pip install 'clicooper[cluster]'"
+            raise UsageError("--cluster needs Dask's `distributed`, which is not installed", hint=hint) from e
+        self._address = address
+        self._stack = ExitStack()
+        try:
+            self._client = self._stack.enter_context(Client(address, timeout=WAIT_FOR_WORKERS_S, set_as_default=False))  # type: ignore[no-untyped-call]
+        except (OSError, ValueError, TimeoutError) as e:
+            hint = "check the address, and that a dask-scheduler runs there"
+            raise WorkersLost(f"no Dask scheduler answers at {address}: {e}", hint=hint) from e
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def findings(
+        self, artifacts: Artifacts, round_: int, intervals: Sequence[int], journal: Journal | None
+    ) -> Iterator[IntervalResult]:
+        """See ``Executor``."""
+        return in_order(artifacts, round_, intervals, journal, lambda runs: self._compute(artifacts, round_, runs))
+
+    def _compute(
+        self, artifacts: Artifacts, round_: int, runs: Sequence[tuple[int, ...]]
+    ) -> Iterator[list[IntervalResult]]:
+        if not runs:
+            return
+        source = self._source_for_all(artifacts, round_)
+        tasks: Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]
+        if source is None:
+            tasks = ((_computed, (_shipped(artifacts, round_, run), runtime_class())) for run in runs)
+        else:
+            tasks = ((_fetched, (source, round_, run, runtime_class())) for run in runs)
+        for run, found in zip(runs, self._ordered(tasks), strict=True):
+            # A worker that came later, or whose store lacks something, decides nothing: it is looked at here.
+            believed = [] if found is None or any(one.unknown for one in found) else found
+            yield [*believed, *replay_run(artifacts, round_, run[len(believed) :])]
+
+    def _ordered(self, tasks: Iterator[tuple[Callable[..., T], tuple[Any, ...]]]) -> Iterator[T]:
+        from joblib import Parallel, delayed, parallel_config  # noqa: PLC0415 - slow to import
+
+        workers = len(self._client.ncores())
+        with parallel_config("dask", client=self._client, wait_for_workers_timeout=WAIT_FOR_WORKERS_S):
+            parallel = Parallel(workers, return_as="generator", pre_dispatch=workers + 1, batch_size=1)
+            results = parallel(delayed(function)(*arguments) for function, arguments in tasks)
+        yield from self._guarded(results)
+
+    def _guarded(self, results: Iterator[T]) -> Iterator[T]:
+        from distributed import KilledWorker  # noqa: PLC0415
+        from distributed.comm.core import CommClosedError  # noqa: PLC0415
+
+        try:
+            yield from results
+        except (KilledWorker, CommClosedError, TimeoutError) as e:
+            hint = "look at its workers' logs; what was replayed is kept, run the command again"
+            raise WorkersLost(f"the cluster at {self._address} lost work: {e}", hint=hint) from e
+
+    def _source_for_all(self, artifacts: Artifacts, round_: int) -> Source | None:
+        """What workers open evidence from; None where one of them cannot.
+
+        Raises:
+            WorkersLost: no workers, or some that would compute something else.
+        """
+        source = Source.of(artifacts, round_)
+        self._client.wait_for_workers(1, timeout=WAIT_FOR_WORKERS_S)
+        answers: Mapping[str, tuple[str, str, bool]] = self._client.run(_introduce, source)
+        here = (__version__, runtime_class())
+        for worker, (version, kind, _) in sorted(answers.items()):
+            if (version, kind) != here:
+                raise WorkersLost(
+                    f"worker {worker} runs clicooper {version} on {kind}, this is {here[0]} on {here[1]}",
+                    hint="use workers of this version and runtime class; others would compute other numbers",
+                )
+        return source if all(can_open for _, _, can_open in answers.values()) else None
+
+
+def _introduce(source: Source | None) -> tuple[str, str, bool]:
+    """In a worker: its version and runtime class, and whether it can open the job's artifacts by itself."""
+    with _ONE_AT_A_TIME:
+        kind = runtime_class()
+        try:
+            if source is None:
+                return __version__, kind, False
+            artifacts = opened(source)
+            artifacts.store.get_block(cid_of_digest(artifacts.history.params.spec_digest))
+        except CliCooperError:
+            return __version__, kind, False
+        return __version__, kind, True
+
+
+def _fetched(source: Source, round_: int, run: tuple[int, ...], kind: str) -> list[IntervalResult] | None:
+    """In a worker: fetches and replays; None where it is not of the auditor's class."""
+    with _ONE_AT_A_TIME:
+        try:
+            return list(replay_run(opened(source), round_, run)) if runtime_class() == kind else None
+        except CliCooperError:
+            return None
+
+
+def _shipped(artifacts: Artifacts, round_: int, run: tuple[int, ...]) -> Stretch | None:
+    """The bytes of one piece of work; None where it cannot be prepared, which shows when it is replayed here."""
+    try:
+        return prepare(artifacts, round_, run)
+    except CliCooperError:
+        return None
+
+
+def _computed(work: Stretch | None, kind: str) -> list[IntervalResult] | None:
+    """In a worker: replays what it was sent, up to the first interval that differs; None where it cannot."""
+    with _ONE_AT_A_TIME:
+        try:
+            return None if work is None or runtime_class() != kind else compute(work)
+        except CliCooperError:
+            return None

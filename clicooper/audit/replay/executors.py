@@ -1,0 +1,221 @@
+"""Who replays intervals: this process, processes beside it, or a cluster; the findings are the same whoever does.
+
+Job: hand out the pieces of work of a round and give their findings back in order, with only a few under way at a time.
+Non-jobs: what a finding means (``replay``), and what an interval needs (``intervals``).
+
+A piece of work is small where the workers can open the store themselves: round and intervals. Each worker keeps one
+round's evidence open, trains on one torch thread, and so computes in the class of the job.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from types import TracebackType
+from typing import Protocol, Self
+
+from clicooper.audit.artifacts import Artifacts
+from clicooper.audit.replay.intervals import IntervalResult, plan_runs, replay_run
+from clicooper.audit.replay.journal import Journal
+from clicooper.errors import WorkersLost
+from clicooper.history.history import History
+
+__all__ = ["HERE", "Executor", "Processes", "Source", "Tell", "in_order", "unheard"]
+
+Tell = Callable[[int], None]
+"""Called with the number of intervals of the round that are done."""
+
+Run = tuple[int, ...]
+
+WORTH_PROCESSES_S = 12.0
+"""Processes take some seconds to start; less work than this is done sooner without them."""
+
+
+def unheard(done: int) -> None:
+    """The progress of a replay that nobody watches."""
+
+
+class Executor(Protocol):
+    """Whoever replays."""
+
+    def findings(
+        self, artifacts: Artifacts, round_: int, intervals: Sequence[int], journal: Journal | None
+    ) -> Iterator[IntervalResult]:
+        """The findings of ascending intervals, in their order."""
+        ...
+
+
+def in_order(
+    artifacts: Artifacts,
+    round_: int,
+    intervals: Sequence[int],
+    journal: Journal | None,
+    compute: Callable[[Sequence[Run]], Iterator[list[IntervalResult]]],
+) -> Iterator[IntervalResult]:
+    """Merges what a journal knows with what ``compute`` finds for the other pieces of work, and keeps the latter."""
+    known = {} if journal is None else journal.findings(round_)
+    runs = tuple(plan_runs(artifacts, round_, intervals))
+    new = compute(tuple(run for run in runs if not all(interval in known for interval in run)))
+    for run in runs:
+        if all(interval in known for interval in run):
+            yield from (known[interval] for interval in run)
+            continue
+        found = next(new)
+        if journal is not None:
+            journal.keep(round_, found)
+        yield from found
+
+
+class _Here:
+    """This process, one interval after the other."""
+
+    def findings(
+        self, artifacts: Artifacts, round_: int, intervals: Sequence[int], journal: Journal | None
+    ) -> Iterator[IntervalResult]:
+        return in_order(
+            artifacts,
+            round_,
+            intervals,
+            journal,
+            lambda runs: (list(replay_run(artifacts, round_, run)) for run in runs),
+        )
+
+
+HERE: Executor = _Here()
+"""Nobody but this process."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a worker opens a round's evidence from: its name, and history, store and keys, pickled.
+
+    It holds the auditor's keys: it goes to processes that the auditor trusts, and nowhere else.
+    """
+
+    name: str
+    packed: bytes
+
+    @classmethod
+    def of(cls, artifacts: Artifacts, round_: int) -> Source | None:
+        """The part of the evidence that a round's replay needs; None for a store that only this process has."""
+        keys = replace(artifacts.keys, progress=dict(artifacts.keys.progress), sealing=dict(artifacts.keys.sealing))
+        parts = (_part_of(artifacts.history, round_), artifacts.store, keys, artifacts.trusted, artifacts.runtime)
+        try:
+            packed = pickle.dumps(parts)
+        except (TypeError, AttributeError, pickle.PicklingError):
+            return None
+        return cls(hashlib.sha256(packed).hexdigest(), packed)
+
+    def open(self) -> Artifacts:
+        """The evidence again.
+
+        Raises:
+            CliCooperError: the store cannot be opened here.
+        """
+        # Packed by the auditor's own process, and received over a channel that carries pickles anyway.
+        history, store, keys, trusted, runtime = pickle.loads(self.packed)  # noqa: S301
+        return Artifacts(history, store, keys, trusted, runtime)
+
+
+def _part_of(history: History, round_: int) -> History:
+    """All label keys up to a round and its own commitments: the size of a long history must not go to every worker."""
+    before = tuple(replace(one, commitments=(), abandoned=()) for one in history.rounds[:round_])
+    settled = history.settlement
+    return replace(
+        history,
+        rounds=(*before, history.rounds[round_]),
+        settlement=replace(settled, seats=dict(settled.seats), credits=dict(settled.credits)),
+        challenges=(),
+        mark_openings=(),
+        withdrawals=(),
+    )
+
+
+@lru_cache(maxsize=1)
+def opened(source: Source) -> Artifacts:
+    """A round's evidence in a worker, opened once."""
+    return source.open()
+
+
+def _work(source: Source, round_: int, run: Run) -> list[IntervalResult]:
+    return list(replay_run(opened(source), round_, run))
+
+
+class Processes:
+    """Processes of this machine. A context manager; its end ends them.
+
+    Args:
+        jobs: how many; None for one a core, started only for a round whose replay takes long enough to be worth it.
+        clock: seconds that never go back.
+    """
+
+    def __init__(self, jobs: int | None = None, *, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._jobs, self._clock = jobs, clock
+        self._stack = ExitStack()
+        self._has_started = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._stack.close()
+        self._has_started = False
+
+    def findings(
+        self, artifacts: Artifacts, round_: int, intervals: Sequence[int], journal: Journal | None
+    ) -> Iterator[IntervalResult]:
+        """See ``Executor``."""
+        return in_order(artifacts, round_, intervals, journal, lambda runs: self._compute(artifacts, round_, runs))
+
+    def _compute(self, artifacts: Artifacts, round_: int, runs: Sequence[Run]) -> Iterator[list[IntervalResult]]:
+        done, started = 0, self._clock()
+        while done < len(runs) and not self._is_worth_it(runs, done, self._clock() - started):
+            yield list(replay_run(artifacts, round_, runs[done]))
+            done += 1
+        rest = runs[done:]
+        source = Source.of(artifacts, round_) if rest else None
+        if source is None:
+            yield from (list(replay_run(artifacts, round_, run)) for run in rest)
+        else:
+            yield from self._spread(source, round_, rest)
+
+    def _is_worth_it(self, runs: Sequence[Run], done: int, elapsed_s: float) -> bool:
+        left = len(runs) - done
+        if left < 2 or self._workers() < 2:
+            return False
+        if self._jobs is not None or self._has_started:
+            return True
+        return done > 0 and left * elapsed_s / done > WORTH_PROCESSES_S
+
+    def _workers(self) -> int:
+        if self._jobs is not None:
+            return self._jobs
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+    def _spread(self, source: Source, round_: int, runs: Sequence[Run]) -> Iterator[list[IntervalResult]]:
+        from joblib import Parallel, delayed  # noqa: PLC0415 - slow to import
+        from joblib.externals.loky.process_executor import BrokenProcessPool, ShutdownExecutorError  # noqa: PLC0415
+
+        self._start()
+        workers = self._workers()
+        # A few pieces under way keep every worker busy; more would only hold memory.
+        parallel = Parallel(workers, backend="loky", return_as="generator", pre_dispatch=workers + 1, batch_size=1)
+        try:
+            yield from parallel(delayed(_work)(source, round_, run) for run in runs)
+        except (BrokenProcessPool, ShutdownExecutorError) as e:
+            hint = "it may have run out of memory: use fewer --jobs; what was replayed is kept, run the command again"
+            raise WorkersLost("a process that replayed intervals ended", hint=hint) from e
+
+    def _start(self) -> None:
+        if self._has_started:
+            return
+        from joblib.externals.loky import get_reusable_executor  # noqa: PLC0415
+
+        self._has_started = True
+        self._stack.callback(lambda: get_reusable_executor().shutdown(wait=True))

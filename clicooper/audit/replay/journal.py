@@ -1,0 +1,115 @@
+"""What an audit has replayed so far, in a file, so that it goes on after a kill instead of starting again.
+
+A journal belongs to one audit by everything that its findings depend on: job, head, specification, runtime class and
+program version; another one is simply another file. Only replays are kept: they take the time, and they depend on
+content-addressed artifacts alone. Every other check is made anew.
+
+Whoever can write this file can forge its findings: it is as trustworthy as the auditor's home, no more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from clicooper.audit.replay.intervals import IntervalResult
+
+__all__ = ["Journal"]
+
+_NOTHING: Mapping[int, IntervalResult] = MappingProxyType({})
+
+
+class Journal:
+    """Findings by round and interval, in a file of one JSON object a line; a torn last line is ignored.
+
+    Args:
+        folder: of all journals; made with the first finding, removed with the last journal.
+        key: what the audit's findings depend on.
+        fresh: forget what an interrupted audit left.
+    """
+
+    def __init__(self, folder: Path, key: Mapping[str, str], *, fresh: bool = False) -> None:
+        self._header = json.dumps({"audit": dict(sorted(key.items()))})
+        self.path = folder / f"{hashlib.sha256(self._header.encode()).hexdigest()[:32]}.jsonl"
+        self._found: dict[int, dict[int, IntervalResult]] = {}
+        self._is_begun = False
+        if fresh:
+            self.finish()
+        else:
+            self._load()
+
+    @property
+    def count(self) -> int:
+        """Findings at hand."""
+        return sum(map(len, self._found.values()))
+
+    def findings(self, round_: int) -> Mapping[int, IntervalResult]:
+        """What is known of a round, by interval."""
+        return self._found.get(round_, _NOTHING)
+
+    def keep(self, round_: int, findings: Iterable[IntervalResult]) -> None:
+        """Adds findings; what could not be replayed is not kept, for it may be possible the next time.
+
+        A file that cannot be written costs the resumption, not the audit.
+        """
+        settled = [one for one in findings if not one.unknown and one.apart is None]
+        if not settled:
+            return
+        self._found.setdefault(round_, {}).update({one.interval: one for one in settled})
+        lines = [json.dumps({"round": round_, "finding": one.to_json()}) for one in settled]
+        try:
+            self._append([*([] if self._is_begun else [self._header]), *lines])
+        except OSError:
+            return
+        self._is_begun = True
+
+    def finish(self) -> None:
+        """Removes the file, once there is a verdict."""
+        try:
+            self.path.unlink(missing_ok=True)
+            self.path.parent.rmdir()
+            self.path.parent.parent.rmdir()
+        except OSError:
+            # Other audits' journals keep the folder, and whatever else is there the auditor's home.
+            return
+
+    def _append(self, lines: Iterable[str]) -> None:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        data = "".join(line + "\n" for line in lines).encode()
+        # One write, so that a kill leaves at most its tail torn.
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(descriptor, data)
+        finally:
+            os.close(descriptor)
+
+    def _load(self) -> None:
+        try:
+            whole, _, torn = self.path.read_bytes().rpartition(b"\n")
+            header, *lines = whole.split(b"\n")
+            if header.decode() != self._header:
+                raise ValueError("the journal of another audit")
+            for line in lines:
+                entry = json.loads(line)
+                finding = IntervalResult.from_json(entry["finding"])
+                self._found.setdefault(int(entry["round"]), {})[finding.interval] = finding
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, KeyError, TypeError):
+            # Nothing in a damaged file is believed.
+            self._found.clear()
+            self.finish()
+            return
+        self._is_begun = True
+        if torn:
+            self._cut(len(whole) + 1)
+
+    def _cut(self, size_bytes: int) -> None:
+        try:
+            os.truncate(self.path, size_bytes)
+        except OSError:
+            self._is_begun = False

@@ -1,0 +1,234 @@
+"""One interval of evidence again: proven transcript steps against the work repeated from committed states.
+
+What convicts, in this order: a manifest or labels that are not the job's; committed files that are no states, or
+contradict their own transcript; a batch that is not the schedule's; neighbours that committed to different tensors;
+and, in the spec's runtime class, the first digest in causal order that the replay does not confirm. All but the last
+are the same on every machine. In another class the states at the interval's end are compared in float64, which can
+clear everybody, or show that somebody deviated without saying who.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from clicooper.audit.checks import claims as checks
+from clicooper.audit.checks.progress import check_progress
+from clicooper.audit.replay.round_replay import MAX_CROSS_CLASS_STEPS, RoundReplay
+from clicooper.audit.sealed import own_start
+from clicooper.audit.verdict import Check
+from clicooper.disputes.enclosed import EnclosedArtifacts, end_state
+from clicooper.disputes.faults import committed_manifest, faults_of, label_faults
+from clicooper.disputes.opinion import Fault, Judged
+from clicooper.errors import ArtifactMissing, EvidenceUnusable, SpecError
+from clicooper.learning.checkpoint import State, state_digest
+from clicooper.learning.replay import Difference, IntervalReplay, compare_states, first_difference, replay_interval
+from clicooper.learning.schedule import batch_rows
+from clicooper.learning.training import SeatWorker
+from clicooper.learning.transcript import StepDigests, Transcript, interval_bounds
+from clicooper.types import Digest
+
+__all__ = ["judge_replay"]
+
+SeatState = tuple[State, State | None]
+
+
+@dataclass(frozen=True)
+class _Claimed:
+    """What one seat committed to about the interval; ``end`` is None where the evidence leaves it out."""
+
+    steps: tuple[StepDigests, ...]
+    start: SeatState
+    end: SeatState | None
+
+
+def judge_replay(artifacts: EnclosedArtifacts) -> Judged:
+    """Replays the evidence's interval, unless something that was committed convicts somebody before.
+
+    Raises:
+        EvidenceUnusable, ArtifactMissing, ArtifactCorrupt: the evidence does not hold what a replay needs.
+        SpecError: the spec or the release, which are not a seat's doing, cannot be used.
+    """
+    seats = range(artifacts.history.params.seats)
+    faults = tuple(_manifest_faults(artifacts, seats)) or label_faults(artifacts, artifacts.evidence.round)
+    if faults:
+        return Judged(faults)
+    found = [_claimed(artifacts, seat) for seat in seats]
+    if faults := tuple(item for item in found if isinstance(item, Fault)):
+        return Judged(faults)
+    claimed = [item for item in found if isinstance(item, _Claimed)]
+    same_class = artifacts.spec.runtime_class == artifacts.runtime
+    replayed = _replayed(artifacts, claimed, same_class)
+    difference = _first_difference(artifacts, claimed, replayed) if same_class else _portable(claimed, replayed)
+    first = () if difference is None else (_fault(difference, replay_decides=same_class),)
+    faults = (*first, *_contradictions(claimed, replayed))
+    judged = Judged(faults, distances=_distances(claimed, replayed), steps=replayed.steps_count)
+    if same_class:
+        confirmed = f"{judged.steps} steps replayed, every digest of every seat is equal"
+        return _with_metrics(artifacts, replace(judged, confirmed=confirmed), replayed.losses)
+    # A loss is not the same number in another class, to as many digits as metrics are held to.
+    return _within_tolerance(artifacts, _with_metrics(artifacts, judged, None), len(claimed))
+
+
+def _with_metrics(artifacts: EnclosedArtifacts, judged: Judged, losses: tuple[float, ...] | None) -> Judged:
+    """What the last interval also shows: the norms, and the loss at the end, that the manifests report."""
+    interval = artifacts.evidence.interval or 0
+    complete = len(judged.distances) == artifacts.history.params.seats
+    if judged.faults or not complete or interval != artifacts.intervals - 1:
+        return judged
+    shown = RoundReplay(artifacts.evidence.round, losses={} if losses is None else {interval: losses})
+    return replace(judged, faults=tuple(faults_of(check_progress(artifacts, shown))))
+
+
+def _manifest_faults(artifacts: EnclosedArtifacts, seats: range) -> Iterator[Fault]:
+    for seat in seats:
+        found = committed_manifest(artifacts, seat)
+        if isinstance(found, Fault):
+            yield found
+        else:
+            yield from faults_of(checks.check_manifest(artifacts, artifacts.commitment(artifacts.evidence.round, seat)))
+
+
+def _claimed(artifacts: EnclosedArtifacts, seat: int) -> _Claimed | Fault:
+    """What a seat committed to, or its fault where that cannot be used."""
+    steps = tuple(proven.digests for proven in artifacts.proven_steps(seat))
+    try:
+        Transcript(steps, artifacts.spec.replay.interval)
+    except SpecError as e:
+        return Fault(seat, Check.BOUNDARY, f"the committed steps of seat {seat} are no transcript: {e.message}")
+    start = _start(artifacts, seat)
+    if isinstance(start, Fault):
+        return start
+    try:
+        links = end_state(artifacts.manifest(artifacts.evidence.round, seat), artifacts.evidence.interval or 0)
+        return _Claimed(steps, start, artifacts.state(links))
+    except ArtifactMissing:
+        return _Claimed(steps, start, None)
+    except SpecError as e:
+        return Fault(seat, Check.ARTIFACTS, f"the committed state of seat {seat} cannot be used: {e.message}")
+
+
+def _start(artifacts: EnclosedArtifacts, seat: int) -> SeatState | Fault:
+    """The state that a seat starts from; one that does not fit its segment is the fault of whoever committed it."""
+    evidence, spec = artifacts.evidence, artifacts.spec
+    interval = evidence.interval or 0
+    try:
+        state = artifacts.state(artifacts.start_state(evidence.round, seat, interval))
+        SeatWorker(spec.model, spec.training, spec.replay, seat, *state)
+    except SpecError as e:
+        if interval == 0 and not own_start(artifacts.manifest(evidence.round, seat)):
+            hint = f"show the round before: that is where seat {seat} took it over from"
+            raise EvidenceUnusable(
+                f"the state that seat {seat} took over cannot be used: {e.message}", hint=hint
+            ) from e
+        return Fault(seat, Check.ARTIFACTS, f"the committed state of seat {seat} cannot be used: {e.message}")
+    return state
+
+
+def _replayed(artifacts: EnclosedArtifacts, claimed: Sequence[_Claimed], same_class: bool) -> IntervalReplay:
+    spec, evidence = artifacts.spec, artifacts.evidence
+    interval = evidence.interval or 0
+    first, last = interval_bounds(interval, spec.training.steps, spec.replay.interval)
+    rows = batch_rows(spec.seeds, evidence.round, spec.rows_until(evidence.round), spec.training)
+    return replay_interval(
+        spec,
+        evidence.round,
+        interval,
+        [seat.start for seat in claimed],
+        artifacts.release_rows(rows[first:last]).as_array(),
+        artifacts.pseudo_labels_until(evidence.round),
+        dtype=None if same_class else np.float64,
+    )
+
+
+def _first_difference(
+    artifacts: EnclosedArtifacts, claimed: Sequence[_Claimed], replayed: IntervalReplay
+) -> Difference | None:
+    """The first digest in causal order that the replay does not confirm, counted in steps of the round."""
+    alone = replace(replayed, first_step=0)
+    interval = artifacts.spec.replay.interval
+    found = first_difference([Transcript(seat.steps, interval) for seat in claimed], alone)
+    return None if found is None else replace(found, step=replayed.first_step + found.step)
+
+
+def _portable(claimed: Sequence[_Claimed], replayed: IntervalReplay) -> Difference | None:
+    """The first difference that is none of arithmetic: a batch that is not the schedule's, or a boundary in dispute."""
+    for offset in range(replayed.steps_count):
+        step = replayed.first_step + offset
+        rows = [seat.steps[offset] for seat in claimed]
+        pairs = [("coverage", 0, "input", replayed.steps[0][offset].input, rows[0].input)]
+        pairs += [("boundary", i + 1, "input", rows[i].output, rows[i + 1].input) for i in range(len(rows) - 1)]
+        pairs += [
+            ("boundary", i, "grad_received", rows[i + 1].grad_sent, rows[i].grad_received)
+            for i in reversed(range(len(rows) - 1))
+        ]
+        for check, seat, field, expected, actual in pairs:
+            if expected != actual:
+                return Difference(check, step, seat, field, Digest(expected), Digest(actual))  # type: ignore[arg-type]
+    return None
+
+
+def _fault(difference: Difference, *, replay_decides: bool) -> Fault:
+    """A difference as the fault of a seat.
+
+    At a boundary where the replay confirms what the sender committed to, the receiver has to answer for its other
+    value, unless it shows the sender's signature over it. Without a replay either may have lied.
+    """
+    seat, step, field = difference.seat, difference.step, difference.field
+    sides = "0x" + difference.expected.hex(), "0x" + difference.actual.hex()
+    if difference.check == "coverage":
+        detail = f"seat {seat} committed to another batch in step {step} than the schedule's"
+        return Fault(seat, Check.COVERAGE, detail, None, step, field, *sides)
+    if difference.check == "boundary":
+        pair = (seat - 1, seat) if field == "input" else (seat, seat + 1)
+        what = "activations" if field == "input" else "gradients"
+        detail = f"seats {pair[0]} and {pair[1]} committed to different {what} in step {step}"
+        if not replay_decides:
+            return Fault(None, Check.BOUNDARY, detail, pair, step, field, *sides)
+        detail += ", and the replay confirms what was sent"
+        return Fault(seat, Check.BOUNDARY, detail, pair, step, field, *sides)
+    detail = f"the {field} that seat {seat} committed for step {step} is not what state, data and labels give"
+    return Fault(seat, Check.REPLAY, detail, None, step, field, *sides)
+
+
+def _contradictions(claimed: Sequence[_Claimed], replayed: IntervalReplay) -> Iterator[Fault]:
+    """Seats whose committed state at the interval's end is not the one in their own transcript."""
+    step = replayed.first_step + replayed.steps_count - 1
+    for seat, own in enumerate(claimed):
+        if own.end is None:
+            continue
+        found, said = state_digest(*own.end), own.steps[-1].state
+        if found != said:
+            detail = f"the state that seat {seat} published after step {step} is not the one in its transcript"
+            yield Fault(seat, Check.ARTIFACTS, detail, None, step, "state", "0x" + said.hex(), "0x" + found.hex())
+
+
+def _distances(claimed: Sequence[_Claimed], replayed: IntervalReplay) -> dict[int, float]:
+    """Relative L2 between committed and replayed weights at the interval's end, of the seats that fit together."""
+    distances: dict[int, float] = {}
+    for seat, own in enumerate(claimed):
+        if own.end is not None:
+            try:
+                distances[seat] = compare_states(replayed.end_states[seat][0], own.end[0])
+            except SpecError:
+                # Of another model than it should be: what convicts is the digest, not a number.
+                continue
+    return distances
+
+
+def _within_tolerance(artifacts: EnclosedArtifacts, judged: Judged, seats: int) -> Judged:
+    spec = artifacts.spec
+    tolerance, limit = spec.replay.tolerance, MAX_CROSS_CLASS_STEPS
+    judged = replace(judged, tolerance=tolerance)
+    if judged.steps > limit:
+        why = f"{judged.steps} steps cannot be compared between runtime classes, at most {limit} can"
+    elif len(judged.distances) < seats:
+        why = "the evidence holds no states at the interval's end, which another runtime class needs"
+    elif (worst := max(judged.distances.values())) > tolerance:
+        why = f"a committed state is {worst:.1e} from the replayed one, above {tolerance:.0e}: somebody deviated"
+    else:
+        confirmed = f"{judged.steps} steps replayed in float64, states at most {worst:.1e} apart, of {tolerance:.0e}"
+        return replace(judged, confirmed=confirmed)
+    return replace(judged, unjudged=f"{why}; a reader of class {spec.runtime_class} can name the seat")

@@ -1,0 +1,128 @@
+"""An audit's result in the terminal: checks, the tree of rounds and seats, what did not pass, the verdict."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from clicooper.reports.tables import table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.tree import Tree
+
+    from clicooper.audit.verdict import AuditReport, Branch
+
+__all__ = ["print_audit", "print_result"]
+
+MOST_PASSED_ROUNDS = 12
+"""Rounds that passed are named one by one up to so many."""
+
+
+def print_result(console: Console, report: AuditReport, written: dict[str, Any]) -> None:
+    """The audit, where its record is from, and the files that were written besides.
+
+    Args:
+        written: as ``audited.packed`` returns it, by kind.
+    """
+    print_audit(console, report)
+    found = report.verified
+    against = "not compared with a node" if found is None else f"verified against {found.source} at block {found.block}"
+    console.print(f"Record: from {report.source}, {against}", markup=False, soft_wrap=True)
+    for one in written.values():
+        line = f"Bundle: {one['path']}" if one["path"] else f"No bundle was written: {one['why']}"
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def print_audit(console: Console, report: AuditReport) -> None:
+    """One line a check, the tree of rounds, every row that did not pass, then the verdict."""
+    from clicooper.audit.verdict import verdict_tree  # noqa: PLC0415
+
+    _print_checks(console, report)
+    console.print(_tree(verdict_tree(report.results)))
+    _print_open_rows(console, report)
+    replayed = report.replayed
+    resumed = f", {report.resumed} of them before an interruption" if report.resumed else ""
+    console.print(
+        f"Replayed {replayed.intervals} intervals{resumed}, {replayed.steps} steps, {replayed.share:.0%} of the "
+        f"training, in {report.seconds:.1f} s"
+    )
+    _print_sample(console, report)
+    console.print(f"Verdict: {_colored(report.verdict)}")
+
+
+def _print_checks(console: Console, report: AuditReport) -> None:
+    from clicooper.audit.verdict import Check, combine  # noqa: PLC0415
+
+    summary = table("Audit", "check", "verdict", "claims", numeric=("claims",))
+    for check in Check:
+        rows = [row for row in report.results if row.check is check]
+        if rows:
+            summary.add_row(check.value, _colored(combine(rows)), str(len(rows)))
+    console.print(summary)
+
+
+def _tree(job: Branch) -> Tree:
+    """Rounds and seats; what passed is not unfolded, and many rounds that passed are one line."""
+    from rich.tree import Tree  # noqa: PLC0415
+
+    from clicooper.types import Verdict  # noqa: PLC0415
+
+    tree = Tree(_line(job))
+    rounds = [branch for branch in job.branches if branch.level == "round"]
+    passed = [branch for branch in rounds if branch.verdict is Verdict.PASS]
+    if len(passed) > MOST_PASSED_ROUNDS:
+        tree.add(f"{len(passed)} rounds: [green]pass[/]")
+        rounds = [branch for branch in rounds if branch.verdict is not Verdict.PASS]
+    for branch in (*(one for one in job.branches if one.level == "check"), *rounds):
+        if branch.level == "round" or branch.verdict is not Verdict.PASS:
+            _unfold(tree, branch)
+    return tree
+
+
+def _unfold(tree: Tree, branch: Branch) -> None:
+    from clicooper.types import Verdict  # noqa: PLC0415
+
+    node = tree.add(_line(branch))
+    for part in branch.branches:
+        if part.level == "seat" or part.verdict is not Verdict.PASS:
+            _unfold(node, part)
+
+
+def _line(branch: Branch) -> str:
+    passed, failed, unknown = branch.counts
+    parts = [f"{count} {word}" for count, word in ((failed, "failed"), (unknown, "open")) if count]
+    claims = passed + failed + unknown
+    return f"{branch.name}: {_colored(branch.verdict)} ({', '.join([f'{claims} claims', *parts])})"
+
+
+def _print_open_rows(console: Console, report: AuditReport) -> None:
+    from clicooper.types import Verdict  # noqa: PLC0415
+
+    for row in report.results:
+        if row.verdict is not Verdict.PASS:
+            where = " ".join(f"{n} {v}" for n, v in (("round", row.round), ("seat", row.seat)) if v is not None)
+            console.print(f"{_colored(row.verdict)} {row.check.value} {where}")
+            difference = f"expected {row.expected}, found {row.actual}" if row.expected else ""
+            for line in (row.subject, row.detail, difference):
+                if line:
+                    console.print(f"  {line}", markup=False, soft_wrap=True)
+
+
+def _print_sample(console: Console, report: AuditReport) -> None:
+    sampled = report.sampled
+    if sampled is None:
+        return
+    drawn = {name for _, draw in sampled.draws for name in draw.seeds}
+    words = [words for name, words in (("chain", "the chain"), ("secret", "your secret draw")) if name in drawn]
+    source = " and ".join(words) or "nothing"
+    console.print(f"Sample: at least {sampled.least} of {sampled.intervals} intervals a round, drawn from {source}")
+    for share, chance in sampled.escapes():
+        console.print(f"  a seat that cheated in {share:.0%} of a round escapes with probability {chance:.2g}")
+    if sampled.secret is not None:
+        line = f"Repeat it with --sample {sampled.per_seat} --secret-draw 0x{sampled.secret.hex()}"
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _colored(verdict: object) -> str:
+    value = str(getattr(verdict, "value", verdict))
+    return f"[{ {'pass': 'green', 'fail': 'bold red'}.get(value, 'yellow') }]{value}[/]"

@@ -1,0 +1,53 @@
+"""The HTML report of a demo: what was run, what it showed, and how to replay it.
+
+Job: choose and arrange what ``demo_result`` measured. Non-jobs: the plots (``demo_charts``), and how a page is
+framed, escaped and written (``audit.page``).
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from clicooper.reports.demo_plots import draw_accuracy, draw_gas, draw_loss, draw_marks
+from clicooper.reports.demo_tables import ACCURACIES
+from clicooper.reports.page import render_page, write_page
+from clicooper.watermark.detect import ACCEPT_LOG2_P
+
+__all__ = ["render_demo_report", "write_demo_report"]
+
+
+def write_demo_report(path: Path, result: dict[str, Any], losses: list[list[float]]) -> None:
+    """Writes the report as one self-contained HTML file, whole or not at all.
+
+    Args:
+        result: the object of ``demo_result`` with ``seconds`` and ``peak_rss_mib``.
+        losses: for each round the training loss of every step, in nats.
+
+    Raises:
+        RunFolderError: the path cannot be written.
+    """
+    write_page(path, render_demo_report(result, losses))
+
+
+def render_demo_report(result: dict[str, Any], losses: list[list[float]]) -> str:
+    """The report as an HTML document; equal input gives equal text. Arguments as for ``write_demo_report``."""
+    marks_committed, marks_final = draw_marks(result, ACCEPT_LOG2_P)
+    return render_page(
+        "demo.html.j2",
+        result=result,
+        accuracies=ACCURACIES,
+        threshold=ACCEPT_LOG2_P,
+        found=sum(mark["log2_p"] <= ACCEPT_LOG2_P for mark in result["marks_in_final_model"]),
+        commitments=sum(len(settled["commitments"]) for settled in result["rounds"]),
+        privacy_lines=result["privacy"]["text"].splitlines(),
+        command=shlex.join(["clicooper", *result["replay"]]),
+        plots={
+            "accuracy": draw_accuracy(result["accuracy"]),
+            "loss": draw_loss(losses),
+            "marks_committed": marks_committed,
+            "marks_final": marks_final,
+            "gas": draw_gas(result),
+        },
+    )

@@ -1,0 +1,286 @@
+"""A store on an IPFS node, through its RPC as Kubo defines it: what it gives is hashed, what it has is not sent again.
+
+The node is believed in nothing but its own state: which blocks it has and which it pins. Calls and their failures are
+in ``_rpc``, the cutting of uploads in ``_upload``; here is what the commands are. Both implementations of the RPC are
+served: Kubo answers offline which blocks it has; js-ipfs can only list them all.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import requests
+from ipfshttpclient import exceptions as ipfs_errors
+from ipfshttpclient.http_requests import ClientSync
+from multiformats import CID
+from urllib3.exceptions import HTTPError
+
+from clicooper.commitments.canonical import MAX_BLOCK_BYTES
+from clicooper.config import IPFS_URL
+from clicooper.errors import ArtifactCorrupt, ArtifactMissing, SpecError, StorageError
+from clicooper.storage.base import missing, reading, write_chunks
+from clicooper.storage.ipfs.address import NodeAddress, parse_node_address
+from clicooper.storage.ipfs.presence import Presence, artifacts
+from clicooper.storage.ipfs.rpc import MAX_LINE_BYTES, Call, Refused, Rpc, Transient
+from clicooper.storage.ipfs.upload import MULTIPART_TYPE, Block, Uploader, multipart, windows
+from clicooper.storage.ipld.cid import (
+    block_cid,
+    build_file,
+    cid_bytes,
+    cid_text,
+    normalise_cid,
+    read_file,
+    verify_block,
+)
+
+__all__ = ["IpfsStore", "UploadProgress"]
+
+ASK_FROM_BYTES = 1 << 14
+"""From this size on a single block is sent only after asking for it: below, asking costs as much as sending."""
+
+_CONNECT_TIMEOUT_S = 10.0
+
+UploadProgress = Callable[[int, int], None]
+"""Called with the bytes of a file's blocks that the node has by now, and how many of them were sent."""
+
+
+def _silent(_done: int, _sent: int) -> None:
+    pass
+
+
+class IpfsStore:
+    """Implements ``PinningStore`` on a node.
+
+    A put is durable on the node when it returns, and safe from its garbage collection once pinned.
+
+    Args:
+        url: ``http://host:port`` of its RPC, with ``user:password@`` where it wants them, or
+            ``/ip4/.../tcp/...``; see ``parse_node_address``.
+        timeout_s: longest time that one call may take, its retries included; for an upload, longest silence of the
+            node. A block that the node does not find in its network in this time is missing.
+        retries: further attempts after failures that may pass: no connection, a broken one, a 5xx status.
+        progress: told about uploads of files.
+        clock: seconds that never go back.
+
+    Raises:
+        UsageError: an address that names no node.
+    """
+
+    def __init__(
+        self,
+        url: str = IPFS_URL,
+        *,
+        timeout_s: float = 30.0,
+        retries: int = 4,
+        progress: UploadProgress = _silent,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        address = parse_node_address(url)
+        # A function, since whatever shows a store's attributes must not show the address's credentials.
+        self._reopening: Callable[[], partial[IpfsStore]] = lambda: partial(
+            IpfsStore, url, timeout_s=timeout_s, retries=retries
+        )
+        self.name = f"IPFS node {address.public}"
+        self._transport = _Transport(address)
+        self._rpc = Rpc(self._transport, address.public, timeout_s, retries)
+        self._progress = progress
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._absent_until: dict[bytes, float] = {}
+        self._presence = Presence(self._rpc)
+        self._uploader = Uploader(self._rpc, self._presence)
+
+    def __reduce__(self) -> tuple[partial[IpfsStore], tuple[()]]:
+        """Pickled as an address, credentials included: whoever unpickles it talks to the node itself."""
+        return self._reopening(), ()
+
+    def put_block(self, block: bytes, codec: str = "dag-cbor") -> CID:
+        """See ``Store``."""
+        if len(block) > MAX_BLOCK_BYTES:
+            raise SpecError(f"block of {len(block)} bytes exceeds {MAX_BLOCK_BYTES}", hint="put it as a file")
+        cid = block_cid(block, codec)
+        self._absent_until.clear()
+        if len(block) < ASK_FROM_BYTES or not self.has(cid):
+            naming = {"cid-codec": codec} if self._presence.is_kubo else {"format": codec, "version": "1"}
+            call = Call("block/put", {**naming, "mhtype": "sha2-256", "pin": "false"})
+            answer = self._rpc.send(call, lambda: multipart([block]))
+            self._expect(cid, answer)
+        return cid
+
+    def get_block(self, cid: CID) -> bytes:
+        """See ``Store``; a block that the node lacks it looks for in its network."""
+        cid = normalise_cid(cid)
+        block = self._search(cid)
+        if len(block) > MAX_BLOCK_BYTES:
+            text = cid_text(cid)
+            problem = f"block {text} from {self.name} exceeds {MAX_BLOCK_BYTES} bytes"
+            raise ArtifactCorrupt(problem, cid=text, hint="fetch it from another copy")
+        return verify_block(cid, block, self.name)
+
+    def put_file(self, source: Path | BinaryIO) -> CID:
+        """See ``Store``. What the node has is not sent, so that an upload that broke off goes on where it ended."""
+        if isinstance(source, Path):
+            with reading(source), source.open("rb") as stream:
+                return self.put_file(stream)
+        done = sent = 0
+        self._absent_until.clear()
+        is_there = self._presence.for_one_put()
+        for window in windows(_blocks(source)):
+            sent += self._uploader.send(window, is_there)
+            done += sum(len(block) for _, block in window.blocks)
+            self._progress(done, sent)
+        return window.blocks[-1][0]
+
+    def get_file(self, cid: CID, target: BinaryIO) -> None:
+        """See ``Store``."""
+        write_chunks(target, read_file(cid, self.get_block))
+
+    def has(self, cid: CID) -> bool:
+        """See ``Store``; whether the node itself has the block, not whether its network has."""
+        return self._presence.has(cid)
+
+    def pin(self, cid: CID, *, recursive: bool = True) -> None:
+        """See ``PinningStore``."""
+        self._rpc.ask(Call.about("pin/add", cid, recursive="true" if recursive else "false"))
+
+    def unpin(self, cid: CID) -> None:
+        """See ``PinningStore``."""
+        kind = self.pins().get(normalise_cid(cid))
+        if kind is not None:
+            self._rpc.ask(Call.about("pin/rm", cid, recursive="true" if kind == "recursive" else "false"))
+
+    def pins(self) -> Mapping[CID, str]:
+        """See ``PinningStore``; what others pinned there counts, unless no artifact has such a CID."""
+        found: dict[CID, str] = {}
+        for kind in ("direct", "recursive"):
+            for line in self._rpc.lines(Call("pin/ls", {"type": kind, "stream": "true"})):
+                found |= dict.fromkeys(artifacts(line.get("Cid")), kind)
+        return found
+
+    def gc(self) -> tuple[CID, ...]:
+        """See ``PinningStore``."""
+        self._presence.forget()
+        removed: list[CID] = []
+        for line in self._rpc.lines(Call("repo/gc", {"stream-errors": "true"})):
+            if line.get("Error"):
+                raise StorageError(f"{self.name} cannot collect: {line['Error']}", hint="look into the node's own log")
+            key = line.get("Key")
+            removed += artifacts(key.get("/") if isinstance(key, dict) else None)
+        return tuple(removed)
+
+    def node_id(self) -> str:
+        """See ``PinningStore``: the peer id."""
+        return str(self._rpc.ask_json(Call("id", {})).get("ID"))
+
+    def close(self) -> None:
+        """Gives the connections back; the store may be used again."""
+        self._transport.close()
+
+    def _search(self, cid: CID) -> bytes:
+        """What the node gives for a block. A search that found nothing holds for as long as it took: an audit asks for
+        the same artifact in many checks, and must not wait for each."""
+        if self._clock() < self._absent_until.get(cid.digest, 0.0):
+            raise missing(cid, self.name)
+        try:
+            return self._rpc.ask(Call.about("block/get", cid), MAX_BLOCK_BYTES)
+        except ArtifactMissing:
+            self._absent_until[cid.digest] = self._clock() + self._timeout_s
+            raise
+
+    def _expect(self, cid: CID, answer: bytes) -> None:
+        """The node keeps a block under the name that it has here."""
+        key = _object(answer).get("Key")
+        if [cid_bytes(found) for found in artifacts(key)] != [cid_bytes(cid)]:
+            problem = f"{self.name} keeps block {cid_text(cid)} as {str(key)[:80]!r}"
+            raise StorageError(problem, hint="check that an IPFS node runs there")
+
+
+class _Transport:
+    """Carries calls by ``ipfshttpclient``."""
+
+    def __init__(self, address: NodeAddress) -> None:
+        self._client = _Client(address.multiaddr, "api/v0", auth=address.credentials)
+        self._client.open_session()
+
+    def close(self) -> None:
+        """Gives the connections back, and begins anew."""
+        self._client.close_session()
+        self._client.open_session()
+
+    def post(
+        self, command: str, options: Mapping[str, str], body: Iterable[bytes] | None, timeout_s: float
+    ) -> Generator[bytes, None, None]:
+        """See ``_rpc.Transport``."""
+        headers = {} if body is None else {"Content-Type": MULTIPART_TYPE}
+        timeouts = (min(timeout_s, _CONNECT_TIMEOUT_S), timeout_s)
+        try:
+            with closing(
+                self._client.request(command, opts=options, data=body, headers=headers, timeout=timeouts, stream=True)
+            ) as chunks:
+                yield from chunks
+        except ipfs_errors.TimeoutError as e:
+            raise Transient(f"no answer within {timeout_s:.1f} s") from e
+        except ipfs_errors.ConnectionError as e:
+            raise Transient("it cannot be reached, or drops the connection") from e
+        except (ipfs_errors.CommunicationError, requests.RequestException, HTTPError) as e:
+            raise Transient(f"its answer is cut off or no HTTP ({type(e).__name__})") from e
+
+
+class _Client(ClientSync):  # type: ignore[misc]
+    """The library's client, without what a node must not be able to do: lead elsewhere, flood, or trickle."""
+
+    def _make_session(self) -> requests.Session:
+        # The library's own kind of session needs an argument that urllib3 is about to drop.
+        session = requests.Session()
+        session.auth = self._session_props.get("auth")
+        # Neither the environment's proxies nor .netrc: the node is the one that the user named.
+        session.trust_env = False
+        session.hooks["response"].append(_judge_status)
+        return session
+
+    def _request(self, *arguments: Any, **options: Any) -> tuple[list[Any], Generator[bytes, None, None]]:
+        closables, _ = super()._request(*arguments, **options)
+        return closables, _arriving(closables[0])
+
+
+def _arriving(response: requests.Response) -> Generator[bytes, None, None]:
+    """The body in the pieces in which it arrives: whoever reads can stop at a limit of size or time."""
+    while piece := response.raw.read1(MAX_LINE_BYTES, decode_content=True):
+        yield piece
+
+
+def _judge_status(response: requests.Response, **_: object) -> None:
+    """Refuses whatever is not an answer of the RPC, before anything follows or reads it."""
+    status = response.status_code
+    if status == requests.codes.ok and "html" not in response.headers.get("Content-Type", ""):
+        return
+    text = b"".join(islice(_arriving(response), 1))
+    response.close()
+    message = _object(text).get("Message")
+    if status == requests.codes.ok:
+        raise Refused("a web page, no answer of the RPC", is_final=False)
+    if 300 <= status < 400:
+        raise Refused(f"status {status}, a redirect, which is not followed", is_final=True)
+    raise Refused(f"status {status}: {message}" if message else f"status {status}", is_final=status < 500)
+
+
+def _object(data: bytes) -> Mapping[str, Any]:
+    """The JSON object in ``data``; an empty one if there is none."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _blocks(source: BinaryIO) -> Iterator[Block]:
+    """A file's blocks. A source that fails must not look like a node that fails: it is not tried again."""
+    with reading(getattr(source, "name", "the source")):
+        yield from build_file(source)
