@@ -1,4 +1,4 @@
-"""One configuration record for a job, and where its values come from.
+"""A job's terms and a party's own settings, and where their values come from.
 
 Precedence: explicit argument, then ``CLICOOPER_*`` in the environment, then ``clicooper.toml`` in the working
 directory, then the default. A value that cannot be used is refused together with its source, and so is a setting
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -37,8 +37,10 @@ __all__ = [
     "IPFS_URL",
     "RANDOM",
     "SETTINGS_FILE",
+    "ClientConfig",
     "JobConfig",
     "Setting",
+    "Settings",
     "explain_config",
     "load_config",
     "public_url",
@@ -89,6 +91,9 @@ Sizes = Annotated[
 ]
 
 
+_STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
 def _is_url(text: str) -> bool:
     try:
         parts = urlsplit(text)
@@ -105,20 +110,13 @@ def public_url(url: str) -> str:
     return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")
 
 
-class JobConfig(BaseSettings):
-    """Everything that the owner of a job decides, and whose account acts where; defaults are those of the demo.
+class ClientConfig(BaseModel):
+    """Where a party works and as whom: its folder, node, store and keystore. No term of any job.
 
     Each field's description is what an error's hint and docs/configuration.md say about it.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_ignore_empty=True,
-        toml_file=SETTINGS_FILE,
-        extra="forbid",
-        frozen=True,
-        allow_inf_nan=False,
-    )
+    model_config = _STRICT
 
     home: Path = Field(default=Path(".clicooper"), description="folder of the run folders")
     networks: Names = Field(default={}, description="names for nodes: a table of http(s) URLs")
@@ -134,6 +132,57 @@ class JobConfig(BaseSettings):
     )
     account: str | None = Field(default=None, description="name of the keystore that acts")
     password_file: Path | None = Field(default=None, description="file whose first line opens that keystore")
+
+    @field_validator("networks")
+    @classmethod
+    def _check_networks(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, url in value.items():
+            if name in BUILT_IN_NETWORKS or "/" in name or not name:
+                raise ValueError(f"the name {name!r} is taken or unusable")
+            if not _is_url(url):
+                raise ValueError(f"{name} is not an http(s) URL")
+        return value
+
+    @field_validator("network")
+    @classmethod
+    def _check_network(cls, value: str, info: ValidationInfo) -> str:
+        if value not in BUILT_IN_NETWORKS and value not in info.data.get("networks", {}) and not _is_url(value):
+            raise ValueError("neither the name of a network nor an http(s) URL")
+        return value
+
+    @field_validator("store")
+    @classmethod
+    def _check_store(cls, value: str) -> str:
+        kind, _, address = value.partition(":")
+        if value in (LOCAL, IPFS) or (kind == IPFS and (_is_url(address) or _MULTIADDR.fullmatch(address))):
+            return value
+        raise ValueError("neither local nor ipfs, nor ipfs: and the address of a node")
+
+    @property
+    def ipfs_url(self) -> str | None:
+        """The IPFS node that keeps the artifacts; None where only this machine does."""
+        if self.store == LOCAL:
+            return None
+        return self.store.partition(":")[2] or IPFS_URL
+
+    @property
+    def all_networks(self) -> dict[str, str]:
+        """The named networks and where they are: the built-in ones, then the user's."""
+        return {**BUILT_IN_NETWORKS, **self.networks}
+
+    @property
+    def network_url(self) -> str:
+        """Where the chosen network is: ``embedded``, or a URL."""
+        return self.all_networks.get(self.network, self.network)
+
+
+class JobConfig(BaseModel):
+    """The terms of a job: everything that its owner decides; defaults are those of the demo.
+
+    Each field's description is what an error's hint and docs/configuration.md say about it.
+    """
+
+    model_config = _STRICT
 
     data: str = Field(
         default="digits", description="'digits', an .npz file, a CIFAR .bin file or folder, or an image folder"
@@ -206,37 +255,12 @@ class JobConfig(BaseSettings):
     samples: int = Field(default=1, ge=1, description="intervals that the owner replays per seat before it pays")
     pay_wei: int = Field(default=10**15, ge=1, lt=2**88, description="pay of one seat for one round, in wei")
 
-    @field_validator("networks")
-    @classmethod
-    def _check_networks(cls, value: dict[str, str]) -> dict[str, str]:
-        for name, url in value.items():
-            if name in BUILT_IN_NETWORKS or "/" in name or not name:
-                raise ValueError(f"the name {name!r} is taken or unusable")
-            if not _is_url(url):
-                raise ValueError(f"{name} is not an http(s) URL")
-        return value
-
-    @field_validator("network")
-    @classmethod
-    def _check_network(cls, value: str, info: ValidationInfo) -> str:
-        if value not in BUILT_IN_NETWORKS and value not in info.data.get("networks", {}) and not _is_url(value):
-            raise ValueError("neither the name of a network nor an http(s) URL")
-        return value
-
     @field_validator("head")
     @classmethod
     def _check_head(cls, value: str) -> str:
         if value in HEADS or value.endswith(HEAD_SUFFIX):
             return value
         raise ValueError(f"neither a kind of head nor a {HEAD_SUFFIX} file")
-
-    @field_validator("store")
-    @classmethod
-    def _check_store(cls, value: str) -> str:
-        kind, _, address = value.partition(":")
-        if value in (LOCAL, IPFS) or (kind == IPFS and (_is_url(address) or _MULTIADDR.fullmatch(address))):
-            return value
-        raise ValueError("neither local nor ipfs, nor ipfs: and the address of a node")
 
     @field_validator("label_smoothing")
     @classmethod
@@ -245,22 +269,23 @@ class JobConfig(BaseSettings):
             raise ValueError("a corrected label_loss takes out the noise that label_smoothing adds; choose one")
         return value
 
-    @property
-    def ipfs_url(self) -> str | None:
-        """The IPFS node that keeps the artifacts; None where only this machine does."""
-        if self.store == LOCAL:
-            return None
-        return self.store.partition(":")[2] or IPFS_URL
+
+class Settings(JobConfig, ClientConfig, BaseSettings):
+    """All settings of one call, read from arguments, environment and settings file."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        toml_file=SETTINGS_FILE,
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+    )
 
     @property
-    def all_networks(self) -> dict[str, str]:
-        """The named networks and where they are: the built-in ones, then the user's."""
-        return {**BUILT_IN_NETWORKS, **self.networks}
-
-    @property
-    def network_url(self) -> str:
-        """Where the chosen network is: ``embedded``, or a URL."""
-        return self.all_networks.get(self.network, self.network)
+    def job(self) -> JobConfig:
+        """The terms alone, which a job keeps."""
+        return JobConfig.model_construct(**{name: getattr(self, name) for name in JobConfig.model_fields})
 
     @classmethod
     def settings_customise_sources(
@@ -275,7 +300,7 @@ class JobConfig(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
-def load_config(**arguments: object) -> JobConfig:
+def load_config(**arguments: object) -> Settings:
     """The configuration with every argument that is not None applied on top.
 
     Raises:
@@ -285,7 +310,7 @@ def load_config(**arguments: object) -> JobConfig:
     given = {name: value for name, value in arguments.items() if value is not None}
     _check_environment(os.environ)
     try:
-        return JobConfig(**given)  # type: ignore[arg-type]
+        return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as e:
         raise _refusal(e, given) from e
     except (OSError, ValueError) as e:
@@ -306,8 +331,8 @@ def explain_config(**arguments: object) -> tuple[Setting, ...]:
     config = load_config(**arguments)
     given = {name: value for name, value in arguments.items() if value is not None}
     # Read once more for its keys alone: load_config has judged it.
-    written = TomlConfigSettingsSource(JobConfig)()
-    return tuple(Setting(name, getattr(config, name), _source(name, given, written)) for name in JobConfig.model_fields)
+    written = TomlConfigSettingsSource(Settings)()
+    return tuple(Setting(name, getattr(config, name), _source(name, given, written)) for name in Settings.model_fields)
 
 
 def _source(name: str, given: Mapping[str, object], written: Mapping[str, object]) -> str:
@@ -325,12 +350,12 @@ def _refusal(e: ValidationError, given: Mapping[str, object]) -> UsageError:
     """The first thing that is wrong, in the words of whoever set it."""
     first = e.errors()[0]
     name = str(first["loc"][0])
-    if name not in JobConfig.model_fields:
-        near = difflib.get_close_matches(name, JobConfig.model_fields, n=1)
+    if name not in Settings.model_fields:
+        near = difflib.get_close_matches(name, Settings.model_fields, n=1)
         hint = f"did you mean {near[0]}?" if near else "docs/configuration.md lists every key"
         return UsageError(f"{SETTINGS_FILE}: there is no setting {name!r}", hint=hint)
     reason = first["msg"].removeprefix("Value error, ")
-    what = f"{name}: {JobConfig.model_fields[name].description}"
+    what = f"{name}: {Settings.model_fields[name].description}"
     return UsageError(f"{_origin(name, given, first['input'])}: {reason[:1].lower()}{reason[1:]}", hint=what)
 
 
@@ -349,7 +374,7 @@ def _written(name: str, given: Mapping[str, object], value: Any) -> str:
 
 def _check_environment(environment: Mapping[str, str]) -> None:
     """Refuses a variable that is almost a setting; others with the prefix may belong to other programs."""
-    known = [PREFIX + name.upper() for name in JobConfig.model_fields]
+    known = [PREFIX + name.upper() for name in Settings.model_fields]
     for variable in environment:
         if variable.upper().startswith(PREFIX) and variable.upper() not in known:
             near = difflib.get_close_matches(variable.upper(), known, n=1, cutoff=0.85)

@@ -19,7 +19,7 @@ from typing import Any
 
 from clicooper.attacks.privacy.frontier import Point
 from clicooper.cli.evaluate_privacy import evaluate_grids, make_grid
-from clicooper.config import JobConfig, load_config
+from clicooper.config import Settings, load_config
 from clicooper.privacy.release import Mechanism
 from clicooper.reports.measured import measured_record
 from clicooper.reports.privacy_tables import LEAKS, WORTH, frontier_cells
@@ -102,7 +102,7 @@ def show(what: str, done: int, total: int) -> None:
     print(f"{done}/{total} {what}", file=sys.stderr, flush=True)
 
 
-def paper(config: JobConfig) -> dict[str, str]:
+def paper(config: Settings) -> dict[str, str]:
     """The sections of the table."""
     grids = [
         make_grid(config, source, SEEDS, (2.0,), shapes, source == "digits", mechanism)
@@ -121,7 +121,7 @@ def paper(config: JobConfig) -> dict[str, str]:
     return {"paper": claims_table(result), "paper-figures": "\n\n".join(by_source)}
 
 
-def frontier(config: JobConfig) -> dict[str, str]:
+def frontier(config: Settings) -> dict[str, str]:
     """The sections of the frontier."""
     epsilons = (1.0, 2.0, 4.0, 8.0)
     grids = [make_grid(config, "digits", SEEDS, epsilons, FRONTIER, True, mechanism) for mechanism in MECHANISMS]
@@ -130,7 +130,7 @@ def frontier(config: JobConfig) -> dict[str, str]:
     return {"frontier": tables, "advice": advice(result)}
 
 
-def few_records(config: JobConfig) -> dict[str, str]:
+def few_records(config: Settings) -> dict[str, str]:
     """The section of an owner that has labelled few records: is training worth it there, and is its map hidden?"""
     poor = config.model_copy(update={"head_records": FEW_RECORDS})
     grids = [make_grid(poor, "digits", SEEDS, (2.0,), ((4, 16),), True, mechanism) for mechanism in MECHANISMS]
@@ -138,7 +138,7 @@ def few_records(config: JobConfig) -> dict[str, str]:
     return {"few-records": f"{frontier_table(points, WORTH + LEAKS)}\n\n{advice(result)}"}
 
 
-def hidden(config: JobConfig) -> dict[str, str]:
+def hidden(config: Settings) -> dict[str, str]:
     """The section of hidden maps: how much accuracy is left where an oracle cannot group, if trainers train longer."""
     patient = config.model_copy(update=LONGER)
     grids = [make_grid(patient, "digits", SEEDS, HIDDEN, (), True, mechanism) for mechanism in MECHANISMS]
@@ -146,7 +146,7 @@ def hidden(config: JobConfig) -> dict[str, str]:
     return {"hidden": f"{frontier_table(points, WORTH)}\n\n{frontier_table(points, LEAKS)}"}
 
 
-def halves(config: JobConfig) -> dict[str, str]:
+def halves(config: Settings) -> dict[str, str]:
     """The section of two classes that no plane parts, under a public head: where training pays."""
     patient = config.model_copy(update=LONGER)
     grid = make_grid(patient, "halves", HALVES_SEEDS, (2.0, 4.0, 8.0), ((4, 1), (16, 1)), True, "privunit")
@@ -155,7 +155,7 @@ def halves(config: JobConfig) -> dict[str, str]:
     return {"halves": f"{tables}\n\n{advice(result)}"}
 
 
-def noisy_labels(config: JobConfig) -> dict[str, str]:
+def noisy_labels(config: Settings) -> dict[str, str]:
     """The section of labels that went through randomised response: what it costs, and what it hides."""
     found: list[tuple[str, Point]] = []
     for mechanism, epsilon, shapes in NOISY_SHAPES:

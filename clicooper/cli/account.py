@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from clicooper.chain.keys import LocalAccount
-    from clicooper.config import JobConfig
+    from clicooper.config import ClientConfig
 
 __all__ = ["app"]
 
@@ -101,7 +101,7 @@ def identity(
     return 0
 
 
-def _free_name(config: JobConfig) -> str:
+def _free_name(config: ClientConfig) -> str:
     name = DEFAULT_NAME if config.account is None else config.account
     if session.keystore_file(config, name).exists():
         raise UsageError(f"there is an account {name} already", hint="choose another name with --account")
@@ -127,7 +127,7 @@ def _account_of_key(key_file: Path | None) -> LocalAccount:
     return account_from_key(session.first_line(key_file, "private key").strip())
 
 
-def _save(context: typer.Context, config: JobConfig, name: str, account: LocalAccount, password: str) -> int:
+def _save(context: typer.Context, config: ClientConfig, name: str, account: LocalAccount, password: str) -> int:
     from clicooper.chain.keys import save_keystore  # noqa: PLC0415
 
     path = session.keystore_file(config, name)
@@ -148,7 +148,7 @@ def _save(context: typer.Context, config: JobConfig, name: str, account: LocalAc
     return 0
 
 
-def _row(config: JobConfig, name: str) -> dict[str, str | None]:
+def _row(config: ClientConfig, name: str) -> dict[str, str | None]:
     path = session.keystore_file(config, name)
     try:
         address = session.stored_address(path)
@@ -166,7 +166,7 @@ def _print_saved(console: Console, result: dict[str, object]) -> None:
     )
 
 
-def _print_accounts(console: Console, config: JobConfig, rows: list[dict[str, str | None]]) -> None:
+def _print_accounts(console: Console, config: ClientConfig, rows: list[dict[str, str | None]]) -> None:
     if not rows:
         console.print(f"No account in {session.keystore_folder(config)}", markup=False)
         return

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from clicooper.chain.committee import Committee
     from clicooper.chain.keys import LocalAccount
     from clicooper.commitments.boundary import BoundaryReceipt
-    from clicooper.config import JobConfig
+    from clicooper.config import ClientConfig
     from clicooper.protocol.arbiter import Arbiter, Case, Judgement
     from clicooper.storage.base import Store
     from clicooper.types import JobId
@@ -112,7 +112,7 @@ def rule(
 
 @contextmanager
 def _bench(
-    config: JobConfig,
+    config: ClientConfig,
     job: JobId,
     contract: str | None,
     identity: Path | None,
@@ -132,7 +132,7 @@ def _bench(
         yield Arbiter(client, secret, store, committee, frozenset(trust_model or ())), client, case
 
 
-def _store(config: JobConfig, run_dir: Path | None) -> Store | None:
+def _store(config: ClientConfig, run_dir: Path | None) -> Store | None:
     return dispute.own_store(config, run_dir) if run_dir is not None or config.ipfs_url is not None else None
 
 

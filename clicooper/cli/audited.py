@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from clicooper.access.grants import AuditKeys
     from clicooper.audit.auditor import Plan
     from clicooper.audit.verdict import AuditReport
-    from clicooper.config import JobConfig
+    from clicooper.config import ClientConfig
 
 __all__ = ["granted_keys", "judged", "note_audit", "packed"]
 
 
-def granted_keys(config: JobConfig, job: Path | None, identity: Path | None, grant: str | None) -> AuditKeys:
+def granted_keys(config: ClientConfig, job: Path | None, identity: Path | None, grant: str | None) -> AuditKeys:
     """What the auditor was granted, or nothing.
 
     Raises:
@@ -51,7 +51,7 @@ def granted_keys(config: JobConfig, job: Path | None, identity: Path | None, gra
     return open_grant(Grant.from_block(_block_of(config, job, cid)), read_identity(key_file))
 
 
-def _block_of(config: JobConfig, job: Path | None, cid: CID) -> bytes:
+def _block_of(config: ClientConfig, job: Path | None, cid: CID) -> bytes:
     """A block from wherever the audit finds the job's artifacts."""
     from clicooper.storage.car_store import CarStore  # noqa: PLC0415 - keeps --help fast
     from clicooper.storage.ipfs.ipfs_store import IpfsStore  # noqa: PLC0415
@@ -70,7 +70,7 @@ def _block_of(config: JobConfig, job: Path | None, cid: CID) -> bytes:
 
 
 def judged(
-    config: JobConfig, job: Path, keys: AuditKeys, trusted: frozenset[str], plan: Plan, progress: Show
+    config: ClientConfig, job: Path, keys: AuditKeys, trusted: frozenset[str], plan: Plan, progress: Show
 ) -> AuditReport:
     """The audit of a CAR file or of a run folder."""
     from clicooper.audit.auditor import audit_files  # noqa: PLC0415
@@ -107,7 +107,7 @@ def note_audit(output: Output, job: Path) -> None:
                 progress(f"the audit is not noted for clean-ups: {e.message}", 0, 0)
 
 
-def packed(config: JobConfig, job: Path, bundle: Path, report: AuditReport) -> dict[str, Any]:
+def packed(config: ClientConfig, job: Path, bundle: Path, report: AuditReport) -> dict[str, Any]:
     """What was written, or why nothing was: the verdict on an incomplete job must not be lost with its bundle.
 
     Raises:

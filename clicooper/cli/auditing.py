@@ -12,7 +12,7 @@ from clicooper.errors import UsageError
 if TYPE_CHECKING:
     from clicooper.audit.auditor import Plan
     from clicooper.audit.replay.executors import Executor
-    from clicooper.config import JobConfig
+    from clicooper.config import ClientConfig
     from clicooper.types import Digest
 
 __all__ = ["AuditOptions", "plan_audit"]
@@ -47,7 +47,7 @@ class AuditOptions:
 
 
 @contextmanager
-def plan_audit(config: JobConfig, options: AuditOptions) -> Iterator[Plan]:
+def plan_audit(config: ClientConfig, options: AuditOptions) -> Iterator[Plan]:
     """The plan of an audit; its end ends the processes that replayed."""
     from clicooper.audit.auditor import Plan  # noqa: PLC0415 - imports torch
     from clicooper.audit.replay.sampling import Sample  # noqa: PLC0415

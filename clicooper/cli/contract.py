@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from clicooper.chain.rpc.node import Node
-    from clicooper.config import JobConfig
+    from clicooper.config import ClientConfig
     from clicooper.types import Address
 
 __all__ = ["app"]
@@ -129,7 +129,7 @@ def _identity(node: Node, address: Address) -> dict[str, Any]:
     return names | {"block": node.block_number()}
 
 
-def _info(node: Node, config: JobConfig, address: str | None) -> dict[str, Any]:
+def _info(node: Node, config: ClientConfig, address: str | None) -> dict[str, Any]:
     from clicooper.chain.client import Contract  # noqa: PLC0415
     from clicooper.chain.compile import CONTRACT, load_artifact  # noqa: PLC0415
     from clicooper.chain.deploy import first_difference  # noqa: PLC0415

@@ -18,7 +18,7 @@ from clicooper.cli.output import Output
 if TYPE_CHECKING:
     from clicooper.access.grants import AuditKeys
     from clicooper.chain.rpc.node import Node
-    from clicooper.config import JobConfig
+    from clicooper.config import Settings
     from clicooper.storage.run_folder import RunFolder
 
 __all__ = ["demo"]
@@ -87,7 +87,7 @@ def demo(
     return int(result["code"])
 
 
-def run_demo(config: JobConfig, folder: RunFolder, output: Output) -> dict[str, Any]:
+def run_demo(config: Settings, folder: RunFolder, output: Output) -> dict[str, Any]:
     """Runs the job, audits it, measures it, and fills the run folder.
 
     Raises:
@@ -106,10 +106,10 @@ def run_demo(config: JobConfig, folder: RunFolder, output: Output) -> dict[str, 
 
     started = time.perf_counter()
     store = open_store(config, folder.store)
-    parties = JobParties.drawn(config)
+    parties = JobParties.drawn(config.job)
     with output.progress() as progress, _connected(config.network_url) as node:
         progress("preparing the job", 0, 0)
-        opened = open_job(config, parties, node, store, folder)
+        opened = open_job(config.job, parties, node, store, folder)
         rounds = run_rounds(opened, progress)
         record = finish_job(opened, parties)
         write_record(folder.record, record)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from clicooper.chain.fees import Fees, SendPolicy
     from clicooper.chain.keys import LocalAccount
     from clicooper.chain.rpc.node import Node
-    from clicooper.config import JobConfig
+    from clicooper.config import ClientConfig
     from clicooper.protocol.deployments import Deployment
     from clicooper.types import Address
 
@@ -78,7 +78,7 @@ def deploy(
     return 0
 
 
-def _check(config: JobConfig, dry_run: bool, max_fee_gwei: float | None, confirmations: int | None) -> None:
+def _check(config: ClientConfig, dry_run: bool, max_fee_gwei: float | None, confirmations: int | None) -> None:
     from clicooper.config import EMBEDDED  # noqa: PLC0415
 
     if max_fee_gwei is not None and not 1e-9 <= max_fee_gwei <= 1e9:
@@ -97,7 +97,7 @@ def _policy(node: Node, max_fee_gwei: float | None, confirmations: int | None) -
     return SendPolicy(max_fee_wei, confirmations or (1 if node.is_local else 3))
 
 
-def _quoted(node: Node, config: JobConfig, plan: Plan, policy: SendPolicy) -> dict[str, Any]:
+def _quoted(node: Node, config: ClientConfig, plan: Plan, policy: SendPolicy) -> dict[str, Any]:
     from clicooper.chain.fees import quote  # noqa: PLC0415
     from clicooper.types import ZERO_ADDRESS  # noqa: PLC0415
 
@@ -107,7 +107,7 @@ def _quoted(node: Node, config: JobConfig, plan: Plan, policy: SendPolicy) -> di
     return _cost_result(node, sender, fees, costs) | plan.committee_result(plan.contract) | {"dry_run": True}
 
 
-def _known_sender(config: JobConfig) -> Address | None:
+def _known_sender(config: ClientConfig) -> Address | None:
     """The account that would deploy, if one is chosen or the only one."""
     if config.account is None and len(session.stored_names(config)) != 1:
         return None
@@ -140,7 +140,7 @@ def _cost_result(node: Node, sender: Address | None, fees: Fees, costs: tuple[Co
     }
 
 
-def _deployed(node: Node, config: JobConfig, plan: Plan, policy: SendPolicy, output: Output) -> dict[str, Any]:
+def _deployed(node: Node, config: ClientConfig, plan: Plan, policy: SendPolicy, output: Output) -> dict[str, Any]:
     from clicooper.chain.compile import CONTRACT  # noqa: PLC0415
     from clicooper.chain.fees import quote  # noqa: PLC0415
     from clicooper.protocol.deployments import add_deployment, read_deployments  # noqa: PLC0415

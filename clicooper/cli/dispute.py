@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from clicooper.chain.record import JobRecord
     from clicooper.chain.rpc.node import Node
     from clicooper.commitments.boundary import BoundaryReceipt
-    from clicooper.config import JobConfig
+    from clicooper.config import ClientConfig
     from clicooper.disputes.evidence_file import OpenedEvidence
     from clicooper.disputes.opinion import Opinion
     from clicooper.storage.base import Store
@@ -60,7 +60,7 @@ class JobPlace:
 
 
 @contextmanager
-def record_and_store(config: JobConfig, place: JobPlace) -> Iterator[tuple[JobRecord, Store]]:
+def record_and_store(config: ClientConfig, place: JobPlace) -> Iterator[tuple[JobRecord, Store]]:
     """The record and the artifacts of a job.
 
     Raises:
@@ -87,14 +87,14 @@ def record_and_store(config: JobConfig, place: JobPlace) -> Iterator[tuple[JobRe
         yield read_record(folder.record), own_store(config, place.files)
 
 
-def _record_on_chain(config: JobConfig, place: JobPlace) -> JobRecord:
+def _record_on_chain(config: ClientConfig, place: JobPlace) -> JobRecord:
     from clicooper.types import JobId  # noqa: PLC0415
 
     with chain(config) as node:
         return client_of(config, node, place.contract).record(JobId(place.job or 0))
 
 
-def own_store(config: JobConfig, run_dir: Path | None) -> Store:
+def own_store(config: ClientConfig, run_dir: Path | None) -> Store:
     """The store of a run folder, finished or not, or the IPFS node that ``--store`` names.
 
     Raises:
@@ -151,7 +151,7 @@ def granted(store: Store, files: Path | None, identity: Path | None, grant: str 
 
 
 @contextmanager
-def chain(config: JobConfig) -> Iterator[Node]:
+def chain(config: ClientConfig) -> Iterator[Node]:
     """The node of ``--network``; the embedded chain knows no job of an earlier command."""
     from clicooper.config import EMBEDDED  # noqa: PLC0415
 
@@ -162,7 +162,7 @@ def chain(config: JobConfig) -> Iterator[Node]:
         yield node
 
 
-def client_of(config: JobConfig, node: Node, address: str | None, account: LocalAccount | None = None) -> Contract:
+def client_of(config: ClientConfig, node: Node, address: str | None, account: LocalAccount | None = None) -> Contract:
     """The client of the named contract, or of the newest that was deployed from here."""
     from clicooper.chain.client import Contract  # noqa: PLC0415
     from clicooper.chain.compile import CONTRACT  # noqa: PLC0415
@@ -174,7 +174,7 @@ def client_of(config: JobConfig, node: Node, address: str | None, account: Local
     return Contract(node, session.contract_address(place), account, policy=policy)
 
 
-def acting_address(config: JobConfig, text: str | None) -> Address:
+def acting_address(config: ClientConfig, text: str | None) -> Address:
     """Who brings evidence forward: the named address, or that of the account that acts; needs no password."""
     if text is not None:
         return session.contract_address(text)

@@ -17,7 +17,7 @@ from clicooper.errors import UsageError
 if TYPE_CHECKING:
     from clicooper.attacks.marks.marked_job import MarkedJob
     from clicooper.attacks.marks.outcomes import OutcomeLog
-    from clicooper.config import JobConfig
+    from clicooper.config import Settings
 
 __all__ = ["evaluate_marks", "marks"]
 
@@ -67,7 +67,7 @@ def marks(
 
 
 def evaluate_marks(
-    config: JobConfig,
+    config: Settings,
     seeds: int,
     progress: Show,
     run: Path | None = None,
@@ -101,23 +101,23 @@ def evaluate_marks(
 
 
 def _jobs(
-    config: JobConfig, run: Path | None, seeds: Sequence[int], trusted: frozenset[str], progress: Show
+    config: Settings, run: Path | None, seeds: Sequence[int], trusted: frozenset[str], progress: Show
 ) -> Iterator[tuple[int, MarkedJob]]:
     """Each seed with the job that is attacked under it: a new one each, or the given run every time."""
     from clicooper.attacks.marks.marked_job import load_marked_job, rehearse  # noqa: PLC0415
 
     if run is not None and seeds:
         progress("reading the run", 0, 0)
-        job = load_marked_job(run, config, trusted)
+        job = load_marked_job(run, config.job, trusted)
         yield from ((seed, job) for seed in seeds)
         return
     for seed in seeds:
         with TemporaryDirectory() as scratch:
             settings = {"seed": seed, "spec_seed": config.spec_seed + seed, "split_seed": config.split_seed + seed}
-            yield seed, rehearse(Path(scratch) / "run", config.model_copy(update=settings), progress)
+            yield seed, rehearse(Path(scratch) / "run", config.job.model_copy(update=settings), progress)
 
 
-def _open_log(config: JobConfig, run: Path | None, fresh: bool) -> OutcomeLog:
+def _open_log(config: Settings, run: Path | None, fresh: bool) -> OutcomeLog:
     """The outcomes so far of evaluations with these settings, or of this run."""
     from clicooper.attacks.marks.outcomes import OutcomeLog  # noqa: PLC0415
     from clicooper.storage.run_folder import RunFolder  # noqa: PLC0415

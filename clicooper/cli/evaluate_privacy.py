@@ -15,7 +15,7 @@ from clicooper.errors import UsageError
 
 if TYPE_CHECKING:
     from clicooper.attacks.privacy.frontier import Grid, Point, Trials
-    from clicooper.config import JobConfig
+    from clicooper.config import Settings
     from clicooper.privacy.release import Mechanism
 
 __all__ = ["evaluate_grids", "make_grid", "privacy"]
@@ -95,9 +95,7 @@ def privacy(
     return 0
 
 
-def evaluate_grids(
-    config: JobConfig, grids: Sequence[Grid], progress: Show
-) -> tuple[dict[str, Any], tuple[Point, ...]]:
+def evaluate_grids(config: Settings, grids: Sequence[Grid], progress: Show) -> tuple[dict[str, Any], tuple[Point, ...]]:
     """Evaluates grids, each of one data set and mechanism; the command's result object, and the points behind it."""
     from clicooper.attacks.privacy.frontier import evaluate, recommend  # noqa: PLC0415 - torch is slow to import
     from clicooper.attacks.privacy.results_cache import FolderCache  # noqa: PLC0415
@@ -133,7 +131,7 @@ def _output(context: typer.Context) -> Output:
 
 
 def make_grid(
-    config: JobConfig,
+    config: Settings,
     source: str,
     seeds: int,
     epsilons: tuple[float, ...],

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from clicooper.commitments.boundary import BoundaryReceipt
-    from clicooper.config import JobConfig
+    from clicooper.config import ClientConfig
     from clicooper.disputes.evidence_file import OpenedEvidence, SealedEvidence
     from clicooper.disputes.head_check import HeadCheck
     from clicooper.types import Address
@@ -72,7 +72,7 @@ def check(
 
 
 def _checked(
-    config: JobConfig,
+    config: ClientConfig,
     sealed: SealedEvidence,
     identity: Path | None,
     accused: int | None,
@@ -108,7 +108,7 @@ def _checked(
 
 
 def _compared(
-    config: JobConfig, opened: OpenedEvidence, place: dispute.JobPlace, trusted: frozenset[str]
+    config: ClientConfig, opened: OpenedEvidence, place: dispute.JobPlace, trusted: frozenset[str]
 ) -> tuple[HeadCheck, dict[Address, bytes]]:
     """What the node says about the evidence, and where it is the chain's, the keys under which receipts hold."""
     from eth_utils import to_checksum_address  # noqa: PLC0415

@@ -14,25 +14,25 @@ from clicooper.cli.session import keystore_file
 from clicooper.errors import UsageError
 
 if TYPE_CHECKING:
-    from clicooper.config import JobConfig
+    from clicooper.config import ClientConfig
 
 __all__ = ["discard_identity", "export_identity", "identity_exists", "make_identity", "stored_recipient", "write_new"]
 
 
-def _identity_file(config: JobConfig, name: str) -> Path:
+def _identity_file(config: ClientConfig, name: str) -> Path:
     return keystore_file(config, name).with_suffix(".age")
 
 
-def _recipient_file(config: JobConfig, name: str) -> Path:
+def _recipient_file(config: ClientConfig, name: str) -> Path:
     return keystore_file(config, name).with_suffix(".recipient")
 
 
-def identity_exists(config: JobConfig, name: str) -> bool:
+def identity_exists(config: ClientConfig, name: str) -> bool:
     """Whether the account's name is taken by an identity."""
     return _identity_file(config, name).exists()
 
 
-def make_identity(config: JobConfig, name: str, password: str) -> str:
+def make_identity(config: ClientConfig, name: str, password: str) -> str:
     """Makes an identity for an account, locks it with its password, and returns its recipient; takes about a second.
 
     Raises:
@@ -51,13 +51,13 @@ def make_identity(config: JobConfig, name: str, password: str) -> str:
     return recipient
 
 
-def discard_identity(config: JobConfig, name: str) -> None:
+def discard_identity(config: ClientConfig, name: str) -> None:
     """Takes back what ``make_identity`` made, for an account that could not be made after it."""
     _identity_file(config, name).unlink(missing_ok=True)
     _recipient_file(config, name).unlink(missing_ok=True)
 
 
-def stored_recipient(config: JobConfig, name: str) -> str | None:
+def stored_recipient(config: ClientConfig, name: str) -> str | None:
     """The recipient of an account, without its password; None if there is none, or its file is damaged."""
     from clicooper.access.identity import parse_recipient  # noqa: PLC0415
 
@@ -67,7 +67,7 @@ def stored_recipient(config: JobConfig, name: str) -> str | None:
         return None
 
 
-def export_identity(config: JobConfig, name: str, password: str, target: Path) -> str:
+def export_identity(config: ClientConfig, name: str, password: str, target: Path) -> str:
     """Writes the account's identity, unlocked, to a new file of mode 0600, and returns its recipient.
 
     Raises:

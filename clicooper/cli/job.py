@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from clicooper.chain.keys import LocalAccount
     from clicooper.chain.lens import Lens
     from clicooper.chain.rpc.node import Node
-    from clicooper.config import JobConfig
+    from clicooper.config import ClientConfig
     from clicooper.types import Address, JobId
 
 __all__ = ["app"]
@@ -102,7 +102,7 @@ def withdraw(context: typer.Context, job: JobNumber, contract: ContractAddress =
 
 
 def _contract(
-    node: Node, config: JobConfig, address: str | None, account: LocalAccount | None = None, confirmations: int = 1
+    node: Node, config: ClientConfig, address: str | None, account: LocalAccount | None = None, confirmations: int = 1
 ) -> Contract:
     """The client of the named contract, or of the newest that was deployed from here."""
     from clicooper.chain.client import Contract  # noqa: PLC0415
@@ -114,7 +114,7 @@ def _contract(
     return Contract(node, session.contract_address(place), account, policy=SendPolicy(None, confirmations))
 
 
-def _lens(node: Node, config: JobConfig, contract: Address) -> Lens | None:
+def _lens(node: Node, config: ClientConfig, contract: Address) -> Lens | None:
     """The lens that was deployed from here, if one was and it is that of this release."""
     from clicooper.chain.deploy import first_difference  # noqa: PLC0415
     from clicooper.chain.lens import Lens  # noqa: PLC0415
@@ -200,7 +200,7 @@ def _act(
 
 
 @contextmanager
-def _ready(config: JobConfig) -> Iterator[tuple[Node, LocalAccount]]:
+def _ready(config: ClientConfig) -> Iterator[tuple[Node, LocalAccount]]:
     """The node and the account that acts; refuses the embedded chain, which knows no job of an earlier command."""
     from clicooper.config import EMBEDDED  # noqa: PLC0415
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from clicooper.chain.client import Contract
     from clicooper.chain.index.record_index import RecordIndex
     from clicooper.chain.record import JobRecord
-    from clicooper.config import JobConfig
+    from clicooper.config import ClientConfig
     from clicooper.storage.base import Store
     from clicooper.types import Address, Digest
 
@@ -54,7 +54,7 @@ class OnChain:
     first_block: int | None = None
 
     @classmethod
-    def chosen(cls, config: JobConfig, endpoints: Sequence[str], first_block: int | None) -> OnChain:
+    def chosen(cls, config: ClientConfig, endpoints: Sequence[str], first_block: int | None) -> OnChain:
         """The network and the further endpoints of a command line.
 
         Raises:
@@ -70,7 +70,7 @@ class OnChain:
 
 
 @contextmanager
-def opened(config: JobConfig, place: OnChain, address: Address) -> Iterator[tuple[RecordIndex, Contract]]:
+def opened(config: ClientConfig, place: OnChain, address: Address) -> Iterator[tuple[RecordIndex, Contract]]:
     """The index of a contract, and the contract; several nodes are compared first."""
     from clicooper.chain.client import Contract  # noqa: PLC0415
     from clicooper.chain.index.cross_check import cross_check  # noqa: PLC0415
@@ -91,7 +91,7 @@ def opened(config: JobConfig, place: OnChain, address: Address) -> Iterator[tupl
 
 
 def audited(
-    config: JobConfig,
+    config: ClientConfig,
     subject: Subject,
     place: OnChain | None,
     keys: AuditKeys,
@@ -135,7 +135,7 @@ def _with_block_hashes(plan: Plan, place: OnChain, record: JobRecord) -> Plan:
 
 
 def _audited_from_chain(
-    config: JobConfig,
+    config: ClientConfig,
     subject: Subject,
     place: OnChain,
     keys: AuditKeys,
@@ -158,7 +158,7 @@ def _audited_from_chain(
     return replace(report.with_rows(rows), verified=confirmed)
 
 
-def _confirmed_report(config: JobConfig, place: OnChain, job: Path, report: AuditReport) -> AuditReport:
+def _confirmed_report(config: ClientConfig, place: OnChain, job: Path, report: AuditReport) -> AuditReport:
     """The report on a run folder or CAR file, with what a node says about its record.
 
     A record that cannot be read has its row already; a node that cannot be asked leaves the record inconclusive.
@@ -188,7 +188,7 @@ def _record_of(job: Path) -> JobRecord:
 
 
 @contextmanager
-def _artifacts(config: JobConfig, place: Path | None) -> Iterator[Store]:
+def _artifacts(config: ClientConfig, place: Path | None) -> Iterator[Store]:
     from clicooper.cli.stores import audited_store  # noqa: PLC0415
     from clicooper.storage.car_store import CarStore  # noqa: PLC0415
     from clicooper.storage.ipfs.ipfs_store import IpfsStore  # noqa: PLC0415

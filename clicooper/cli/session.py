@@ -19,7 +19,7 @@ from clicooper.errors import UsageError
 if TYPE_CHECKING:
     from clicooper.chain.keys import LocalAccount
     from clicooper.chain.rpc.node import Node
-    from clicooper.config import JobConfig
+    from clicooper.config import ClientConfig, Settings
     from clicooper.types import Address
 
 __all__ = [
@@ -41,14 +41,14 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 MAX_PASSWORD_FILE_BYTES = 4096
 
 
-def settings(context: typer.Context, **options: object) -> JobConfig:
+def settings(context: typer.Context, **options: object) -> Settings:
     """The configuration with the command line's global options on top, and a command's own by key."""
     from clicooper.config import load_config  # noqa: PLC0415 - keeps --help fast
 
     return load_config(**context.obj["settings"], **options)
 
 
-def connected(config: JobConfig) -> Node:
+def connected(config: ClientConfig) -> Node:
     """The chosen network's node, to be used as a context manager."""
     from clicooper.chain.rpc.node import Node  # noqa: PLC0415 - the EVM is slow to import
     from clicooper.config import EMBEDDED  # noqa: PLC0415
@@ -74,19 +74,19 @@ def contract_address(text: str) -> Address:
     return Address(to_checksum_address(text))
 
 
-def keystore_folder(config: JobConfig) -> Path:
+def keystore_folder(config: ClientConfig) -> Path:
     """Where the keystores are."""
     return config.home / "keystore"
 
 
-def keystore_file(config: JobConfig, name: str) -> Path:
+def keystore_file(config: ClientConfig, name: str) -> Path:
     """The file of one account; raises UsageError for a name that could leave the folder."""
     if not NAME.fullmatch(name):
         raise UsageError(f"{name!r} is no account name", hint="use 1 to 64 letters, digits, dots, dashes, underscores")
     return keystore_folder(config) / f"{name}.json"
 
 
-def stored_names(config: JobConfig) -> list[str]:
+def stored_names(config: ClientConfig) -> list[str]:
     """The names of all accounts, sorted."""
     try:
         files = sorted(keystore_folder(config).glob("*.json"))
@@ -106,7 +106,7 @@ def stored_address(path: Path) -> Address | None:
     return Address(to_checksum_address(address)) if isinstance(address, str) and is_address(address) else None
 
 
-def account_name(config: JobConfig) -> str:
+def account_name(config: ClientConfig) -> str:
     """The account that acts: the chosen one, or the only one there is.
 
     Raises:
@@ -122,7 +122,7 @@ def account_name(config: JobConfig) -> str:
     raise UsageError(f"there are {len(names)} accounts", hint=f"choose one with --account: {', '.join(names)}")
 
 
-def open_account(config: JobConfig) -> LocalAccount:
+def open_account(config: ClientConfig) -> LocalAccount:
     """The account that acts, its key decrypted into this process's memory."""
     from clicooper.chain.keys import load_keystore, read_keystore  # noqa: PLC0415
 
@@ -133,7 +133,7 @@ def open_account(config: JobConfig) -> LocalAccount:
 
 
 def read_password(
-    config: JobConfig, prompt: str, *, again: bool = False, ask: Callable[[str], str] | None = None
+    config: ClientConfig, prompt: str, *, again: bool = False, ask: Callable[[str], str] | None = None
 ) -> str:
     """A password, from the file that the settings name or from a hidden prompt.
 

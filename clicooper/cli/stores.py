@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from clicooper.config import JobConfig
+    from clicooper.config import ClientConfig
     from clicooper.storage.base import Store
 
 __all__ = ["audited_store", "open_store", "send_pending"]
 
 
-def open_store(config: JobConfig, folder: Path) -> Store:
+def open_store(config: ClientConfig, folder: Path) -> Store:
     """The store in ``folder``, which with ``--store ipfs`` is what stands in front of the node.
 
     Raises:
@@ -28,7 +28,7 @@ def open_store(config: JobConfig, folder: Path) -> Store:
     return LayeredStore(local, IpfsStore(config.ipfs_url, timeout_s=config.store_timeout))
 
 
-def audited_store(config: JobConfig, folder: Path) -> Path | Store:
+def audited_store(config: ClientConfig, folder: Path) -> Path | Store:
     """Where an audit finds a run's artifacts: in its folder, on the node, or where either has them.
 
     What waited for the node is sent to it first.

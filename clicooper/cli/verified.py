@@ -23,7 +23,7 @@ from clicooper.cli.output import Show
 from clicooper.cli.stores import open_store
 from clicooper.commitments.boundary import BoundaryReceipt
 from clicooper.commitments.canonical import cid_of_digest
-from clicooper.config import JobConfig
+from clicooper.config import ClientConfig
 from clicooper.errors import UsageError
 from clicooper.history.follow import follow_record
 from clicooper.history.history import History, Outcome
@@ -110,7 +110,7 @@ class Verified:
         }
 
 
-def verified_round(config: JobConfig, place: OnChain, wanted: Wanted, acts: Acts, progress: Show) -> Verified:
+def verified_round(config: ClientConfig, place: OnChain, wanted: Wanted, acts: Acts, progress: Show) -> Verified:
     """Examines a round and does what the acts allow.
 
     Args:
@@ -187,7 +187,7 @@ def _chosen(history: History, round_: int | None) -> int:
     return round_
 
 
-def _acting(config: JobConfig, reader: Contract, history: History, acts: Acts) -> Contract | None:
+def _acting(config: ClientConfig, reader: Contract, history: History, acts: Acts) -> Contract | None:
     """The contract as the owner's account acts on it; None where nothing may be sent."""
     if not acts.accept and not acts.challenge:
         return None

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic_core import PydanticUndefined
 
-from clicooper.config import SETTINGS_FILE, JobConfig, load_config
+from clicooper.config import SETTINGS_FILE, Settings, load_config
 from clicooper.errors import UsageError
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
@@ -39,7 +39,7 @@ def test_argument_beats_environment_beats_file_beats_default(folder: Path, monke
 
 def test_absent_argument_and_empty_variable_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLICOOPER_ROUNDS", "")
-    assert load_config(rounds=None) == JobConfig()
+    assert load_config(rounds=None) == Settings()
 
 
 @pytest.mark.parametrize("text", ["128,256", "[128, 256]", "(128, 256)", " 128 , 256 "])
@@ -89,7 +89,7 @@ def test_sizes_from_the_file(folder: Path) -> None:
 def test_value_out_of_range_is_refused_in_the_words_of_its_user(name: str, value: object) -> None:
     error = refusal(**{name: value})
     assert error.message.startswith(f"--{name.replace('_', '-')} {value}: ")
-    assert error.hint == f"{name}: {JobConfig.model_fields[name].description}"
+    assert error.hint == f"{name}: {Settings.model_fields[name].description}"
 
 
 @pytest.mark.parametrize("head", ["random", "dp-sgd", "folder/public.safetensors"])
@@ -142,7 +142,7 @@ def test_misspelt_variable_does_not_pass_for_the_default(monkeypatch: pytest.Mon
 
 def test_foreign_variable_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLICOOPER_PASSWORD_FILE", "/run/secrets/password")
-    assert load_config() == JobConfig()
+    assert load_config() == Settings()
 
 
 @pytest.mark.parametrize("content", [b"rounds = ", b"\xff\xfe", b"rounds = 1\nrounds = 2\n"])
@@ -154,13 +154,13 @@ def test_damaged_file_is_refused(folder: Path, content: bytes) -> None:
 
 
 def test_every_field_is_described() -> None:
-    assert [name for name, field in JobConfig.model_fields.items() if not field.description] == []
-    assert all(field.default is not PydanticUndefined for field in JobConfig.model_fields.values())
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+    assert all(field.default is not PydanticUndefined for field in Settings.model_fields.values())
 
 
 def test_documentation_lists_every_key_with_its_default_and_meaning() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \|$", DOCUMENT.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    expected = [(name, _shown(field.default), field.description) for name, field in JobConfig.model_fields.items()]
+    expected = [(name, _shown(field.default), field.description) for name, field in Settings.model_fields.items()]
     assert rows == expected
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from clicooper.config import JobConfig, load_config
+from clicooper.config import Settings, load_config
 from tests.cli_calls import answered, printed, refused
 
 SECRET_URL = "https://user:hunter2@rpc.example/v3/0123456789abcdef"
@@ -34,7 +34,7 @@ def test_every_key_with_the_source_that_wins(
     monkeypatch.setenv("CLICOOPER_TRAINERS", "6")
     monkeypatch.setenv("CLICOOPER_EPSILON", "")
     rows = shown(capsys, "--home", "here")
-    assert list(rows) == list(JobConfig.model_fields)
+    assert list(rows) == list(Settings.model_fields)
     found = {key: (rows[key]["value"], rows[key]["source"]) for key in ("home", "rounds", "trainers", "epsilon")}
     assert found == {
         "home": ("here", "--home"),

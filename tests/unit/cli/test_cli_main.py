@@ -20,7 +20,7 @@ from rich.console import Console
 from clicooper import __version__
 from clicooper.cli.main import main
 from clicooper.cli.output import Output
-from clicooper.config import JobConfig
+from clicooper.config import Settings
 from clicooper.errors import UsageError
 from clicooper.reports.tables import coin
 from clicooper.storage.run_folder import RunFolder
@@ -271,7 +271,7 @@ def test_defaults_that_help_shows_are_the_defaults(capsys: pytest.CaptureFixture
     main(["demo", "--help"])
     text = " ".join(capsys.readouterr().out.split())
     shown = dict(re.findall(r"--(rounds|trainers|epsilon|gamma|model) .*?\[default: (\w+)\]", text))
-    expected = {name: f"{getattr(JobConfig(), name)}".removesuffix(".0") for name in shown}
+    expected = {name: f"{getattr(Settings(), name)}".removesuffix(".0") for name in shown}
     assert shown == expected
     assert len(shown) == 5
 
