@@ -17,9 +17,10 @@ from multiformats import CID
 
 from clicooper.access.grants import AuditKeys
 from clicooper.audit.auditor import FULL, Plan, Progress, audit_record, silent
-from clicooper.audit.checks import claims as checks
+from clicooper.audit.checks.frame import guarded
+from clicooper.audit.checks.store import check_store
 from clicooper.audit.replay.unpublished import unpublished_states
-from clicooper.audit.verdict import AuditReport, Check, CheckResult, Replayed
+from clicooper.audit.verdict import AuditReport, Check, CheckResult
 from clicooper.chain.record import JobRecord, record_from_json, record_to_json
 from clicooper.commitments.bundle import JobBundle
 from clicooper.errors import ArtifactCorrupt, ArtifactMissing, CarError, CliCooperError, GraphTooLarge, RecordError
@@ -126,13 +127,13 @@ def audit_car(
         with CarStore(path) as store:
             rows, record = _record_rows(store, path.name)
             if record is None:
-                return AuditReport(path.name, (0, 0), 0, rows, Replayed(0, 0, 0.0), clock() - started)
+                return AuditReport.without_replay(path.name, rows, clock() - started)
             report = audit_record(
                 record, store, keys, trusted_models=trusted_models, plan=plan, progress=progress, clock=clock
             )
     except CarError as e:
         row = CheckResult.of_error(Check.ARTIFACTS, path.name, e)
-        return AuditReport(path.name, (0, 0), 0, (row,), Replayed(0, 0, 0.0), clock() - started)
+        return AuditReport.without_replay(path.name, (row,), clock() - started)
     return report.with_rows(rows)
 
 
@@ -142,13 +143,13 @@ def _record_rows(store: CarStore, name: str) -> tuple[tuple[CheckResult, ...], J
         bundle, data = read_bundle(store)
     except CliCooperError as e:
         bad = CheckResult.of_error(Check.ARTIFACTS, name, e)
-        return (bad, *checks.guarded(Check.ARTIFACTS, "store", partial(checks.check_store, store))), None
+        return (bad, *guarded(Check.ARTIFACTS, "store", partial(check_store, store))), None
     try:
         record = record_from_json(data)
     except RecordError as e:
         bad = CheckResult.of_error(Check.RECORD, name, e)
-        return (bad, *checks.guarded(Check.ARTIFACTS, "store", partial(checks.check_store, store))), None
-    return checks.guarded(Check.ARTIFACTS, "bundle", partial(_check_bundle, bundle, record)), record
+        return (bad, *guarded(Check.ARTIFACTS, "store", partial(check_store, store))), None
+    return guarded(Check.ARTIFACTS, "bundle", partial(_check_bundle, bundle, record)), record
 
 
 def _check_bundle(bundle: JobBundle, record: JobRecord) -> Iterator[CheckResult]:

@@ -15,6 +15,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from clicooper.commitments.manifest import Bytes20, Bytes32, Count, Link, Part, Positive, Record
+from clicooper.commitments.ownership import OpenedFile
 from clicooper.history.params import MAX_KEY_RECORD_BYTES
 
 __all__ = [
@@ -23,7 +24,6 @@ __all__ = [
     "Evidence",
     "HeadProof",
     "HeadStep",
-    "PlainFile",
     "RevealedKey",
     "RevealedSecret",
     "SeatRows",
@@ -75,13 +75,6 @@ class SeatRows(Record):
     proofs: Annotated[tuple[bytes, ...], Field(strict=False)]
 
 
-class PlainFile(Part):
-    """A file that a manifest links under seal, in plaintext: the digest in the manifest, and where the bytes are."""
-
-    plaintext_digest: Bytes32
-    content: Link
-
-
 class RevealedKey(Part):
     """A seat's progress key of the round, with the hash that completes its mark commitment."""
 
@@ -128,7 +121,7 @@ class Evidence(Record):
     trail: HeadProof
     head: Bytes32
     rows: Annotated[tuple[Link, ...], Field(strict=False)]
-    files: Annotated[tuple[PlainFile, ...], Field(strict=False)]
+    files: Annotated[tuple[OpenedFile, ...], Field(strict=False)]
     progress: RevealedKey | None
     sealing: RevealedSecret | None
     wanted: Annotated[tuple[Link, ...], Field(strict=False)]

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from multiformats import CID
 
 from clicooper.audit.artifacts import Artifacts
-from clicooper.audit.sealed import sealed_by_seat
 from clicooper.audit.verdict import Check
 from clicooper.commitments.canonical import cid_of_digest
 from clicooper.commitments.manifest import SegmentManifest
@@ -20,7 +19,7 @@ from clicooper.disputes.opinion import Fault, Judged, party_name
 from clicooper.errors import ArtifactMissing, EvidenceUnusable, SpecError
 from clicooper.storage.base import Store
 from clicooper.storage.ipld.cid import cid_text
-from clicooper.storage.ipld.graph import walk
+from clicooper.storage.ipld.graph import is_there
 from clicooper.types import ACCUSED_OWNER
 
 __all__ = ["judge_withheld", "missing_of", "owed_by"]
@@ -54,7 +53,7 @@ def _owed_by_seat(artifacts: Artifacts, seat: int, round_: int) -> Iterator[CID]
         committed = SegmentManifest.from_block(artifacts.store.get_block(manifest))
     except (ArtifactMissing, SpecError):
         return
-    yield from dict.fromkeys(sealed.ciphertext for sealed in sealed_by_seat(committed))
+    yield from dict.fromkeys(sealed.ciphertext for sealed in committed.own_files)
 
 
 def missing_of(store: Store, cids: Iterable[CID]) -> tuple[CID, ...]:
@@ -64,19 +63,7 @@ def missing_of(store: Store, cids: Iterable[CID]) -> tuple[CID, ...]:
         StorageError: the store cannot be asked, which says nothing about anybody.
         ArtifactCorrupt: it has other bytes under a name.
     """
-    return tuple(cid for cid in cids if not _is_there(store, cid))
-
-
-def _is_there(store: Store, cid: CID) -> bool:
-    try:
-        if cid.codec.name == "dag-cbor":
-            store.get_block(cid)
-        else:
-            for _ in walk(store.get_block, [cid]):
-                pass
-    except ArtifactMissing:
-        return False
-    return True
+    return tuple(cid for cid in cids if not is_there(store.get_block, cid))
 
 
 def judge_withheld(artifacts: EnclosedArtifacts, store: Store | None) -> Judged:

@@ -147,10 +147,10 @@ def check_receipts(artifacts: Artifacts, round_: int, receipts: Iterable[Boundar
         with suppress(CliCooperError):  # The seat's own rows say what is wrong with its manifest.
             crossed[one.seat] = artifacts.manifest(round_, one.seat).boundary
     for found in culprits(crossed, genuine, keys, start):
-        boundary, direction = found.crossing.boundary, found.crossing.direction
+        pair = (found.crossing.boundary, found.crossing.boundary + 1)
         verdict = Verdict.INCONCLUSIVE if found.culprit is None else Verdict.FAIL
-        subject = f"seats {boundary} and {boundary + 1}, {direction}"
-        yield CheckResult(Check.BOUNDARY, verdict, subject, found.why, round_, found.culprit)
+        subject = f"seats {pair[0]} and {pair[1]}, {found.crossing.direction}"
+        yield CheckResult(Check.BOUNDARY, verdict, subject, found.why, round_, found.culprit, seats=pair)
 
 
 def round_start(artifacts: Artifacts, round_: int) -> Crossing:
