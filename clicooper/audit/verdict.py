@@ -5,7 +5,8 @@ A fail outweighs everything; anything that could not be checked keeps the whole 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import Any, Protocol
@@ -185,42 +186,26 @@ class Branch:
 
 def verdict_tree(results: Iterable[CheckResult]) -> Branch:
     """All rows as a tree: the job's own, then by round; in each its own, then by seat; in each check by check."""
-    rows = tuple(results)
-    return _branch("job", "job", rows, _below(rows, "round", lambda row: row.round, _seats))
+    return _grow("job", "job", tuple(results), ("round", "seat"))
 
 
-def _seats(rows: tuple[CheckResult, ...]) -> tuple[Branch, ...]:
-    return _below(rows, "seat", lambda row: row.seat, _checks)
+def _grow(level: str, name: str, rows: Sequence[CheckResult], deeper: tuple[str, ...]) -> Branch:
+    """A branch: the rows without a place of the next level check by check, then every place in numeric order."""
+    places: defaultdict[int, list[CheckResult]] = defaultdict(list)
+    own = [] if deeper else [*rows]
+    if deeper:
+        for row in rows:
+            at = getattr(row, deeper[0])
+            (own if at is None else places[at]).append(row)
+    checks = [(check, [row for row in own if row.check is check]) for check in Check]
+    branches = [_branch("check", check.value, some) for check, some in checks if some]
+    branches += [_grow(deeper[0], f"{deeper[0]} {at}", places[at], deeper[1:]) for at in sorted(places)]
+    return _branch(level, name, rows, tuple(branches))
 
 
-def _checks(rows: tuple[CheckResult, ...]) -> tuple[Branch, ...]:
-    found = {check: tuple(row for row in rows if row.check is check) for check in Check}
-    return tuple(_branch("check", check.value, some) for check, some in found.items() if some)
-
-
-def _below(
-    rows: tuple[CheckResult, ...],
-    level: str,
-    place: Callable[[CheckResult], int | None],
-    deeper: Callable[[tuple[CheckResult, ...]], tuple[Branch, ...]],
-) -> tuple[Branch, ...]:
-    """The rows without a place of that level check by check, then every place in numeric order."""
-    places: dict[int, list[CheckResult]] = {}
-    own = []
-    for row in rows:
-        at = place(row)
-        if at is None:
-            own.append(row)
-        else:
-            places.setdefault(at, []).append(row)
-    parts = ((at, tuple(places[at])) for at in sorted(places))
-    return (*_checks(tuple(own)), *(_branch(level, f"{level} {at}", some, deeper(some)) for at, some in parts))
-
-
-def _branch(level: str, name: str, rows: tuple[CheckResult, ...], branches: tuple[Branch, ...] = ()) -> Branch:
-    found = [row.verdict for row in rows]
-    counts = tuple(found.count(verdict) for verdict in Verdict)
-    return Branch(level, name, combine(rows), (counts[0], counts[1], counts[2]), branches)
+def _branch(level: str, name: str, rows: Sequence[CheckResult], branches: tuple[Branch, ...] = ()) -> Branch:
+    passed, failed, unknown = (sum(row.verdict is verdict for row in rows) for verdict in Verdict)
+    return Branch(level, name, combine(rows), (passed, failed, unknown), branches)
 
 
 @dataclass(frozen=True)

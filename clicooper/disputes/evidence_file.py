@@ -97,14 +97,20 @@ def parse_evidence(plaintext: bytes) -> tuple[Evidence, HeldBlocks]:
         EvidenceUnusable: damaged, of another schema, or not in that one encoding.
     """
     with _usable("the evidence"):
-        roots, sections = read_car(io.BytesIO(plaintext))
-        blocks = [(section.cid, section.block) for section in sections]
-        if len(roots) != 1 or not blocks or blocks[0][0] != roots[0]:
-            raise EvidenceUnusable("the evidence does not begin with its one root", hint=_FRESH)
-        names = [cid_bytes(cid) for cid, _ in blocks[1:]]
+        root, blocks = _read_rooted(plaintext, "the evidence")
+        names = [cid_bytes(cid) for cid, _ in blocks]
         if names != sorted(names):
             raise EvidenceUnusable("the evidence is not in canonical order", hint=_FRESH)
-        return Evidence.from_block(blocks[0][1]), HeldBlocks(blocks[1:], "the evidence")
+        return Evidence.from_block(root), HeldBlocks(blocks, "the evidence")
+
+
+def _read_rooted(data: bytes, what: str) -> tuple[bytes, list[tuple[CID, bytes]]]:
+    """A CAR file's one root, which comes first, and its other blocks."""
+    roots, sections = read_car(io.BytesIO(data))
+    blocks = [(section.cid, section.block) for section in sections]
+    if len(roots) != 1 or not blocks or blocks[0][0] != roots[0]:
+        raise EvidenceUnusable(f"{what} does not begin with its one root", hint=_FRESH)
+    return blocks[0][1], blocks[1:]
 
 
 def enclose(genesis: bytes, evidence: Evidence, plaintext: bytes, recipients: Sequence[str] | None) -> SealedEvidence:
@@ -144,11 +150,8 @@ def read_evidence(path: Path) -> SealedEvidence:
     if len(data) > MAX_EVIDENCE_BYTES:
         raise EvidenceUnusable(f"{path} is larger than {MAX_EVIDENCE_BYTES} bytes", hint=_FRESH)
     with _usable(str(path)):
-        roots, sections = read_car(io.BytesIO(data))
-        blocks = [(section.cid, section.block) for section in sections]
-        if len(roots) != 1 or not blocks or blocks[0][0] != roots[0]:
-            raise EvidenceUnusable(f"{path} does not begin with its one root", hint=_FRESH)
-        return SealedEvidence(Envelope.from_block(blocks[0][1]), HeldBlocks(blocks[1:], str(path)))
+        root, blocks = _read_rooted(data, str(path))
+        return SealedEvidence(Envelope.from_block(root), HeldBlocks(blocks, str(path)))
 
 
 def publish_evidence(store: Store, sealed: SealedEvidence) -> CID:

@@ -84,7 +84,7 @@ def _seat(artifacts: EnclosedArtifacts) -> int:
 def _repeat(check: CommitmentCheck, artifacts: EnclosedArtifacts) -> Judged:
     """Repeats a check that needs the manifest alone."""
     committed_manifest(artifacts, _seat(artifacts))
-    return _judged(check(artifacts, artifacts.commitment(artifacts.evidence.round, _seat(artifacts))))
+    return _judge_rows(check(artifacts, artifacts.commitment(artifacts.evidence.round, _seat(artifacts))))
 
 
 def _judge_boundary(artifacts: EnclosedArtifacts) -> Judged:
@@ -93,7 +93,7 @@ def _judge_boundary(artifacts: EnclosedArtifacts) -> Judged:
     committed_manifest(artifacts, seat)
     with hold_against(seat, Check.BOUNDARY):
         artifacts.transcript(round_, seat)
-    return _judged(check_boundary(artifacts, artifacts.commitment(round_, seat)))
+    return _judge_rows(check_boundary(artifacts, artifacts.commitment(round_, seat)))
 
 
 def _judge_mark(artifacts: EnclosedArtifacts) -> Judged:
@@ -104,7 +104,7 @@ def _judge_mark(artifacts: EnclosedArtifacts) -> Judged:
         for sealed in (manifest.trained, manifest.out):
             artifacts.state_file(sealed)
     commitment = artifacts.commitment(artifacts.evidence.round, seat)
-    return _judged((*check_mark(artifacts, commitment), *check_embed(artifacts, commitment)))
+    return _judge_rows((*check_mark(artifacts, commitment), *check_embed(artifacts, commitment)))
 
 
 def _judge_seal(artifacts: EnclosedArtifacts) -> Judged:
@@ -130,10 +130,10 @@ def _judge_labels(artifacts: EnclosedArtifacts) -> Judged:
 def _judge_release(artifacts: EnclosedArtifacts) -> Judged:
     artifacts.store.get_block(artifacts.spec.activation_release)
     with hold_against(ACCUSED_OWNER, Check.RELEASE):
-        return _judged(check_release(artifacts))
+        return _judge_rows(check_release(artifacts))
 
 
-def _judged(rows: Iterable[CheckResult]) -> Judged:
+def _judge_rows(rows: Iterable[CheckResult]) -> Judged:
     """What the rows of a check came to."""
     kept = tuple(rows)
     unsure = next((row.detail for row in kept if row.verdict is Verdict.INCONCLUSIVE), "")

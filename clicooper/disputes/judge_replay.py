@@ -174,20 +174,22 @@ def _fault(difference: Difference, *, replay_decides: bool) -> Fault:
     At a boundary where the replay confirms what the sender committed to, the receiver has to answer for its other
     value, unless it shows the sender's signature over it. Without a replay either may have lied.
     """
-    seat, step, field = difference.seat, difference.step, difference.field
-    sides = "0x" + difference.expected.hex(), "0x" + difference.actual.hex()
-    if difference.check == "coverage":
+    seat, step, field, pair = difference.seat, difference.step, difference.field, None
+    culprit: int | None = seat
+    check = Check(difference.check)
+    if check is Check.COVERAGE:
         detail = f"seat {seat} committed to another batch in step {step} than the schedule's"
-        return Fault(seat, Check.COVERAGE, detail, None, step, field, *sides)
-    if difference.check == "boundary":
-        pair = (seat - 1, seat) if field == "input" else (seat, seat + 1)
+    elif check is Check.BOUNDARY:
+        pair = difference.seats[0], difference.seats[1]
         detail = describe_mismatch(pair, field, step)
-        if not replay_decides:
-            return Fault(None, Check.BOUNDARY, detail, pair, step, field, *sides)
-        detail += ", and the replay confirms what was sent"
-        return Fault(seat, Check.BOUNDARY, detail, pair, step, field, *sides)
-    detail = f"the {field} that seat {seat} committed for step {step} is not what state, data and labels give"
-    return Fault(seat, Check.REPLAY, detail, None, step, field, *sides)
+        if replay_decides:
+            detail += ", and the replay confirms what was sent"
+        else:
+            culprit = None
+    else:
+        detail = f"the {field} that seat {seat} committed for step {step} is not what state, data and labels give"
+    sides = "0x" + difference.expected.hex(), "0x" + difference.actual.hex()
+    return Fault(culprit, check, detail, pair, step, field, *sides)
 
 
 def _contradictions(claimed: Sequence[_Claimed], replayed: IntervalReplay) -> Iterator[Fault]:

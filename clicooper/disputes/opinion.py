@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -98,25 +98,22 @@ class Opinion:
 
     def to_json(self) -> dict[str, Any]:
         """What ``evidence check --json`` prints of it."""
-        fault = self.fault
-        guilty = self.finding is Answer.GUILTY
+        fault, judged = self.fault, self.judged
+        told = {} if fault is None else asdict(fault) | {"check": fault.check.value}
+        shown = {name: told.get(name) for name in ("cleared", "check", "step")}
+        shown |= {name: told.get(name) or None for name in ("field", "expected", "actual")}
         return {
             "ok": self.finding.exit_code == 0,
             "code": self.finding.exit_code,
             "finding": self.finding.value,
             "accused": None if self.accused is None else party_name(self.accused),
-            "guilty": named(fault) if guilty and fault is not None else None,
-            "seat": fault.seat if fault is not None and fault.seat != ACCUSED_OWNER else None,
+            "guilty": named(fault) if fault is not None and self.finding is Answer.GUILTY else None,
+            "seat": None if told.get("seat") == ACCUSED_OWNER else told.get("seat"),
             "pair": None if fault is None or fault.pair is None else list(fault.pair),
-            "cleared": None if fault is None else fault.cleared,
-            "check": None if fault is None else fault.check.value,
-            "step": None if fault is None else fault.step,
-            "field": None if fault is None else fault.field or None,
-            "expected": None if fault is None else fault.expected or None,
-            "actual": None if fault is None else fault.actual or None,
-            "distances": {str(seat): _number(value) for seat, value in sorted(self.judged.distances.items())},
-            "tolerance": self.judged.tolerance,
-            "replayed_steps": self.judged.steps,
+            **shown,
+            "distances": {str(seat): _number(value) for seat, value in sorted(judged.distances.items())},
+            "tolerance": judged.tolerance,
+            "replayed_steps": judged.steps,
             "detail": self.detail,
         }
 

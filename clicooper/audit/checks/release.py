@@ -13,13 +13,13 @@ import numpy as np
 from clicooper.audit.artifacts import Artifacts
 from clicooper.audit.checks.frame import Comparison, compare_all
 from clicooper.audit.verdict import Check, CheckResult
-from clicooper.commitments.manifest import ReleaseSpec
+from clicooper.commitments.manifest import ActivationRelease, JobSpec, ReleaseSpec
 from clicooper.privacy.accounting import gaussian_sigma, sensitivity
 from clicooper.privacy.privunit import PrivUnit
 from clicooper.privacy.randomised_response import RandomisedResponse, noise_of_rows
 from clicooper.privacy.statement import INPUT_OR_LABEL
 
-__all__ = ["check_release"]
+__all__ = ["check_release", "compare_shape"]
 
 
 def check_release(artifacts: Artifacts) -> Iterator[CheckResult]:
@@ -39,13 +39,24 @@ def check_release(artifacts: Artifacts) -> Iterator[CheckResult]:
         Comparison("the head's part is less than all of epsilon", True, (claim.head_epsilon or 0.0) < claim.epsilon),
         Comparison("labels are in the claim", claim.label_epsilon is not None, claim.adjacency == INPUT_OR_LABEL),
         Comparison("label noise that the loss corrects", True, spec.training.label_noise in (0.0, _label_noise(claim))),
+        *compare_shape(spec, release, values),
+        Comparison("on the public grid", True, _on_grid(values, claim.grid)),
+    )
+    yield compare_all(Check.RELEASE, str(spec.activation_release), comparisons)
+
+
+def compare_shape(spec: JobSpec, release: ActivationRelease, values: np.ndarray) -> tuple[Comparison, ...]:
+    """What a release needs to be trained on at all.
+
+    Args:
+        values: the released activations, float32 (rows, *shape).
+    """
+    return (
         Comparison("shape", release.shape, tuple(values.shape)),
         Comparison("record shape", spec.model.input_shape, tuple(values.shape[1:])),
         Comparison("rows", spec.rows_until(len(spec.labels) - 1), len(values)),
         Comparison("finite", True, bool(np.isfinite(values).all())),
-        Comparison("on the public grid", True, _on_grid(values, claim.grid)),
     )
-    yield compare_all(Check.RELEASE, str(spec.activation_release), comparisons)
 
 
 def _needed_noise(claim: ReleaseSpec, values: np.ndarray) -> tuple[float, bool]:
