@@ -73,7 +73,7 @@ def make_evidence(record: JobRecord, artifacts: Artifacts, subject: Subject, cha
         round=subject.round,
         interval=subject.interval,
         label_key=history.rounds[subject.round].label_key,
-        trail=prove_head(record, history, subject.round),
+        head_proof=prove_head(record, history, subject.round),
         head=history.rounds[subject.round].commitments[-1].head,
         rows=tuple(parts.rows),
         files=parts.files,

@@ -49,14 +49,14 @@ class HeadStep(Part):
 
 
 class HeadProof(Part):
-    """The acts from a known head to the head of the evidence, in order.
+    """The steps from a known head to the head of the evidence, in order.
 
     Attributes:
-        start: the genesis, or the head in which the round before the last one of ``acts`` began.
+        start: the genesis, or the head in which the round before the last one of ``steps`` began.
     """
 
     start: Bytes32
-    acts: Annotated[tuple[HeadStep, ...], Field(strict=False, min_length=1)]
+    steps: Annotated[tuple[HeadStep, ...], Field(strict=False, min_length=1)]
 
 
 class SeatRows(Record):
@@ -106,7 +106,7 @@ class Evidence(Record):
         wanted: what is said to be withheld, or not to open.
     """
 
-    kind: ClassVar[str] = "Exhibit"
+    kind: ClassVar[str] = "Evidence"
     chain_id: Positive
     contract: Bytes20
     job: Positive
@@ -118,7 +118,7 @@ class Evidence(Record):
     round: Count
     interval: Count | None
     label_key: Bytes32
-    trail: HeadProof
+    head_proof: HeadProof
     head: Bytes32
     rows: Annotated[tuple[Link, ...], Field(strict=False)]
     files: Annotated[tuple[OpenedFile, ...], Field(strict=False)]

@@ -67,7 +67,7 @@ def prove_head(record: JobRecord, history: History, round_: int) -> HeadProof:
         else:
             steps.append(moved.step)
         if moved.after == counted[-1].head:
-            return HeadProof(start=start, acts=tuple(steps))
+            return HeadProof(start=start, steps=tuple(steps))
     raise EvidenceUnusable("the record's events do not lead to the round's head", hint="read the record again")
 
 
@@ -118,7 +118,7 @@ def history_of(evidence: Evidence) -> History:
     first = genesis(evidence.chain_id, contract, job, owner, params)
     if not 0 <= evidence.round < params.rounds:
         raise _misfit(f"round {evidence.round} of a job with {params.rounds}")
-    if evidence.round < 2 and evidence.trail.start != first:
+    if evidence.round < 2 and evidence.head_proof.start != first:
         raise _misfit("the head proof does not begin at the job's genesis")
     rounds = tuple(
         Round(round_, key, tuple(_last_attempt(evidence, round_, job)))
@@ -168,11 +168,11 @@ def _label_keys(evidence: Evidence, params: JobParams) -> tuple[Digest, ...]:
 
 def _last_attempt(evidence: Evidence, round_: int, job: JobId) -> Iterator[Commitment]:
     """The commitments of a round that count: those after its last eviction, seat by seat from 0."""
-    proof, attempt = evidence.trail, list[Commitment]()
-    rounds = [step.round for step in proof.acts]
+    proof, attempt = evidence.head_proof, list[Commitment]()
+    rounds = [step.round for step in proof.steps]
     if rounds != sorted(rounds) or not {*rounds} <= {evidence.round - 1, evidence.round}:
         raise _misfit("the head proof is not of one round and the one before it")
-    for moved in _retrace(Head(proof.start), proof.acts, job):
+    for moved in _retrace(Head(proof.start), proof.steps, job):
         step = moved.step
         if step.round != round_:
             continue

@@ -128,14 +128,14 @@ def of_owner(opened: OpenedEvidence, spec: JobSpec, blocks: Mapping[CID, bytes])
     known = history_of(opened.evidence)
     params = replace(known.params, spec_digest=spec.digest)
     first = genesis(known.chain_id, known.contract, known.job, known.owner, params)
-    trail = HeadProof(start=first, acts=opened.evidence.trail.acts)
+    proof = HeadProof(start=first, steps=opened.evidence.head_proof.steps)
     head = first
-    for act in trail.acts:
-        trainer = known.rounds[act.round].commitments[act.seat].trainer
-        assert act.manifest is not None and act.mark is not None
-        head = next_head(head, known.job, act.round, act.seat, trainer, Digest(act.manifest), Digest(act.mark))
+    for step in proof.steps:
+        trainer = known.rounds[step.round].commitments[step.seat].trainer
+        assert step.manifest is not None and step.mark is not None
+        head = next_head(head, known.job, step.round, step.seat, trainer, Digest(step.manifest), Digest(step.mark))
     held = blocks_of(opened) | dict(blocks) | {spec.cid: spec.to_block()}
-    return judge_evidence(rebuilt(opened, {"params": pack_params(params), "trail": trail, "head": head}, held))
+    return judge_evidence(rebuilt(opened, {"params": pack_params(params), "head_proof": proof, "head": head}, held))
 
 
 def spec_in(opened: OpenedEvidence) -> JobSpec:

@@ -273,13 +273,13 @@ def test_evidence_of_another_chain_is_not_verified(anvil: Callable[[], Node], tm
         assert (head.verified, "of contract" in head.problem) == (False, True)
         head = compare_with_chain(opened, case.job.contract(), job=7)
         assert (head.verified, "not 7" in head.problem) == (False, True)
-        acts = list(opened.evidence.trail.acts)
-        acts[-1] = acts[-1].model_copy(update={"mark": b"\x05" * 32})
-        trail = opened.evidence.trail.model_copy(update={"acts": tuple(acts)})
+        steps = list(opened.evidence.head_proof.steps)
+        steps[-1] = steps[-1].model_copy(update={"mark": b"\x05" * 32})
+        head_proof = opened.evidence.head_proof.model_copy(update={"steps": tuple(steps)})
         head_before = case.committed[-1].head_before
         trainer, digest = case.committed[-1].trainer, case.committed[-1].manifest.digest
         ends = next_head(head_before, case.job.opened.job, 0, 1, trainer, digest, Digest(b"\x05" * 32))
-        made_up = {"trail": trail, "head": ends}
+        made_up = {"head_proof": head_proof, "head": ends}
         forged = replace(opened, evidence=opened.evidence.model_copy(update=made_up))
         head = compare_with_chain(forged, case.job.contract())
         assert (head.verified, "knows no such head" in head.problem) == (False, True)

@@ -71,7 +71,7 @@ def test_a_release_that_was_left_out_is_read_where_it_is_public(honest_run: Fini
     assert judge_evidence(lean, store=honest_run.rehearsal.store).finding is Answer.NOT_GUILTY
 
 
-def test_the_trail_is_that_of_the_chain(replay: OpenedEvidence, honest_run: FinishedRun) -> None:
+def test_the_head_proof_is_that_of_the_chain(replay: OpenedEvidence, honest_run: FinishedRun) -> None:
     told, known = history_of(replay.evidence), follow_record(honest_run.record)
     assert (told.genesis, told.params, told.owner) == (known.genesis, known.params, known.owner)
     assert [c.head for c in told.commitments] == [c.head for c in known.commitments]
@@ -143,19 +143,19 @@ def _swapped_rows(opened: OpenedEvidence) -> OpenedEvidence:
 
 def _other_manifest(opened: OpenedEvidence) -> OpenedEvidence:
     """The head proof of another job's commitments: its manifests are not there."""
-    acts = list(opened.evidence.trail.acts)
-    acts[-1] = acts[-1].model_copy(update={"manifest": b"\x05" * 32})
-    return rebuilt(opened, {"trail": HeadProof(start=opened.evidence.trail.start, acts=tuple(acts))})
+    steps = list(opened.evidence.head_proof.steps)
+    steps[-1] = steps[-1].model_copy(update={"manifest": b"\x05" * 32})
+    return rebuilt(opened, {"head_proof": HeadProof(start=opened.evidence.head_proof.start, steps=tuple(steps))})
 
 
-def _shorter_trail(opened: OpenedEvidence) -> OpenedEvidence:
-    trail = opened.evidence.trail
-    return rebuilt(opened, {"trail": HeadProof(start=trail.start, acts=trail.acts[:-1])})
+def _shorter_proof(opened: OpenedEvidence) -> OpenedEvidence:
+    proof = opened.evidence.head_proof
+    return rebuilt(opened, {"head_proof": HeadProof(start=proof.start, steps=proof.steps[:-1])})
 
 
-def _unordered_trail(opened: OpenedEvidence) -> OpenedEvidence:
-    trail = opened.evidence.trail
-    return rebuilt(opened, {"trail": HeadProof(start=trail.start, acts=tuple(reversed(trail.acts)))})
+def _unordered_proof(opened: OpenedEvidence) -> OpenedEvidence:
+    proof = opened.evidence.head_proof
+    return rebuilt(opened, {"head_proof": HeadProof(start=proof.start, steps=tuple(reversed(proof.steps)))})
 
 
 FORGERIES: dict[str, Forge] = {
@@ -167,8 +167,8 @@ FORGERIES: dict[str, Forge] = {
     "steps": _other_steps,
     "rows": _swapped_rows,
     "manifest": _other_manifest,
-    "shorter trail": _shorter_trail,
-    "unordered trail": _unordered_trail,
+    "shorter head proof": _shorter_proof,
+    "unordered head proof": _unordered_proof,
     "head": lambda opened: rebuilt(opened, {"head": b"\x06" * 32}),
     "label key": lambda opened: rebuilt(opened, {"label_key": b"\x07" * 32}),
     "round": lambda opened: rebuilt(opened, {"round": 0}),
