@@ -172,7 +172,7 @@ class Artifacts:
     def secret_of(self, author: bytes) -> bytes:
         """The sealing secret of an author, known to be the one that it registered.
 
-        Only then does a file that does not open convict its author: what was granted may be wrong without its doing.
+        Only then does a file that does not open convict its author, who has no part in a wrong grant.
 
         Raises:
             SealError: it was not granted, or something else was.

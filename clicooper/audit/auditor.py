@@ -71,7 +71,7 @@ FULL = Plan()
 
 
 def silent(what: str, done: int, total: int) -> None:
-    """The progress of an audit that nobody watches."""
+    """Ignores the progress of an audit."""
 
 
 def audit_record(

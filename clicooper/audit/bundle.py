@@ -114,7 +114,7 @@ def audit_car(
     plan: Plan = FULL,
     progress: Progress = silent,
 ) -> AuditReport:
-    """Judges a job from its CAR file alone, whatever has happened to the file.
+    """Judges a job from its CAR file alone, which may be damaged.
 
     Damage of the file's structure, its bundle or its record leaves no history to judge: it is a row like any other.
 

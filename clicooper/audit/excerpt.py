@@ -1,4 +1,4 @@
-"""An excerpt of a job: the blocks that somebody else needs to judge one claim, each once, sealed files in plaintext.
+"""An excerpt of a job: the blocks that are needed to judge one claim, each once, sealed files in plaintext.
 
 Everything is read through ``Artifacts``, so nothing goes in that does not hash to its name. A plaintext is proven by
 its digest in the manifest: an excerpt gives away no secret that opens more.
@@ -23,7 +23,7 @@ class Excerpt:
     """Blocks by name, and where the plaintext of which sealed file is.
 
     Args:
-        artifacts: what is taken from, with the keys of whoever takes it.
+        artifacts: of the job, with the keys of its reader.
     """
 
     def __init__(self, artifacts: Artifacts) -> None:
@@ -43,7 +43,7 @@ class Excerpt:
         return cid
 
     def take_commitment(self, round_: int, seat: int) -> None:
-        """Takes what a seat committed as its manifest, whatever it is."""
+        """Takes the block that a seat committed as its manifest, which may be malformed."""
         self.take(cid_of_digest(self.artifacts.commitment(round_, seat).manifest_digest))
 
     def take_manifest(self, round_: int, seat: int) -> SegmentManifest:

@@ -71,7 +71,7 @@ class CheckResult:
     Attributes:
         subject: what was checked, such as a CID, an event or a step, for a person.
         detail: one sentence for a person.
-        seat: whom the claim is about; None where it is about nobody in particular, or about two seats.
+        seat: whom the claim is about; None where it is about no seat in particular, or about two.
         expected: what the protocol demands, as text; empty where the verdict is not a comparison.
         actual: what was found.
         step: of the round, where the claim is about one step.

@@ -47,8 +47,8 @@ def make_evidence(record: JobRecord, artifacts: Artifacts, subject: Subject, cha
 
     Args:
         record: the record that ``artifacts`` follows.
-        artifacts: with the keys of whoever brings it forward.
-        challenger: whose evidence it will be; nobody else can use it.
+        artifacts: with the keys of the challenger.
+        challenger: whose evidence it will be; no other party can use it.
 
     Raises:
         UsageError: a subject that makes no sense for the job.
@@ -190,7 +190,7 @@ def _first_broken(artifacts: Artifacts, manifest: SegmentManifest) -> CID:
             artifacts.open_file(sealed)
         except SealBroken:
             return sealed.ciphertext
-    raise UsageError("every file of that seat opens", hint="there is nothing to complain of")
+    raise UsageError("every file of that seat opens", hint="make evidence of another claim with --claim")
 
 
 def _withheld(parts: _Parts, subject: Subject) -> None:
@@ -200,7 +200,7 @@ def _withheld(parts: _Parts, subject: Subject) -> None:
     parts.wanted = missing_of(artifacts.store, owed)
     if not parts.wanted:
         raise UsageError(
-            f"nothing is missing of what {party_name(accused)} owes", hint="there is nothing to complain of"
+            f"nothing is missing of what {party_name(accused)} owes", hint="make evidence of another claim with --claim"
         )
     for cid in owed:
         if cid.codec.name == "dag-cbor" and cid not in parts.wanted:

@@ -86,7 +86,7 @@ class EnclosedArtifacts(Artifacts):
         self._contents = {file.plaintext_digest: file.content for file in evidence.files}
 
     def open_file(self, sealed: SealedFile, max_bytes: int = MAX_STATE_BYTES) -> bytes:
-        """The plaintext of a sealed file; what it holds, whoever committed it answers for.
+        """The plaintext of a sealed file; its author is answerable for what it holds.
 
         Raises:
             ArtifactMissing: it is not in the evidence.

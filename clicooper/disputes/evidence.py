@@ -35,7 +35,7 @@ MAX_PARAMS_BYTES = 4096
 Claim = Literal["replay", "boundary", "manifest", "links", "mark", "labels", "release", "seal", "withheld"]
 """What the evidence is about: the check that an arbiter repeats. ``replay`` covers coverage and boundaries too, and the
 metrics of a round's end; ``seal`` is about a file that does not open; ``withheld`` says that something committed
-cannot be had, which only whoever looks for it can tell."""
+cannot be had, which only a search can tell."""
 
 
 class HeadStep(Part):
@@ -94,7 +94,7 @@ class Evidence(Record):
 
     Attributes:
         chain_id, contract, job, owner, params: what the genesis hashes; ``params`` ABI-encoded.
-        challenger: who brings it forward, so that nobody else can.
+        challenger: who brings it forward, and the only party that can.
         accused: a seat, ``ACCUSED_OWNER``, or None where the check shall say who it was.
         interval: which one, for a replay.
         label_key: of ``round``; the keys before it, and the anchor in the terms, are its hashes.

@@ -1,10 +1,10 @@
 """Evidence as files: one encoding of the plaintext, sealed inside an envelope, found in a store by its digest.
 
 The plaintext is a CAR file with the evidence as its root and the other blocks in the order of their names: equal
-evidence are equal bytes, and nothing else is read. It travels as the content of an ``Envelope``, wrapped by age unless
-its maker says otherwise. Both name the challenger: an envelope around somebody else's content does not open.
+evidence gives equal bytes, and no other encoding is read. It travels as the content of an ``Envelope``, wrapped by age
+unless its maker says otherwise. Both name the challenger: an envelope with another challenger's content does not open.
 
-Whatever is wrong with bytes that anybody may have written is ``EvidenceUnusable``: it accuses and clears nobody.
+The bytes may come from any hand. Evidence that cannot be read is ``EvidenceUnusable``: it accuses and clears no party.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class OpenedEvidence:
 
 
 def evidence_bytes(evidence: Evidence, blocks: Mapping[CID, bytes]) -> bytes:
-    """The plaintext: one encoding for one evidence."""
+    """The plaintext: one encoding of the evidence and its blocks."""
     target = io.BytesIO()
     rest = sorted(blocks.items(), key=lambda item: cid_bytes(item[0]))
     write_car(target, [evidence.cid], [(evidence.cid, evidence.to_block()), *rest])
@@ -204,7 +204,7 @@ def open_evidence(sealed: SealedEvidence, identity: str | None = None) -> Opened
 
 def _unsealed(content: bytes, identity: str | None) -> bytes:
     if identity is None:
-        raise SealError("the evidence is sealed", hint="pass --identity FILE of whom it was sealed to")
+        raise SealError("the evidence is sealed", hint="pass --identity FILE of a recipient of the seal")
     try:
         return unwrap(content, identity)
     except SealError as e:
@@ -215,7 +215,7 @@ def _unsealed(content: bytes, identity: str | None) -> bytes:
 
 @contextmanager
 def _usable(what: str) -> Iterator[None]:
-    """Turns whatever is wrong with bytes that anybody may have written into ``EvidenceUnusable``."""
+    """Turns every error about untrusted bytes into ``EvidenceUnusable``."""
     try:
         yield
     except EvidenceUnusable:

@@ -1,4 +1,4 @@
-"""Committed content that turns out to be malformed or wrong, held against whoever committed it.
+"""Committed content that turns out to be malformed or wrong, held against its author.
 
 Content is first fetched by digest: what is absent or has other bytes raises and proves nothing. Only genuine bytes are
 then parsed, and where they cannot be, that is a ``Fault`` of their author.
@@ -38,7 +38,7 @@ class FaultProven(Exception):
 
 @contextmanager
 def hold_against(seat: int, check: Check, what: str = "") -> Iterator[None]:
-    """Holds content that cannot be used against whoever committed it.
+    """Holds content that cannot be used against its author.
 
     Args:
         seat: a seat, or ``ACCUSED_OWNER``.

@@ -1,7 +1,7 @@
 """The head proof of evidence: from what the record says to the steps that lead to one head, and back to a history.
 
-What comes back is the part of the history that the steps prove: the head after them covers every one, so whoever knows
-that head from the chain knows the seats, trainers and manifests of both rounds. The label key proves itself: its
+What comes back is the part of the history that the steps prove: the head after them covers every one, so a reader who
+knows that head from the chain knows the seats, trainers and manifests of both rounds. The label key proves itself: its
 hashes end in the anchor that the terms name.
 """
 
@@ -55,11 +55,11 @@ def prove_head(record: JobRecord, history: History, round_: int) -> HeadProof:
         history: the followed record.
 
     Raises:
-        EvidenceUnusable: nobody has committed anything in that round.
+        EvidenceUnusable: no seat has committed in that round.
     """
     counted = history.rounds[round_].commitments if round_ < len(history.rounds) else ()
     if not counted:
-        raise EvidenceUnusable(f"nobody has committed anything in round {round_}", hint="there is nothing to accuse of")
+        raise EvidenceUnusable(f"no seat has committed in round {round_}", hint="accuse a seat of a later round")
     start, steps = history.genesis, []
     for moved in _retrace(history.genesis, _recorded_steps(record, history), history.job):
         if moved.step.round < round_ - 1:

@@ -1,10 +1,10 @@
 """Judging evidence with nothing else at hand: the claim is repeated, and what was committed decides.
 
-Only content that somebody committed to can convict that somebody. So each judge first takes, from blocks that hash to
-what is in the head proof, the manifests and files of the claim, and holds a malformed one against its author;
-whatever is wrong with the evidence itself, or missing from it, ends in "cannot tell".
+Only committed content can convict, and only its author. So each judge first takes, from blocks that hash to what is in
+the head proof, the manifests and files of the claim, and holds a malformed one against its author. An error in the
+evidence itself, or a gap in it, ends in "cannot tell".
 
-The replay of intervals is judged in ``judge_replay``, whom a receipt convicts in ``shown_receipts``.
+``judge_replay`` judges the replay of intervals, ``shown_receipts`` which of two neighbours a receipt convicts.
 """
 
 from __future__ import annotations
@@ -47,18 +47,17 @@ def judge_evidence(
 ) -> Opinion:
     """Repeats the claim of evidence.
 
-    Nothing is believed but what the evidence's head proof commits to; whether its head is the chain's is another
-    question, which ``head_check`` answers.
+    Only what the evidence's head proof commits to is believed; ``head_check`` tells whether its head is the chain's.
 
     Args:
-        accused: whom a challenge accuses; by default whom the evidence does.
+        accused: the party that a challenge accuses; by default the one that the evidence accuses.
         store: where to look for what is said to be withheld, and for rows of the release that the evidence leaves out.
         trusted_models: custom models whose code may run here.
         runtime: class of the machine that replays, by default this one's.
         shown: receipts that decide between two neighbours.
 
     Returns:
-        An opinion, whatever has happened to the evidence: an error on the way is "cannot tell" with its message.
+        An opinion in every case: an error on the way is "cannot tell" with its message.
     """
     named = opened.evidence.accused
     about = named if accused is None else accused

@@ -54,7 +54,7 @@ def judge_replay(artifacts: EnclosedArtifacts) -> Judged:
 
     Raises:
         EvidenceUnusable, ArtifactMissing, ArtifactCorrupt: the evidence does not hold what a replay needs.
-        SpecError: the spec or the release, which are not a seat's doing, cannot be used.
+        SpecError: the spec or the release, which are the owner's, cannot be used.
     """
     seats, same_class = range(artifacts.history.params.seats), artifacts.same_class
     if wrong := tuple(_manifest_faults(artifacts, seats)) or label_faults(artifacts):

@@ -42,7 +42,7 @@ class Fault:
         step: of the round, where the fault is in a step.
         field: what differs.
         expected, actual: both sides, as text.
-        cleared: the other seat of ``pair``, where a receipt shows that the difference is the doing of ``seat``.
+        cleared: the other seat of ``pair``, where a receipt shows that the difference is the fault of ``seat``.
     """
 
     seat: int | None
@@ -79,14 +79,14 @@ class Judged:
 
 @dataclass(frozen=True)
 class Opinion:
-    """The answer about the accused, or, where nobody is accused, about everybody.
+    """The answer about the accused, or about all parties where none is accused.
 
     Attributes:
         fault: the fault that decides, or that keeps the accused from being judged.
         detail: one sentence for a person.
     """
 
-    finding: Answer
+    answer: Answer
     accused: int | None
     detail: str
     judged: Judged = field(default_factory=Judged)
@@ -94,7 +94,7 @@ class Opinion:
 
     def unless_foreign(self, why: str) -> Opinion:
         """The same where ``why`` is empty, else that nothing can be told, for that reason."""
-        return replace(self, finding=Answer.CANNOT_TELL, detail=why) if why else self
+        return replace(self, answer=Answer.CANNOT_TELL, detail=why) if why else self
 
     def to_json(self) -> dict[str, Any]:
         """What ``evidence check --json`` prints of it."""
@@ -103,11 +103,11 @@ class Opinion:
         shown = {name: told.get(name) for name in ("cleared", "check", "step")}
         shown |= {name: told.get(name) or None for name in ("field", "expected", "actual")}
         return {
-            "ok": self.finding.exit_code == 0,
-            "code": self.finding.exit_code,
-            "finding": self.finding.value,
+            "ok": self.answer.exit_code == 0,
+            "code": self.answer.exit_code,
+            "finding": self.answer.value,
             "accused": None if self.accused is None else party_name(self.accused),
-            "guilty": named(fault) if fault is not None and self.finding is Answer.GUILTY else None,
+            "guilty": named(fault) if fault is not None and self.answer is Answer.GUILTY else None,
             "seat": None if told.get("seat") == ACCUSED_OWNER else told.get("seat"),
             "pair": None if fault is None or fault.pair is None else list(fault.pair),
             **shown,

@@ -1,7 +1,7 @@
 """Withheld artifacts: what the accused has to publish, and whether a store can get it.
 
 A missing artifact proves nothing by itself, and publishing it cures the charge. So the evidence only names what is
-owed and shows that it is owed; whoever judges looks for it in a store of their own.
+owed and shows that it is owed; the judge looks for it in a store of their own.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def missing_of(store: Store, cids: Iterable[CID]) -> tuple[CID, ...]:
     """Those of which a block is missing; a record counts by itself, a file with all its blocks.
 
     Raises:
-        StorageError: the store cannot be asked, which says nothing about anybody.
+        StorageError: the store cannot be asked, which says nothing about the parties.
         ArtifactCorrupt: it has other bytes under a name.
     """
     return tuple(cid for cid in cids if not is_there(store.get_block, cid))
@@ -70,7 +70,7 @@ def judge_withheld(artifacts: EnclosedArtifacts, store: Store | None) -> Judged:
     """Looks for what the evidence says is withheld.
 
     Args:
-        store: of whoever judges; without one nothing can be told.
+        store: of the judge; without one nothing can be told.
 
     Raises:
         EvidenceUnusable: it names something that the accused does not owe.

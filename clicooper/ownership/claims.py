@@ -110,7 +110,7 @@ def judge_claim(
     tests: int = 1,
     trusted_models: Collection[str] = frozenset(),
 ) -> JudgedClaim:
-    """Judges all four parts of a claim, whatever has happened to the bundle.
+    """Judges all four parts of a claim; the bundle may be damaged.
 
     Args:
         store: where the bundle's blocks are.
@@ -233,7 +233,7 @@ def _judge_descent(files: ClaimFiles, suspect: State) -> tuple[Verdict, str]:
 
 
 def _independent(files: ClaimFiles) -> Iterator[State]:
-    """Models of the segment's shapes whose starting weights nobody could choose after reading the claim."""
+    """Models of the segment's shapes whose starting weights no reader of the claim could choose."""
     spec = files.spec
     for number in range(INDEPENDENT_MODELS):
         drawn = keccak(files.bundle.spec_digest + number.to_bytes(4, "big"))

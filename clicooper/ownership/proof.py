@@ -1,7 +1,7 @@
 """What a trainer puts into an ownership claim: one opened commitment, its files in the clear, a witness of its work.
 
 A bundle holds exactly what ``claims`` needs and nothing of another round, seat or key. Intervals are drawn from the
-hash of the block that accepted the round, which nobody knew when the work was committed. Their witness comes out of
+hash of the block that accepted the round, which was unknown when the work was committed. Their witness comes out of
 replaying all seats together, so it takes a grant that opens the other seats' states and the labels.
 """
 

@@ -135,5 +135,5 @@ def test_no_head_proof_leads_to_a_round_without_commitments() -> None:
     with Node.embedded() as node:
         court = open_court(node)
         court.open()
-        with pytest.raises(EvidenceUnusable, match="nobody has committed"):
+        with pytest.raises(EvidenceUnusable, match="no seat has committed"):
             evidence_of(court, 0)

@@ -4,7 +4,7 @@ Within a runtime class every tensor digest must be equal, and the first differen
 seat that deviated. In another class digests cannot be compared: the states at interval ends must then agree
 within the spec's tolerance, and so must the sum of their residuals, since rounding does not add up.
 
-Results are taken in the order of their intervals, whoever computed them: equal results give equal rows.
+Results are taken in the order of their intervals: equal results give equal rows, on any machine.
 """
 
 from __future__ import annotations

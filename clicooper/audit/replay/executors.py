@@ -39,7 +39,7 @@ WORTH_PROCESSES_S = 12.0
 
 
 def unheard(done: int) -> None:
-    """The progress of a replay that nobody watches."""
+    """Ignores the progress of a replay."""
 
 
 class Executor(ABC):

@@ -4,7 +4,7 @@ A journal belongs to one audit by everything that its results depend on: job, he
 program version; another audit has another file. Only replays are kept: they take the time, and they depend on
 content-addressed artifacts alone. Every other check is made anew.
 
-Whoever can write this file can forge its results: it is as trustworthy as the auditor's home, no more.
+Its results can be forged by all who can write this file: it is as trustworthy as the auditor's home.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Journal:
             self.path.parent.rmdir()
             self.path.parent.parent.rmdir()
         except OSError:
-            # Other audits' journals keep the folder, and whatever else is there the auditor's home.
+            # The folder stays while other journals are in it, and the auditor's home while anything is.
             return
 
     def _append(self, lines: Iterable[str]) -> None:

@@ -1,8 +1,8 @@
 """Interval states that a job lets its trainers keep back until they are drawn, and that are not published.
 
 A manifest names every state all the same, by ciphertext and plaintext digest, and its transcript commits to each. So a
-state that was never published hides nothing: whoever replays the interval before it computes it, and the transcript
-says whether it is the right one. What was drawn has to be there; that is judged before a round is paid.
+state that was never published hides nothing: the replay of the interval before it computes it, and the transcript says
+whether it is the right one. What was drawn has to be there; that is judged before a round is paid.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Whoever publishes a graph decides how deep, how wide and how large it is, and ma
 keeps no stack of calls, counts blocks before it fetches them, and refuses names with other hashes than sha2-256:
 a name that is not a hash of its content (an identity hash, say) could close a cycle.
 
-What the blocks mean, and which roots a job has, is the business of ``clicooper.audit``.
+``clicooper.history.dag_roots`` says which roots a job has, ``clicooper.audit`` what the blocks mean.
 """
 
 from collections import deque
