@@ -129,6 +129,11 @@ class Trainer:
         """The job that it joined."""
         return self._job
 
+    @property
+    def spec(self) -> JobSpec:
+        """The specification of that job."""
+        return self._spec
+
     def join(self, job: JobId, genesis: Head, params: JobParams, endpoint: str) -> Receipt:
         """Reads the spec, grants the sealing secret to owner and arbiter, takes the seat and registers its keys.
 
