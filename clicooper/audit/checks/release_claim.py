@@ -16,7 +16,7 @@ from clicooper.privacy.privunit import PrivUnit
 from clicooper.privacy.randomised_response import RandomisedResponse, noise_of_rows
 from clicooper.privacy.statement import INPUT_OR_LABEL
 
-__all__ = ["release_claims"]
+__all__ = ["release_claims", "shape_claims"]
 
 
 def release_claims(spec: JobSpec, release: ActivationRelease, values: np.ndarray) -> list[tuple[str, object, object]]:
@@ -38,11 +38,18 @@ def release_claims(spec: JobSpec, release: ActivationRelease, values: np.ndarray
         ("the head's part is less than all of epsilon", True, (claim.head_epsilon or 0.0) < claim.epsilon),
         ("labels are in the claim", claim.label_epsilon is not None, claim.adjacency == INPUT_OR_LABEL),
         ("label noise that the loss corrects", True, spec.training.label_noise in (0.0, _label_noise(claim))),
+        *shape_claims(spec, release, values),
+        ("on the public grid", True, _on_grid(values, claim.grid)),
+    ]
+
+
+def shape_claims(spec: JobSpec, release: ActivationRelease, values: np.ndarray) -> list[tuple[str, object, object]]:
+    """The claims without which nobody can train on the release; arguments and result as ``release_claims``."""
+    return [
         ("shape", release.shape, tuple(values.shape)),
         ("record shape", spec.model.input_shape, tuple(values.shape[1:])),
         ("rows", spec.rows_until(len(spec.labels) - 1), len(values)),
         ("finite", True, bool(np.isfinite(values).all())),
-        ("on the public grid", True, _on_grid(values, claim.grid)),
     ]
 
 
