@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.chain.client import Contract
 from clicooper.chain.index.confirm import Confirmation, confirm_record
@@ -9,11 +11,40 @@ from clicooper.chain.index.record_index import RecordIndex
 from clicooper.chain.record import JobRecord
 from clicooper.errors import ChainError, CliCooperError
 from clicooper.history.follow import follow_record
-from clicooper.types import Head, Verdict
+from clicooper.types import Head, JobId, Verdict
 
-__all__ = ["check_on_chain"]
+__all__ = ["CheckedRecord", "check_on_chain", "read_checked_record"]
 
 _ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class CheckedRecord:
+    """A job's record out of an index, and what the node says about it.
+
+    Attributes:
+        rows: as ``check_on_chain`` returns them.
+        confirmed: what it was compared with; None where the node does not bear it out.
+    """
+
+    record: JobRecord
+    rows: tuple[CheckResult, ...]
+    confirmed: Confirmation | None
+
+
+def read_checked_record(index: RecordIndex, contract: Contract, job: JobId) -> CheckedRecord:
+    """Brings an index up to date, takes a job's record out of it and compares that with the contract.
+
+    Args:
+        contract: that of the index, on the same node.
+
+    Raises:
+        UsageError: there is no such job.
+        ChainError: the node does not answer, or contradicts itself.
+    """
+    index.sync()
+    record = index.record(job)
+    return CheckedRecord(record, *check_on_chain(record, index, contract))
 
 
 def check_on_chain(
