@@ -12,7 +12,6 @@ from eth_utils import to_checksum_address
 from clicooper.access.grants import read_identity
 from clicooper.access.identity import parse_recipient
 from clicooper.access.receipt_files import read_receipt
-from clicooper.access.sealing import write_secret
 from clicooper.audit.artifacts import Artifacts
 from clicooper.cli import session
 from clicooper.cli.options import (
@@ -45,6 +44,7 @@ from clicooper.disputes.opinion import party_name
 from clicooper.disputes.shown_receipts import ShownReceipts
 from clicooper.disputes.subject import Subject
 from clicooper.errors import UsageError
+from clicooper.files import write_secret
 from clicooper.jobs import JobSource, choose_nodes
 from clicooper.protocol.accusation import EVIDENCE_PINS
 from clicooper.reports.dispute_tables import print_checked, print_evidence, print_made

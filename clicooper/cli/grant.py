@@ -10,10 +10,10 @@ from rich.console import Console
 
 from clicooper.access.grants import seal_grant
 from clicooper.access.identity import parse_recipient
-from clicooper.access.sealing import write_secret
 from clicooper.cli.options import Endpoints, FromBlock, JobThere, OnContract, source_of
 from clicooper.cli.output import Output
 from clicooper.errors import UsageError
+from clicooper.files import write_secret
 from clicooper.jobs import JobSource
 from clicooper.protocol.owner_folder import keys_to_grant
 from clicooper.storage.ipld.cid import cid_text
