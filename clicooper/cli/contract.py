@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
+from clicooper.chain.compile import CONTRACTS, load_artifact
+from clicooper.chain.compile import standard_json as export_standard_json
+from clicooper.chain.deploy import first_difference
+from clicooper.chain.rpc.node import Node
 from clicooper.cli import session
-from clicooper.cli.output import Output
+from clicooper.cli.output import finish
+from clicooper.config import ClientConfig
 from clicooper.errors import UsageError, VerificationFailed
+from clicooper.protocol.deployments import read_deployments
 from clicooper.reports.tables import table
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from clicooper.chain.rpc.node import Node
-    from clicooper.config import ClientConfig
-    from clicooper.types import Address
+from clicooper.types import Address
 
 __all__ = ["app"]
 
@@ -40,9 +41,6 @@ def verify(
     Exit code 0: the same; 1: a byte differs. Of a Committee the members and the threshold are not compared: they are
     its deployer's choice, and its views show them.
     """
-    from clicooper.chain.compile import load_artifact  # noqa: PLC0415
-    from clicooper.chain.deploy import first_difference  # noqa: PLC0415
-
     artifact = load_artifact(_known(contract))
     place = session.contract_address(address)
     config = session.settings(context)
@@ -59,10 +57,8 @@ def verify(
             "compiler": artifact.compiler,
             "source_digest": f"0x{artifact.source_digest.hex()}",
         }
-    output: Output = context.obj["output"]
     words = f"{place} is the {contract} of this release, all {result['bytes']:,} bytes"
-    output.finish(result, lambda console: console.print(words, markup=False, soft_wrap=True))
-    return 0
+    return finish(context, result, lambda console: console.print(words, markup=False, soft_wrap=True))
 
 
 @app.command("info")
@@ -76,9 +72,7 @@ def info(
     config = session.settings(context)
     with session.connected(config) as node:
         result = _info(node, config, address)
-    output: Output = context.obj["output"]
-    output.finish(result, lambda console: _print_info(console, result))
-    return 0
+    return finish(context, result, lambda console: _print_info(console, result))
 
 
 @app.command("standard-json")
@@ -94,13 +88,9 @@ def standard_json(
 
     Refused where the sources are not those that this release's contract was built from.
     """
-    from clicooper.chain import compile as compiler  # noqa: PLC0415
-
-    exported = compiler.standard_json(sources, _known(contract))
-    artifact = compiler.load_artifact(contract)
+    exported = export_standard_json(sources, _known(contract))
+    artifact = load_artifact(contract)
     result: dict[str, Any] = {
-        "ok": True,
-        "code": 0,
         "contract": contract,
         "entry": f"contracts/{contract}.sol:{contract}",
         "compiler": artifact.compiler,
@@ -111,41 +101,32 @@ def standard_json(
         _write(out, text)
     result |= {"standard_json": exported} if out is None else {"file": str(out)}
     words = text.rstrip("\n") if out is None else f"{out}: for {result['entry']}, compiler {artifact.compiler}"
-    output: Output = context.obj["output"]
-    output.finish(result, lambda console: console.out(words, highlight=False))
-    return 0
+    return finish(context, result, lambda console: console.out(words, highlight=False))
 
 
 def _known(contract: str) -> str:
-    from clicooper.chain.compile import CONTRACTS  # noqa: PLC0415
-
     if contract not in CONTRACTS:
         raise UsageError(f"there is no contract {contract!r}", hint=f"choose one of {', '.join(CONTRACTS)}")
     return contract
 
 
 def _identity(node: Node, address: Address) -> dict[str, Any]:
-    names = {"ok": True, "code": 0, "address": address, "chain_id": node.chain_id, "network": node.source}
-    return names | {"block": node.block_number()}
+    return {
+        "address": address,
+        "chain_id": node.chain_id,
+        "network": node.source,
+        "block": node.block_number(),
+    }
 
 
 def _info(node: Node, config: ClientConfig, address: str | None) -> dict[str, Any]:
-    from clicooper.chain.client import Contract  # noqa: PLC0415
-    from clicooper.chain.compile import CONTRACT, load_artifact  # noqa: PLC0415
-    from clicooper.chain.deploy import first_difference  # noqa: PLC0415
-    from clicooper.protocol.deployments import latest_deployment, read_deployments  # noqa: PLC0415
-
-    if address is None:
-        place = session.contract_address(latest_deployment(config.home, node.chain_id, CONTRACT).address)
-    else:
-        place = session.contract_address(address)
-    contract = Contract(node, place)
-    known = [one for one in read_deployments(config.home, node.chain_id) if one.address == place]
+    client = session.contract_client(config, node, address)
+    known = [one for one in read_deployments(config.home, node.chain_id) if one.address == client.address]
     artifact = load_artifact()
-    return _identity(node, place) | {
+    return _identity(node, client.address) | {
         "deployed_in_block": known[-1].block if known else None,
-        "jobs": contract.job_count(),
-        "is_this_release": first_difference(node, place) is None,
+        "jobs": client.job_count(),
+        "is_this_release": first_difference(node, client.address) is None,
         "compiler": artifact.compiler,
         "source_digest": f"0x{artifact.source_digest.hex()}",
     }

@@ -200,10 +200,10 @@ def _accused(accused: int | None) -> str | None:
 
 def _publish(path: Path, store: Store) -> str:
     """Puts an evidence file's blocks into a store, where its digest leads to it."""
-    from clicooper.cli.retention import pin_roots  # noqa: PLC0415
     from clicooper.disputes.evidence_file import publish_evidence, read_evidence  # noqa: PLC0415
     from clicooper.storage.ipld.cid import cid_text  # noqa: PLC0415
     from clicooper.storage.local import LocalStore  # noqa: PLC0415
+    from clicooper.storage.pins.roots import pin_roots  # noqa: PLC0415
 
     sealed = read_evidence(path)
     if isinstance(store, LocalStore):

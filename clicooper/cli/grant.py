@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clicooper.cli.output import Output
-from clicooper.cli.retention import pin_roots
 from clicooper.errors import UsageError
+from clicooper.storage.pins.roots import pin_roots
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -1,81 +1,67 @@
 """The age identity beside every keystore: ``NAME.age``, locked with the keystore's password, and ``NAME.recipient``.
 
 The recipient is public; whoever it is shown to can wrap secrets for the account. The identity leaves its file on
-demand alone, for programs that cannot ask for a password.
+demand alone, for programs that cannot ask for a password. Every function takes the keystore's own path, ``NAME.json``.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from clicooper.cli.session import keystore_file
+from clicooper.access.identity import lock_identity, parse_recipient, recipient_of, unlock_identity
+from clicooper.access.sealing import new_identity
 from clicooper.errors import UsageError
 
-if TYPE_CHECKING:
-    from clicooper.config import ClientConfig
-
-__all__ = ["discard_identity", "export_identity", "identity_exists", "make_identity", "stored_recipient", "write_new"]
+__all__ = ["discard_identity", "export_identity", "identity_file", "make_identity", "stored_recipient"]
 
 
-def _identity_file(config: ClientConfig, name: str) -> Path:
-    return keystore_file(config, name).with_suffix(".age")
+def identity_file(keystore: Path) -> Path:
+    """Where the account's locked identity is, if it has one."""
+    return keystore.with_suffix(".age")
 
 
-def _recipient_file(config: ClientConfig, name: str) -> Path:
-    return keystore_file(config, name).with_suffix(".recipient")
+def _recipient_file(keystore: Path) -> Path:
+    return keystore.with_suffix(".recipient")
 
 
-def identity_exists(config: ClientConfig, name: str) -> bool:
-    """Whether the account's name is taken by an identity."""
-    return _identity_file(config, name).exists()
-
-
-def make_identity(config: ClientConfig, name: str, password: str) -> str:
+def make_identity(keystore: Path, password: str) -> str:
     """Makes an identity for an account, locks it with its password, and returns its recipient; takes about a second.
 
     Raises:
         UsageError: it has one already, or the files cannot be written; nothing is left behind.
     """
-    from clicooper.access.identity import lock_identity  # noqa: PLC0415 - slow to import
-    from clicooper.access.sealing import new_identity  # noqa: PLC0415
-
     identity, recipient = new_identity()
-    write_new(_identity_file(config, name), lock_identity(identity, password))
+    _write_new(identity_file(keystore), lock_identity(identity, password))
     try:
-        write_new(_recipient_file(config, name), recipient.encode() + b"\n")
+        _write_new(_recipient_file(keystore), recipient.encode() + b"\n")
     except BaseException:
-        _identity_file(config, name).unlink()
+        identity_file(keystore).unlink()
         raise
     return recipient
 
 
-def discard_identity(config: ClientConfig, name: str) -> None:
+def discard_identity(keystore: Path) -> None:
     """Takes back what ``make_identity`` made, for an account that could not be made after it."""
-    _identity_file(config, name).unlink(missing_ok=True)
-    _recipient_file(config, name).unlink(missing_ok=True)
+    identity_file(keystore).unlink(missing_ok=True)
+    _recipient_file(keystore).unlink(missing_ok=True)
 
 
-def stored_recipient(config: ClientConfig, name: str) -> str | None:
+def stored_recipient(keystore: Path) -> str | None:
     """The recipient of an account, without its password; None if there is none, or its file is damaged."""
-    from clicooper.access.identity import parse_recipient  # noqa: PLC0415
-
     try:
-        return parse_recipient(_recipient_file(config, name).read_text(encoding="ascii").strip())
+        return parse_recipient(_recipient_file(keystore).read_text(encoding="ascii").strip())
     except (OSError, UnicodeDecodeError, UsageError):
         return None
 
 
-def export_identity(config: ClientConfig, name: str, password: str, target: Path) -> str:
+def export_identity(keystore: Path, password: str, target: Path) -> str:
     """Writes the account's identity, unlocked, to a new file of mode 0600, and returns its recipient.
 
     Raises:
         UsageError: there is no such identity, the password is wrong, or the file exists or cannot be written.
     """
-    from clicooper.access.identity import recipient_of, unlock_identity  # noqa: PLC0415
-
-    path = _identity_file(config, name)
+    path = identity_file(keystore)
     try:
         locked = path.read_bytes()
     except OSError as e:
@@ -83,19 +69,15 @@ def export_identity(config: ClientConfig, name: str, password: str, target: Path
         raise UsageError(f"cannot read {path}: {e.strerror}", hint=hint) from e
     identity = unlock_identity(locked, password)
     recipient = recipient_of(identity)
-    if stored_recipient(config, name) not in (None, recipient):
+    if stored_recipient(keystore) not in (None, recipient):
         hint = "do not use what was wrapped for that recipient; restore the file from a copy"
-        raise UsageError(f"{_recipient_file(config, name)} is not the recipient of {path.name}", hint=hint)
-    write_new(target, f"# recipient: {recipient}\n{identity}\n".encode())
+        raise UsageError(f"{_recipient_file(keystore)} is not the recipient of {path.name}", hint=hint)
+    _write_new(target, f"# recipient: {recipient}\n{identity}\n".encode())
     return recipient
 
 
-def write_new(path: Path, data: bytes) -> None:
-    """Writes a file of mode 0600 that did not exist, whole or not at all.
-
-    Raises:
-        UsageError: it exists, or cannot be written.
-    """
+def _write_new(path: Path, data: bytes) -> None:
+    """Writes a file of mode 0600 that did not exist, whole or not at all."""
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
