@@ -6,12 +6,12 @@ demand alone, for programs that cannot ask for a password. Every function takes 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from clicooper.access.identity import lock_identity, parse_recipient, recipient_of, unlock_identity
 from clicooper.access.sealing import new_identity
 from clicooper.errors import UsageError
+from clicooper.files import write_whole
 
 __all__ = ["discard_identity", "export_identity", "identity_file", "make_identity", "stored_recipient"]
 
@@ -77,18 +77,4 @@ def export_identity(keystore: Path, password: str, target: Path) -> str:
 
 
 def _write_new(path: Path, data: bytes) -> None:
-    """Writes a file of mode 0600 that did not exist, whole or not at all."""
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        except BaseException:
-            path.unlink()
-            raise
-    except FileExistsError as e:
-        raise UsageError(f"{path} exists and is not overwritten", hint="choose another name") from e
-    except OSError as e:
-        raise UsageError(f"cannot write {path}: {e.strerror}", hint="choose a folder you can write") from e
+    write_whole(path, data, mode=0o600, new=True, parents=False, error=UsageError, hint="choose a folder you can write")

@@ -17,6 +17,7 @@ from clicooper.cli.output import finish, output_of
 from clicooper.cli.session import settings
 from clicooper.cli.stores import open_store, send_pending
 from clicooper.errors import EXIT_FAILED, CliCooperError, RetentionRefused, UsageError
+from clicooper.files import whole_file
 from clicooper.reports.tables import table
 from clicooper.storage.base import Store, write_chunks
 from clicooper.storage.ipld.cid import cid_text, parse_cid
@@ -30,7 +31,6 @@ from clicooper.storage.pins.retention import JOB_PINS, JobRetention, release_sup
 from clicooper.storage.pins.roots import MANUAL, add_and_pin, pin_roots, pin_sets, unpin_roots
 from clicooper.storage.run_folder import RunFolder
 from clicooper.storage.transfer import import_car
-from clicooper.storage.whole_file import whole_file
 
 __all__ = ["app"]
 

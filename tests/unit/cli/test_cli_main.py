@@ -278,7 +278,8 @@ def test_defaults_that_help_shows_are_the_defaults(capsys: pytest.CaptureFixture
 
 def test_help_imports_nothing_heavy() -> None:
     code = "import sys; from clicooper.cli.main import main; main(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
-    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True, timeout=60)
+    command = [sys.executable, "-c", code, "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert "Usage: clicooper" in done.stdout
     assert set(done.stderr.split()) & set(HEAVY) == set()
 
