@@ -20,7 +20,7 @@ from clicooper.cli import session
 from clicooper.cli.output import finish
 from clicooper.config import ClientConfig
 from clicooper.errors import UsageError
-from clicooper.reports.tables import table
+from clicooper.reports.tables import print_lines, table
 
 __all__ = ["app"]
 
@@ -95,7 +95,7 @@ def identity(
     recipient = export_identity(keystore, password, target)
     result = {"account": name, "recipient": recipient, "file": str(target)}
     words = f"{target}: the identity of {recipient}; delete it when you are done"
-    return finish(context, result, lambda console: console.print(words, markup=False, soft_wrap=True))
+    return finish(context, result, words)
 
 
 def _free_name(config: ClientConfig) -> str:
@@ -136,7 +136,12 @@ def _save(context: typer.Context, config: ClientConfig, name: str, account: Loca
         discard_identity(path)
         raise
     result = {"account": name, "address": account.address, "file": str(path), "recipient": recipient}
-    return finish(context, result, lambda console: _print_saved(console, result))
+    lines = (
+        f"{name}  {account.address}",
+        f"grants to it: {recipient}",
+        f"{path}: keep it and its password; nobody can restore either",
+    )
+    return finish(context, result, "\n".join(lines))
 
 
 def _row(config: ClientConfig, name: str) -> dict[str, str | None]:
@@ -149,23 +154,12 @@ def _row(config: ClientConfig, name: str) -> dict[str, str | None]:
     return {"name": name, "address": address, "file": str(path), "recipient": stored_recipient(path)}
 
 
-def _print_saved(console: Console, result: dict[str, str]) -> None:
-    console.print(f"{result['account']}  {result['address']}", markup=False)
-    console.print(f"grants to it: {result['recipient']}", markup=False, soft_wrap=True)
-    console.print(
-        f"{result['file']}: keep it and its password; nobody can restore either", markup=False, soft_wrap=True
-    )
-
-
 def _print_accounts(console: Console, config: ClientConfig, rows: list[dict[str, str | None]]) -> None:
     if not rows:
-        console.print(f"No account in {session.keystore_folder(config)}", markup=False)
+        print_lines(console, f"No account in {session.keystore_folder(config)}")
         return
-    accounts, recipients = table("Accounts", "name", "address"), table("Recipients of grants", "name", "recipient")
-    for row in rows:
-        accounts.add_row(row["name"], row["address"] or "not a keystore")
-        if row["recipient"]:
-            recipients.add_row(row["name"], row["recipient"])
-    console.print(accounts)
-    if recipients.row_count:
-        console.print(recipients)
+    addresses = [(row["name"], row["address"] or "not a keystore") for row in rows]
+    console.print(table("Accounts", "name", "address", rows=addresses))
+    recipients = [(row["name"], row["recipient"]) for row in rows if row["recipient"]]
+    if recipients:
+        console.print(table("Recipients of grants", "name", "recipient", rows=recipients))

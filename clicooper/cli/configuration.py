@@ -55,11 +55,9 @@ def _plain(value: object) -> object:
 
 
 def _print_settings(console: Console, settings: tuple[Setting, ...]) -> None:
-    rows = table("Configuration", "key", "value", "source")
-    for one in settings:
-        value = _plain(one.value)
-        rows.add_row(one.name, "" if value is None or value in ([], {}) else str(value), one.source)
-    console.print(rows)
+    values = [(one, _plain(one.value)) for one in settings]
+    rows = [(one.name, "" if value in (None, [], {}) else str(value), one.source) for one, value in values]
+    console.print(table("Configuration", "key", "value", "source", rows=rows))
 
 
 @dataclass(frozen=True)
@@ -109,9 +107,11 @@ def _probe(name: str, url: str) -> Network:
 
 
 def _print_networks(console: Console, found: Iterable[Network], chosen: str | None) -> None:
-    rows = table("Networks", "name", "where", "answers", "chain", "block", "client", numeric=("chain", "block"))
-    for network in found:
-        mark = "*" if network.name == chosen else ""
-        said = [str(value) if value is not None else "" for value in (network.chain_id, network.block, network.client)]
-        rows.add_row(network.name + mark, network.url, "yes" if network.answers else "no", *said)
-    console.print(rows)
+    columns = ("name", "where", "answers", "chain", "block", "client")
+    console.print(table("Networks", *columns, numeric=("chain", "block"), rows=(_row(one, chosen) for one in found)))
+
+
+def _row(network: Network, chosen: str | None) -> list[str]:
+    said = ("" if value is None else str(value) for value in (network.chain_id, network.block, network.client))
+    name = network.name + ("*" if network.name == chosen else "")
+    return [name, network.url, "yes" if network.answers else "no", *said]

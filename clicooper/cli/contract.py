@@ -58,7 +58,7 @@ def verify(
             "source_digest": f"0x{artifact.source_digest.hex()}",
         }
     words = f"{place} is the {contract} of this release, all {result['bytes']:,} bytes"
-    return finish(context, result, lambda console: console.print(words, markup=False, soft_wrap=True))
+    return finish(context, result, words)
 
 
 @app.command("info")
@@ -140,14 +140,14 @@ def _write(path: Path, text: str) -> None:
 
 
 def _print_info(console: Console, result: dict[str, Any]) -> None:
-    rows = table(f"Contract {result['address']}", "what", "value")
-    matches = "this release, all bytes" if result["is_this_release"] else "NOT this release: see contract verify"
     deployed = result["deployed_in_block"]
-    rows.add_row("chain", f"{result['chain_id']} ({result['network']})")
-    rows.add_row("latest block", f"{result['block']:,}")
-    rows.add_row("deployed in block", "not from here" if deployed is None else f"{deployed:,}")
-    rows.add_row("jobs", f"{result['jobs']:,}")
-    rows.add_row("code", matches)
-    rows.add_row("compiler of this release", result["compiler"])
-    rows.add_row("sources of this release", result["source_digest"])
-    console.print(rows)
+    rows = {
+        "chain": f"{result['chain_id']} ({result['network']})",
+        "latest block": f"{result['block']:,}",
+        "deployed in block": "not from here" if deployed is None else f"{deployed:,}",
+        "jobs": f"{result['jobs']:,}",
+        "code": "this release, all bytes" if result["is_this_release"] else "NOT this release: see contract verify",
+        "compiler of this release": result["compiler"],
+        "sources of this release": result["source_digest"],
+    }
+    console.print(table(f"Contract {result['address']}", "what", "value", rows=rows.items()))

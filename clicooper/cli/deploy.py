@@ -17,7 +17,7 @@ from clicooper.config import EMBEDDED, ClientConfig
 from clicooper.errors import ChainError, UsageError
 from clicooper.protocol.deployment_plan import CommitteeTerms, DeploymentPlan, check_contract, deploy_plan, price_plan
 from clicooper.protocol.deployments import deployments_file, read_deployments
-from clicooper.reports.tables import coin, table
+from clicooper.reports.tables import coin, print_lines, table
 from clicooper.types import ZERO_ADDRESS, Address
 
 __all__ = ["deploy"]
@@ -171,24 +171,24 @@ def _afford(node: Node, sender: Address, most_wei: int) -> None:
 
 def _print(console: Console, result: dict[str, Any]) -> None:
     fees = result["fees"]
-    price = min(fees["base_wei"] + fees["tip_wei"], fees["max_wei"])
-    rows = table("Cost", "contract", "gas", "price, gwei", "total", "at most", numeric=("gas", "price, gwei"))
-    for cost in result["costs"]:
-        shown = (f"{cost['gas']:,}", f"{price / 1e9:.4g}", _rounded(cost["total_wei"]), _rounded(cost["most_wei"]))
-        rows.add_row(cost["contract"], *shown)
-    console.print(rows)
+    price = f"{min(fees['base_wei'] + fees['tip_wei'], fees['max_wei']) / 1e9:.4g}"
+    costs = [
+        (cost["contract"], f"{cost['gas']:,}", price, _rounded(cost["total_wei"]), _rounded(cost["most_wei"]))
+        for cost in result["costs"]
+    ]
+    columns = ("contract", "gas", "price, gwei", "total", "at most")
+    console.print(table("Cost", *columns, numeric=("gas", "price, gwei"), rows=costs))
     if (seats := result.get("committee")) is not None:
         who = f"Committee of {len(seats['members'])}, {seats['threshold']} equal votes rule: "
-        console.print(who + ", ".join(seats["members"]), markup=False, soft_wrap=True)
+        print_lines(console, who + ", ".join(seats["members"]))
     where = f"chain {result['chain_id']} ({result['network']})"
     if result["dry_run"]:
         balance = "" if result["deployer"] is None else f"; {result['deployer']} has {_rounded(result['balance_wei'])}"
-        console.print(f"Nothing was sent to {where}{balance}", markup=False, soft_wrap=True)
+        print_lines(console, f"Nothing was sent to {where}{balance}")
         return
     for one in result["deployments"]:
-        place = f"{one['contract']}  {one['address']}  block {one['block']}, {one['gas_used']:,} gas"
-        console.print(place, markup=False, soft_wrap=True)
-    console.print(f"Deployed on {where}; recorded in {result['record']}", markup=False, soft_wrap=True)
+        print_lines(console, f"{one['contract']}  {one['address']}  block {one['block']}, {one['gas_used']:,} gas")
+    print_lines(console, f"Deployed on {where}; recorded in {result['record']}")
 
 
 def _rounded(wei: int) -> str:

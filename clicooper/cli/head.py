@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from clicooper.cli import session
 from clicooper.cli.output import finish
@@ -65,14 +64,6 @@ def export(
         "digest": "0x" + state_digest(head.state()).hex(),
         "warning": WARNING,
     }
-    return finish(context, result, lambda console: _print(console, result))
-
-
-def _print(console: Console, result: dict[str, Any]) -> None:
-    shape = " x ".join(str(size) for size in result["record_shape"])
-    console.print(
-        f"{result['file']}: records of {shape} to {result['features']} features, from {result['records']} of them",
-        markup=False,
-    )
-    console.print(result["digest"])
-    console.print(WARNING)
+    shape = " x ".join(str(size) for size in dataset.shape)
+    words = f"{file}: records of {shape} to {dims} features, from {len(dataset)} of them"
+    return finish(context, result, f"{words}\n{result['digest']}\n{WARNING}")

@@ -165,7 +165,7 @@ def _act(
         f", {amount(paid_wei, result['token'])} paid to {sender}" if verb == "withdrawn" else f", now {result['phase']}"
     )
     words = f"Job {number} {verb}{paid}; block {receipt.block_number}, {receipt.gas_used:,} gas"
-    return finish(context, result, lambda console: console.print(words, markup=False, soft_wrap=True))
+    return finish(context, result, words)
 
 
 def _print_list(console: Console, result: dict[str, Any]) -> None:
@@ -178,21 +178,21 @@ def _print_list(console: Console, result: dict[str, Any]) -> None:
 
 
 def _print_job(console: Console, job: dict[str, Any]) -> None:
-    rows = table(f"Job {job['job']} at {job['contract']}", "what", "value")
-    rows.add_row("phase", job["phase"])
-    rows.add_row("waits for", job["waiting_for"])
-    rows.add_row("until", _until(job))
-    rows.add_row("rounds accepted", f"{job['round']} of {job['rounds']}")
-    rows.add_row("head", job["head"])
-    for role in ("owner", "arbiter"):
-        rows.add_row(role, f"{job[role]}, owed {amount(job['owed_wei'][role], job['token'])}")
-    rows.add_row("pay of a seat and round", amount(job["pay_wei"], job["token"]))
-    console.print(rows)
+    token, owed = job["token"], job["owed_wei"]
+    facts = {
+        "phase": job["phase"],
+        "waits for": job["waiting_for"],
+        "until": _until(job),
+        "rounds accepted": f"{job['round']} of {job['rounds']}",
+        "head": job["head"],
+        **{role: f"{job[role]}, owed {amount(owed[role], token)}" for role in ("owner", "arbiter")},
+        "pay of a seat and round": amount(job["pay_wei"], token),
+    }
+    console.print(table(f"Job {job['job']} at {job['contract']}", "what", "value", rows=facts.items()))
     seats = table("Seats", "seat", "trainer", "since round", "owed", numeric=("seat", "since round", "owed"))
     for seat in job["held"]:
-        trainer = seat["trainer"] or "vacant"
         since = "" if seat["from_round"] is None else str(seat["from_round"])
-        seats.add_row(str(seat["seat"]), trainer, since, amount(seat["owed_wei"], job["token"]))
+        seats.add_row(str(seat["seat"]), seat["trainer"] or "vacant", since, amount(seat["owed_wei"], token))
     console.print(seats)
 
 

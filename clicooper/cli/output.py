@@ -108,9 +108,14 @@ def output_of(context: typer.Context) -> Output:
     return output
 
 
-def finish(context: typer.Context, result: Mapping[str, Any], render: Render, code: int = 0) -> int:
-    """Prints a command's result and returns its exit code, which heads the JSON object."""
-    output_of(context).finish({"ok": code == 0, "code": code, **result}, render)
+def finish(context: typer.Context, result: Mapping[str, Any], render: Render | str, code: int = 0) -> int:
+    """Prints a command's result and returns its exit code, which heads the JSON object.
+
+    Args:
+        render: draws the result for people, or is what they read, printed as it is.
+    """
+    draw = render if callable(render) else lambda console: console.print(render, markup=False, soft_wrap=True)
+    output_of(context).finish({"ok": code == 0, "code": code, **result}, draw)
     return code
 
 

@@ -18,7 +18,7 @@ from clicooper.cli.session import settings
 from clicooper.cli.stores import open_store, send_pending
 from clicooper.errors import EXIT_FAILED, CliCooperError, RetentionRefused, UsageError
 from clicooper.files import whole_file
-from clicooper.reports.tables import table
+from clicooper.reports.tables import print_lines, table
 from clicooper.storage.base import Store, write_chunks
 from clicooper.storage.ipld.cid import cid_text, parse_cid
 from clicooper.storage.ipld.graph import walk
@@ -141,8 +141,7 @@ def _print_sets(console: Console, result: dict[str, Any]) -> None:
         state = "unfinished" if not row["finished"] else "audited" if row["audited"] else ""
         listing.add_row(row["name"], str(len(row["pins"])), state)
     console.print(listing)
-    for row in result.get("remote", ()):
-        console.print(f"{row['status']} {row['cid']}", soft_wrap=True)
+    print_lines(console, *(f"{row['status']} {row['cid']}" for row in result.get("remote", ())))
 
 
 @app.command("gc")
@@ -179,15 +178,10 @@ def gc(
         "bytes": done.size_bytes,
         "kept_blocks": done.kept_blocks,
     }
-    return finish(context, result, lambda console: _print_clean_up(console, result))
-
-
-def _print_clean_up(console: Console, result: dict[str, Any]) -> None:
-    for cid in result["blocks"]:
-        console.print(cid, soft_wrap=True)
-    verb = "removed" if result["removed"] else "would go with --delete"
-    counted = f"{len(result['blocks']):,} blocks, {result['bytes']:,} bytes"
-    console.print(f"{counted} {verb}; {result['kept_blocks']:,} blocks are kept", soft_wrap=True)
+    verb = "removed" if done.removed else "would go with --delete"
+    counted = f"{len(done.removable):,} blocks, {done.size_bytes:,} bytes"
+    lines = (*map(str, done.removable), f"{counted} {verb}; {done.kept_blocks:,} blocks are kept")
+    return finish(context, result, "\n".join(lines))
 
 
 @app.command("add")
@@ -200,7 +194,7 @@ def add(
     place = _place(context, run)
     cid = add_and_pin(place.sets, place.store, path)
     place.tell_node()
-    return finish(context, {"cid": str(cid), "bytes": path.stat().st_size}, lambda console: console.print(str(cid)))
+    return finish(context, {"cid": str(cid), "bytes": path.stat().st_size}, str(cid))
 
 
 @app.command("get")
@@ -221,7 +215,7 @@ def get(
         _write(store, name, stream)
         size = stream.tell()
     result = {"cid": cid_text(name), "path": str(output), "bytes": size}
-    return finish(context, result, lambda console: console.print(f"{output}: {size:,} bytes", soft_wrap=True))
+    return finish(context, result, f"{output}: {size:,} bytes")
 
 
 def _write(store: Store, cid: CID, target: BinaryIO) -> None:
@@ -275,14 +269,9 @@ def export(
         "bytes": output.stat().st_size,
         "left_out": [str(cid) for cid in packed.left_out],
     }
-    return finish(context, result, lambda console: _print_packed(console, result))
-
-
-def _print_packed(console: Console, result: dict[str, Any]) -> None:
-    console.print(f"{result['path']}: {result['blocks']:,} blocks, {result['bytes']:,} bytes", soft_wrap=True)
-    console.print(f"root {result['root']}", soft_wrap=True)
-    for cid in result["left_out"]:
-        console.print(f"left out {cid}: named by the record, needed by nobody, not in the store", soft_wrap=True)
+    lines = [f"{output}: {packed.blocks:,} blocks, {result['bytes']:,} bytes", f"root {packed.root}"]
+    lines += [f"left out {cid}: named by the record, needed by nobody, not in the store" for cid in packed.left_out]
+    return finish(context, result, "\n".join(lines))
 
 
 @app.command("import")
@@ -305,4 +294,4 @@ def import_(
     }
     counted = f"{imported.blocks:,} blocks, {imported.new_blocks:,} of them new, {imported.size_bytes:,} bytes"
     lines = [counted, *(f"root {root}" for root in imported.roots)]
-    return finish(context, result, lambda console: console.print("\n".join(lines), soft_wrap=True))
+    return finish(context, result, "\n".join(lines))
