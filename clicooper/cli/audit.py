@@ -94,7 +94,8 @@ def audit(
     Exit code 0: every claim holds; 1: a check failed; 4: something could not be checked.
     """
     from clicooper.audit.verdict import exit_code  # noqa: PLC0415
-    from clicooper.reports.audit_page import write_report  # noqa: PLC0415 - imports torch
+    from clicooper.reports.audit_page import render_report  # noqa: PLC0415 - imports torch
+    from clicooper.reports.page import write_page  # noqa: PLC0415
 
     output: Output = context.obj["output"]
     _check_choice(run_dir, contract, job, bundle)
@@ -109,7 +110,7 @@ def audit(
     if run_dir is not None and contract is None and _settles(result) and run_dir.is_dir():
         note_audit(output, run_dir)
     if report is not None:
-        write_report(report, result)
+        write_page(report, render_report(result))
     written = {} if bundle is None or run_dir is None else {"bundle": packed(config, run_dir, bundle, result)}
     output.finish(result.to_json() | written, lambda console: print_result(console, result, written))
     return exit_code(result.verdict)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from clicooper.chain.compile import CONTRACTS, load_artifact
+from clicooper.chain.compile import CONTRACTS, Artifact, load_artifact
 from clicooper.chain.compile import standard_json as export_standard_json
 from clicooper.chain.deploy import first_difference
 from clicooper.chain.rpc.node import Node
@@ -17,6 +17,7 @@ from clicooper.cli import session
 from clicooper.cli.output import finish
 from clicooper.config import ClientConfig
 from clicooper.errors import UsageError, VerificationFailed
+from clicooper.files import write_whole
 from clicooper.protocol.deployments import read_deployments
 from clicooper.reports.tables import table
 from clicooper.types import Address
@@ -54,8 +55,7 @@ def verify(
             "contract": contract,
             "verdict": "pass",
             "bytes": len(artifact.runtime_bytecode),
-            "compiler": artifact.compiler,
-            "source_digest": f"0x{artifact.source_digest.hex()}",
+            **_origin(artifact),
         }
     words = f"{place} is the {contract} of this release, all {result['bytes']:,} bytes"
     return finish(context, result, words)
@@ -93,12 +93,12 @@ def standard_json(
     result: dict[str, Any] = {
         "contract": contract,
         "entry": f"contracts/{contract}.sol:{contract}",
-        "compiler": artifact.compiler,
-        "source_digest": f"0x{artifact.source_digest.hex()}",
+        **_origin(artifact),
     }
     text = json.dumps(exported, indent=1) + "\n"
     if out is not None:
-        _write(out, text)
+        hint = "name a writable file with --out"
+        write_whole(out, text.encode(), parents=False, error=UsageError, hint=hint)
     result |= {"standard_json": exported} if out is None else {"file": str(out)}
     words = text.rstrip("\n") if out is None else f"{out}: for {result['entry']}, compiler {artifact.compiler}"
     return finish(context, result, lambda console: console.out(words, highlight=False))
@@ -111,32 +111,23 @@ def _known(contract: str) -> str:
 
 
 def _identity(node: Node, address: Address) -> dict[str, Any]:
-    return {
-        "address": address,
-        "chain_id": node.chain_id,
-        "network": node.source,
-        "block": node.block_number(),
-    }
+    place = {"address": address, "chain_id": node.chain_id, "network": node.source}
+    return place | {"block": node.block_number()}
+
+
+def _origin(artifact: Artifact) -> dict[str, Any]:
+    return {"compiler": artifact.compiler, "source_digest": f"0x{artifact.source_digest.hex()}"}
 
 
 def _info(node: Node, config: ClientConfig, address: str | None) -> dict[str, Any]:
     client = session.contract_client(config, node, address)
     known = [one for one in read_deployments(config.home, node.chain_id) if one.address == client.address]
-    artifact = load_artifact()
     return _identity(node, client.address) | {
         "deployed_in_block": known[-1].block if known else None,
         "jobs": client.job_count(),
         "is_this_release": first_difference(node, client.address) is None,
-        "compiler": artifact.compiler,
-        "source_digest": f"0x{artifact.source_digest.hex()}",
+        **_origin(load_artifact()),
     }
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as e:
-        raise UsageError(f"cannot write {path}: {e.strerror}", hint="name a writable file with --out") from e
 
 
 def _print_info(console: Console, result: dict[str, Any]) -> None:

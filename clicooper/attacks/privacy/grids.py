@@ -22,6 +22,9 @@ __all__ = ["PrivacyEvaluation", "evaluate_grids", "make_grid"]
 FOLDER = "evaluations"
 """Where finished cells are, under the home folder."""
 
+PLANNED = {"rounds", "steps", "batch", "learning_rate", "momentum", "weight_decay", "label_loss"}
+"""What the plan of a job's training takes from its terms."""
+
 
 @dataclass(frozen=True)
 class PrivacyEvaluation:
@@ -52,15 +55,6 @@ def make_grid(
     mechanism: Mechanism = "gaussian",
 ) -> Grid:
     """A grid that trains and divides its records as a job of this configuration does."""
-    plan = TrainingPlan(
-        rounds=config.rounds,
-        steps=config.steps,
-        batch=config.batch,
-        learning_rate=config.learning_rate,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-        label_loss=config.label_loss,
-    )
     return Grid(
         source,
         epsilons,
@@ -73,7 +67,7 @@ def make_grid(
         mechanism=mechanism,
         hiding=hiding,
         kept=Kept(config.head_records, config.holdout_records, config.test_records),
-        plan=plan,
+        plan=TrainingPlan(**config.model_dump(include=PLANNED)),
     )
 
 
