@@ -15,7 +15,6 @@ from clicooper.chain.deploy import first_difference
 from clicooper.chain.rpc.node import Node
 from clicooper.cli import session
 from clicooper.cli.output import finish
-from clicooper.config import ClientConfig
 from clicooper.errors import UsageError, VerificationFailed
 from clicooper.files import write_whole
 from clicooper.protocol.deployments import read_deployments
@@ -71,7 +70,14 @@ def info(
     """Shows where a contract is, how many jobs it has, and what it was built from."""
     config = session.settings(context)
     with session.connected(config) as node:
-        result = _info(node, config, address)
+        client = session.contract_client(config, node, address)
+        known = [one for one in read_deployments(config.home, node.chain_id) if one.address == client.address]
+        result = _identity(node, client.address) | {
+            "deployed_in_block": known[-1].block if known else None,
+            "jobs": client.job_count(),
+            "is_this_release": first_difference(node, client.address) is None,
+            **_origin(load_artifact()),
+        }
     return finish(context, result, lambda console: _print_info(console, result))
 
 
@@ -117,17 +123,6 @@ def _identity(node: Node, address: Address) -> dict[str, Any]:
 
 def _origin(artifact: Artifact) -> dict[str, Any]:
     return {"compiler": artifact.compiler, "source_digest": f"0x{artifact.source_digest.hex()}"}
-
-
-def _info(node: Node, config: ClientConfig, address: str | None) -> dict[str, Any]:
-    client = session.contract_client(config, node, address)
-    known = [one for one in read_deployments(config.home, node.chain_id) if one.address == client.address]
-    return _identity(node, client.address) | {
-        "deployed_in_block": known[-1].block if known else None,
-        "jobs": client.job_count(),
-        "is_this_release": first_difference(node, client.address) is None,
-        **_origin(load_artifact()),
-    }
 
 
 def _print_info(console: Console, result: dict[str, Any]) -> None:

@@ -7,13 +7,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from clicooper.cli.output import output_of
+from clicooper.cli.output import finish, output_of
 from clicooper.cli.session import connected, settings
 from clicooper.cli.stores import open_store, send_pending
+from clicooper.config import Settings
 from clicooper.protocol.whole_job import run_whole_job
 from clicooper.reports.demo_page import render_demo_report
 from clicooper.reports.demo_result import demo_result
@@ -62,7 +63,6 @@ def demo(
 
     Then the history is audited from its artifacts. Writes a run folder with the record, the artifacts and a report.
     """
-    output = output_of(context)
     config = settings(
         context,
         rounds=rounds,
@@ -79,20 +79,23 @@ def demo(
     )
     folder = RunFolder.create(out) if out is not None else RunFolder.create_next(config.home / "runs")
     with _kept_once_begun(folder):
-        started = time.perf_counter()
-        store = open_store(config, folder.store)
-        with output.progress() as progress, connected(config) as node:
-            done = run_whole_job(config.job, node, store, folder, progress)
-        result = demo_result(folder.root, done, time.perf_counter() - started)
-        folder.write("report.json", json.dumps(result, indent=2, allow_nan=False).encode() + b"\n")
-        losses = [list(settled.losses) for settled in done.rounds]
-        write_page(folder.root / "report.html", render_demo_report(result, losses))
-        folder.finish()
-        # The folder is complete from here on, even where an IPFS node is still without some artifacts.
-        send_pending(store)
-        pin_on_node(store, PinSets(folder.pins))
-    output.finish(result, lambda console: print_demo(console, result))
-    return int(result["code"])
+        result = _run(context, config, folder)
+    return finish(context, result, lambda console: print_demo(console, result), result["code"])
+
+
+def _run(context: typer.Context, config: Settings, folder: RunFolder) -> dict[str, Any]:
+    started = time.perf_counter()
+    store = open_store(config, folder.store)
+    with output_of(context).progress() as progress, connected(config) as node:
+        done = run_whole_job(config.job, node, store, folder, progress)
+    result = demo_result(folder.root, done, time.perf_counter() - started)
+    folder.write("report.json", json.dumps(result, indent=2, allow_nan=False).encode() + b"\n")
+    write_page(folder.root / "report.html", render_demo_report(result, [settled.losses for settled in done.rounds]))
+    folder.finish()
+    # The folder is complete from here on, even where an IPFS node is still without some artifacts.
+    send_pending(store)
+    pin_on_node(store, PinSets(folder.pins))
+    return result
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from clicooper.attacks.marks.evaluation import evaluate_marks
 from clicooper.attacks.privacy.grids import evaluate_grids, make_grid
-from clicooper.cli.output import output_of
+from clicooper.cli.output import finish, output_of
 from clicooper.cli.session import settings
 from clicooper.errors import UsageError
 from clicooper.privacy.release import Mechanism
@@ -92,14 +92,12 @@ def privacy(
         for one in configured
         for mechanism in _known_mechanisms(mechanisms)
     ]
-    output = output_of(context)
-    with output.progress() as progress:
+    with output_of(context).progress() as progress:
         found = evaluate_grids(grids, configured[0].home, progress)
     result = privacy_result(found)
     if report is not None:
         write_page(report, render_privacy_report(result, found.points))
-    output.finish(result, lambda console: print_privacy(console, result, found.points, report))
-    return 0
+    return finish(context, result, lambda console: print_privacy(console, result, found.points, report))
 
 
 def _known_mechanisms(text: str) -> list[Mechanism]:
@@ -143,17 +141,16 @@ def marks(
 
     Takes some minutes a seed. Every outcome is kept under --home, so an interrupted evaluation goes on where it was.
     """
-    config, output = settings(context, data=data), output_of(context)
+    config = settings(context, data=data)
     if seeds < 1:
         raise UsageError(f"--seeds {seeds}: nothing to average", hint="give at least 1; 5 for intervals worth reading")
     chosen, trusted = frozenset(only or ()), frozenset(trust_model or ())
-    with output.progress() as progress:
+    with output_of(context).progress() as progress:
         summary = evaluate_marks(config.job, config.home, seeds, progress, run, chosen, trusted, fresh=fresh)
     result = marks_result(summary)
     if report is not None:
         write_page(report, render_marks_report(result))
-    output.finish(result, lambda console: print_marks(console, result))
-    return int(result["code"])
+    return finish(context, result, lambda console: print_marks(console, result), result["code"])
 
 
 @app.command("all", short_help="Both, in one page and one JSON object.")
@@ -167,8 +164,8 @@ def everything(
 
     Takes long; what is finished is kept under --home, and another call goes on where this one stopped.
     """
-    config, output = settings(context, data=data), output_of(context)
-    with output.progress() as progress:
+    config = settings(context, data=data)
+    with output_of(context).progress() as progress:
         grid = make_grid(config.job, config.data, seeds, EPSILONS, SHAPES, hiding=True)
         found = evaluate_grids([grid], config.home, progress)
         summary = evaluate_marks(config.job, config.home, seeds, progress)
@@ -181,5 +178,4 @@ def everything(
         print_privacy(console, on_privacy, found.points, None)
         print_marks(console, on_marks)
 
-    output.finish(result, show)
-    return int(result["code"])
+    return finish(context, result, show, result["code"])
