@@ -23,7 +23,7 @@ __all__ = ["evaluate_grids", "make_grid", "privacy"]
 _KNOWN: tuple[Mechanism, ...] = ("gaussian", "privunit")
 
 SHELF = "evaluations"
-"""Folder of finished cells under the home folder."""
+"""Folder of finished trials under the home folder."""
 
 WARNING = (
     "These figures were measured on the records themselves: no epsilon covers them, nor a choice made by them. "
@@ -67,7 +67,7 @@ def privacy(
     """Makes releases in memory, trains on them, and attacks them with everything that is known to work.
 
     Prints every figure beside its floor and control, the frontier over epsilon, the paper's claims beside what is found
-    here, and which epsilon to choose, if any. Nothing is published. Finished cells are kept under --home; run the
+    here, and which epsilon to choose, if any. Nothing is published. Finished trials are kept under --home; run the
     command again to go on where it stopped.
     """
     from clicooper.cli import session  # noqa: PLC0415
@@ -97,16 +97,16 @@ def privacy(
 
 def evaluate_grids(config: Settings, grids: Sequence[Grid], progress: Show) -> tuple[dict[str, Any], tuple[Point, ...]]:
     """Evaluates grids, each of one data set and mechanism; the command's result object, and the points behind it."""
-    from clicooper.attacks.privacy.frontier import evaluate, recommend  # noqa: PLC0415 - torch is slow to import
+    from clicooper.attacks.privacy.frontier import evaluate_grid, recommend  # noqa: PLC0415 - torch is slow to import
     from clicooper.attacks.privacy.results_cache import FolderCache  # noqa: PLC0415
 
     started = time.perf_counter()
     cache = FolderCache(config.home / SHELF)
-    trials = [evaluate(grid, cache, progress) for grid in grids]
+    trials = [evaluate_grid(grid, cache, progress) for grid in grids]
     points = tuple(point for found in trials for point in found.points)
     by_source = {
         (source, kind): [point for point in points if (point.source, point.head) == (source, kind)]
-        for source, kind in dict.fromkeys((grid.source, grid.head) for grid in grids)
+        for source, kind in dict.fromkeys((grid.config.data, grid.config.head) for grid in grids)
     }
     result = {
         "ok": True,
@@ -140,34 +140,10 @@ def make_grid(
     mechanism: Mechanism = "gaussian",
 ) -> Grid:
     """A grid that trains and divides its records as a job of this configuration does."""
-    from clicooper.attacks.evaluation_inputs import Kept  # noqa: PLC0415
     from clicooper.attacks.privacy.frontier import Grid  # noqa: PLC0415
-    from clicooper.attacks.trained import TrainingPlan  # noqa: PLC0415
 
-    plan = TrainingPlan(
-        rounds=config.rounds,
-        steps=config.steps,
-        batch=config.batch,
-        learning_rate=config.learning_rate,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-        label_loss=config.label_loss,
-    )
-    kept = Kept(config.head_records, config.holdout_records, config.test_records)
-    return Grid(
-        source,
-        epsilons,
-        shapes,
-        seeds,
-        config.delta,
-        config.clip,
-        head=config.head,
-        label_epsilon=config.label_epsilon,
-        mechanism=mechanism,
-        hiding=hiding,
-        kept=kept,
-        plan=plan,
-    )
+    job = config.job.model_copy(update={"data": source, "mechanism": mechanism})
+    return Grid(job, epsilons, shapes, seeds, hiding)
 
 
 def _mechanisms(text: str) -> list[Mechanism]:

@@ -92,7 +92,7 @@ def keep_owner_secrets(folder: Path, prepared: PreparedJob, account: LocalAccoun
     write_secret(folder / "label-secret.key", secrets.label_secret.hex().encode() + b"\n")
     write_secret(folder / "label-keys.txt", "\n".join(key.hex() for key in secrets.label_keys).encode() + b"\n")
     write_secret(folder / "label-map.bin", secrets.label_map.pseudo_of_record.astype("<i8").tobytes())
-    write_secret(folder / HEAD_NAME, state_bytes(prepared.head.state()))
+    write_secret(folder / HEAD_NAME, state_bytes(prepared.inputs.head.state()))
     write_secret(folder / CONFIG_NAME, prepared.config.model_dump_json(indent=2).encode() + b"\n")
 
 

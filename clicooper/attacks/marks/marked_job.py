@@ -118,13 +118,13 @@ class MarkedJob:
 
         A thief uses the model in whichever way serves it best, so an attack is given the better one.
         """
-        test = self.prepared.splits.test
+        test = self.prepared.inputs.splits.test
         read = self.prepared.read_out(list(states), test, READOUT_DRAWS)
         return max(read.accuracy, read.naive)
 
     def contrastive_accuracy(self, states: Sequence[State], draws: int = READOUT_DRAWS) -> float:
         """Accuracy on the owner's test records under the contrastive readout alone."""
-        return self.prepared.read_out(list(states), self.prepared.splits.test, draws).accuracy
+        return self.prepared.read_out(list(states), self.prepared.inputs.splits.test, draws).accuracy
 
 
 def merged(states: Sequence[State]) -> State:

@@ -58,10 +58,10 @@ def released_rows(job: MarkedJob) -> ThiefData:
 
 def owner_records(job: MarkedJob) -> ThiefData:
     """Clean features and true labels of the records that trained the owner's head: the data of an insider."""
-    kept, prepared = job.prepared.splits.own, job.prepared
-    scale = np.float32(job.spec.training.input_scale)
-    clean = prepared.features[kept].astype(np.float32) * scale
-    return _data(job, clean, prepared.dataset.labels[kept], np.asarray(prepared.secrets.label_map.fold, np.float64))
+    inputs, fold = job.prepared.inputs, job.prepared.secrets.label_map.fold
+    kept, scale = inputs.splits.own, np.float32(job.spec.training.input_scale)
+    clean = inputs.features[kept].astype(np.float32) * scale
+    return _data(job, clean, inputs.dataset.labels[kept], np.asarray(fold, np.float64))
 
 
 def _data(

@@ -50,7 +50,7 @@ def read_out(tested: ReleaseUnderTest, trained: Trained, folds: Sequence[NDArray
     test, truth = tested.splits.test, tested.dataset.labels[tested.splits.test]
     with use_threads(1):
         scores = trained.readout(np.concatenate(folds, axis=1)).contrastive_scores(
-            tested.features[test], tested.release.sigma, tested.setting.seed, draws=DRAWS
+            tested.inputs.features[test], tested.release.sigma, tested.seed, draws=DRAWS
         )
     ends = np.cumsum([fold.shape[1] for fold in folds])[:-1]
     return [float(np.mean(part.argmax(axis=1) == truth)) for part in np.split(scores.scores, ends, axis=1)]
@@ -94,7 +94,7 @@ def query_service(tested: ReleaseUnderTest, trained: Trained, records: NDArray[n
     with use_threads(1):
         answers = (
             trained.readout(fold)
-            .contrastive_scores(tested.features[records], tested.release.sigma, tested.setting.seed, draws=DRAWS)
+            .contrastive_scores(tested.inputs.features[records], tested.release.sigma, tested.seed, draws=DRAWS)
             .predictions
         )
     truth = tested.dataset.labels[test]

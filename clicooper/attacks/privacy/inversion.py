@@ -27,6 +27,7 @@ from clicooper.learning.bottom_model import BottomModel
 from clicooper.learning.runtime import use_threads
 from clicooper.learning.schedule import Purpose, generator
 from clicooper.privacy.release import clip_rows
+from clicooper.protocol.job_inputs import JobInputs
 
 __all__ = [
     "Auxiliary",
@@ -39,6 +40,8 @@ __all__ = [
     "invert_by_optimisation",
     "invert_linearly",
     "reidentified",
+    "take_candidates",
+    "take_own_records",
     "target_of",
 ]
 
@@ -102,6 +105,26 @@ def foreign_records(head: BottomModel, count: int, clip: float) -> Auxiliary:
     inputs = patches.reshape(count, *head.input_shape)
     features = clip_rows(head.features(inputs), clip)
     return Auxiliary(inputs.reshape(count, -1), features, np.zeros(count, dtype=np.int64))
+
+
+def take_own_records(inputs: JobInputs) -> Auxiliary:
+    """Records of the same kind that an attacker may have: those that were never released, but for the test's.
+
+    Args:
+        inputs: with clipped features.
+    """
+    return _take(inputs, inputs.splits.head, inputs.splits.holdout)
+
+
+def take_candidates(inputs: JobInputs) -> Auxiliary:
+    """The released records and those of the test: the candidates of re-identification."""
+    return _take(inputs, inputs.splits.release, inputs.splits.test)
+
+
+def _take(inputs: JobInputs, *parts: NDArray[np.int64]) -> Auxiliary:
+    records = np.concatenate(parts)
+    images = inputs.dataset.inputs[records].reshape(len(records), -1).astype(np.float64)
+    return Auxiliary(images, inputs.features[records].reshape(len(records), -1), inputs.dataset.labels[records])
 
 
 def constant_guess(auxiliary: Auxiliary, target: Target) -> NDArray[np.float64]:

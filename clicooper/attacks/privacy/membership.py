@@ -58,7 +58,7 @@ def infer_from_model(tested: ReleaseUnderTest, trained: Trained) -> MembershipSc
     members, others = _candidates(tested)
     readout = trained.readout(tested.label_map.fold)
     scores = [
-        readout.naive_scores(tested.features[records])[np.arange(len(records)), tested.dataset.labels[records]]
+        readout.naive_scores(tested.inputs.features[records])[np.arange(len(records)), tested.dataset.labels[records]]
         for records in (members, others)
     ]
     return _graded(*scores)

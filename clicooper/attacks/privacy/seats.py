@@ -128,7 +128,8 @@ def _output_rows(network: nn.Sequential) -> NDArray[np.float64]:
 
 
 def _scaled(trained: Trained, seen: Observation) -> Tensor:
-    return torch.from_numpy((seen.rows * trained.training.input_scale).astype(np.float32))
+    rows = seen.rows.reshape(-1, *trained.model.input_shape) * trained.training.input_scale
+    return torch.from_numpy(rows.astype(np.float32))
 
 
 def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""One cell of the evaluation: one setting, one seed, every figure of the catalogue.
+"""One trial of the evaluation: one release under one seed, and every figure of the catalogue.
 
 Job: run each attack on the release, on its floor and on its control, and write down three numbers. Non-jobs: grids,
 averages and judgement (``frontier``), words (``catalogue``).
@@ -11,19 +11,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from clicooper.attacks.evaluation_inputs import EvaluationInputs
 from clicooper.attacks.privacy import extraction, grouping, inversion, membership, prototypes, seats
 from clicooper.attacks.privacy.catalogue import CATALOGUE
 from clicooper.attacks.privacy.scores import Guess, excess, grade
-from clicooper.attacks.release_under_test import Observation, ReleaseUnderTest, Setting, make_release_under_test
-from clicooper.attacks.trained import Accuracies, Trained, TrainingPlan, boundaries, measure, train
-from clicooper.learning.controls import chance
+from clicooper.attacks.release_under_test import Observation, ReleaseUnderTest
+from clicooper.attacks.trained import Trained, list_boundaries, measure_trained, train_on_release
+from clicooper.learning.controls import measure_chance
+from clicooper.protocol.evaluation import Accuracies
 
 __all__ = ["Figure", "measure_trial"]
 
 SHOTS = 10
 QUERIES = 200
+_FOREIGN = 800
 
 _BLIND: dict[str, Callable[[Observation, np.random.Generator], Guess]] = {
     "kmeans_records": grouping.kmeans_records,
@@ -44,20 +46,15 @@ class Figure:
     control: float | None
 
 
-def measure_trial(inputs: EvaluationInputs, setting: Setting, plan: TrainingPlan) -> tuple[Figure, ...]:
-    """Makes the release, trains on it and attacks it; figures that do not exist here are left out.
-
-    Raises:
-        DataError: a setting that these records cannot have.
-    """
-    tested = make_release_under_test(inputs.dataset, inputs.splits, inputs.head, setting)
-    trained = train(tested, plan)
-    accuracy = measure(tested, trained, plan)
+def measure_trial(tested: ReleaseUnderTest) -> tuple[Figure, ...]:
+    """Trains on the release and attacks it; figures that do not exist here are left out."""
+    trained = train_on_release(tested)
+    accuracy = measure_trained(tested, trained)
     found = [
         *_accuracies(accuracy),
         *_groupings(tested),
         *_seats(tested, trained),
-        *_inversions(inputs, tested),
+        *_inversions(tested),
         *_memberships(tested, trained),
         *_extractions(tested, trained, accuracy),
         *_labels(tested),
@@ -67,12 +64,18 @@ def measure_trial(inputs: EvaluationInputs, setting: Setting, plan: TrainingPlan
 
 
 def _rng(tested: ReleaseUnderTest, purpose: int) -> np.random.Generator:
-    return np.random.default_rng([tested.setting.seed, 16, purpose])
+    return np.random.default_rng([tested.seed, 16, purpose])
 
 
 def _accuracies(accuracy: Accuracies) -> Iterator[Figure]:
-    for name in ("protected", "naive", "unprotected", "head_only", "release_only"):
-        yield Figure(f"accuracy.{name}", getattr(accuracy, name), accuracy.chance, accuracy.best_control)
+    for name, value in (
+        ("protected", accuracy.protected),
+        ("naive", accuracy.protected_naive_readout),
+        ("unprotected", accuracy.unprotected),
+        ("head_only", accuracy.head_only),
+        ("release_only", accuracy.release_only),
+    ):
+        yield Figure(f"accuracy.{name}", value, accuracy.chance, accuracy.best_control[1])
 
 
 def _groupings(tested: ReleaseUnderTest) -> Iterator[Figure]:
@@ -107,7 +110,7 @@ def _seats(tested: ReleaseUnderTest, trained: Trained) -> Iterator[Figure]:
     for name, attack in (("weight_rows", seats.weight_rows), ("confusions", seats.confusions)):
         yield Figure(f"grouping.{name}", grade(attack(trained, seen, _rng(tested, 3)), truth, classes).ari, 0.0, None)
     norm, direction, coalition = [], [], []
-    for boundary in boundaries(trained):
+    for boundary in list_boundaries(trained):
         for start in (True, False):
             received = seats.boundary_gradients(trained, seen, boundary, start=start)
             row_classes = truth[seen.pseudo_labels]
@@ -121,38 +124,31 @@ def _seats(tested: ReleaseUnderTest, trained: Trained) -> Iterator[Figure]:
     yield Figure("gradients.direction", float(np.mean(direction)), 0.5, None)
 
 
-def _inversions(inputs: EvaluationInputs, tested: ReleaseUnderTest) -> Iterator[Figure]:
-    seen, bare = tested.observation(), tested.bare()
-    own, seed, clip = inputs.own(tested.setting.clip), tested.setting.seed, tested.setting.clip
-    target, clear = inversion.target_of(tested, seen), inversion.target_of(tested, bare)
-    floor = inversion.grade_inversion(inversion.constant_guess(own, target), target)
-
-    def graded(guess: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> inversion.InversionScore:
-        return inversion.grade_inversion(guess, target)
-
-    linear = graded(inversion.invert_linearly(seen, own, target.rows))
-    network = graded(inversion.invert_by_network(seen, own, target.rows, seed))
-    optimised = graded(inversion.invert_by_optimisation(seen, own, target.rows, inputs.head))
-    open_linear = graded(inversion.invert_linearly(bare, own, clear.rows))
-    open_network = graded(inversion.invert_by_network(bare, own, clear.rows, seed))
-    open_optimised = graded(inversion.invert_by_optimisation(bare, own, clear.rows, inputs.head))
-    for name, score, control in (
-        ("linear", linear, open_linear),
-        ("network", network, open_network),
-        ("optimised", optimised, open_optimised),
-    ):
-        yield Figure(f"inversion.{name}", excess(score.ssim, floor.ssim), 0.0, excess(control.ssim, floor.ssim))
-    yield Figure("inversion.network.ssim", network.ssim, floor.ssim, open_network.ssim)
-    yield Figure("inversion.network.psnr", network.psnr_db, floor.psnr_db, open_network.psnr_db)
-    foreign_floor = graded(inversion.constant_guess(inputs.foreign, target)).ssim
-    far, open_far = (
-        graded(inversion.invert_linearly(view, inputs.foreign, rows)).ssim
-        for view, rows in ((seen, target.rows), (bare, clear.rows))
+def _inversions(tested: ReleaseUnderTest) -> Iterator[Figure]:
+    head, seed, own = tested.inputs.head, tested.seed, inversion.take_own_records(tested.inputs)
+    foreign = inversion.foreign_records(head, _FOREIGN, tested.config.clip)
+    views = tested.observation(), tested.bare()
+    aims = [inversion.target_of(tested, view) for view in views]
+    floor, foreign_floor = (
+        inversion.grade_inversion(inversion.constant_guess(known, aims[0]), aims[0]) for known in (own, foreign)
     )
-    yield Figure("inversion.foreign", excess(far, foreign_floor), 0.0, excess(open_far, foreign_floor))
-    everyone = inputs.everyone(clip)
+    decoders: dict[str, Callable[[Observation, inversion.Target], NDArray[np.float64]]] = {
+        "linear": lambda view, aim: inversion.invert_linearly(view, own, aim.rows),
+        "network": lambda view, aim: inversion.invert_by_network(view, own, aim.rows, seed),
+        "optimised": lambda view, aim: inversion.invert_by_optimisation(view, own, aim.rows, head),
+        "foreign": lambda view, aim: inversion.invert_linearly(view, foreign, aim.rows),
+    }
+    for name, decode in decoders.items():
+        least = foreign_floor if name == "foreign" else floor
+        # The same records are behind both views.
+        seen, bare = (inversion.grade_inversion(decode(*each), aims[0]) for each in zip(views, aims, strict=True))
+        yield Figure(f"inversion.{name}", excess(seen.ssim, least.ssim), 0.0, excess(bare.ssim, least.ssim))
+        if name == "network":
+            yield Figure("inversion.network.ssim", seen.ssim, floor.ssim, bare.ssim)
+            yield Figure("inversion.network.psnr", seen.psnr_db, floor.psnr_db, bare.psnr_db)
+    everyone = inversion.take_candidates(tested.inputs)
     (hit, random), (open_hit, _) = (
-        inversion.reidentified(aim, everyone, view) for aim, view in ((target, seen), (clear, bare))
+        inversion.reidentified(aim, everyone, view) for aim, view in zip(aims, views, strict=True)
     )
     yield Figure("inversion.reidentified", hit, random, open_hit)
 
@@ -193,4 +189,4 @@ def _labels(tested: ReleaseUnderTest) -> Iterator[Figure]:
         return
     released = np.unique(tested.release.record_of_row)
     true, named = tested.released_labels[released], tested.named[released]
-    yield Figure("labels.named", float(np.mean(named == true)), chance(true), response.keep)
+    yield Figure("labels.named", float(np.mean(named == true)), measure_chance(true), response.keep)

@@ -15,7 +15,7 @@ def job(honest_run) -> MarkedJob:
 
 
 @pytest.fixture(scope="module")
-def release_under_test(job):
+def tested(job):
     return job.marks_for(MarkPurpose.OWNERSHIP)[-1]
 
 

@@ -121,9 +121,8 @@ def test_erasure_with_wrong_keys_kills_nothing(job, release):
 def test_permuted_and_rescaled_model_answers_alike_and_its_marks_are_found(job, reader, release):
     moved = removal.permute_and_rescale(job.states, release, rng())
     assert distance(moved, job.states) > 0.5
-    scores = [
-        job.prepared.read_out(list(states), job.prepared.splits.test, 8).accuracy for states in (moved, job.states)
-    ]
+    test = job.prepared.inputs.splits.test
+    scores = [job.prepared.read_out(list(states), test, 8).accuracy for states in (moved, job.states)]
     assert scores[0] == pytest.approx(scores[1], abs=0.01)
     assert reader.read(moved).detectable == 1
 

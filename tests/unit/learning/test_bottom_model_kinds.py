@@ -8,7 +8,7 @@ import pytest
 
 from clicooper.errors import DataError, PrivacyClaimError, SpecError
 from clicooper.learning.bottom_model import CENTER, SCALE, HeadSpec, head_from_state, load_head, random_head, train_head
-from clicooper.learning.bottom_model_kinds import head_claim, head_kind, make_head
+from clicooper.learning.bottom_model_kinds import make_head, make_head_claim, name_head_kind
 from clicooper.learning.checkpoint import diff_states, save_state
 from clicooper.learning.data import Dataset, Splits
 from clicooper.learning.dp_head import dp_head, training_digest
@@ -144,22 +144,22 @@ def test_a_file_that_is_no_head_is_refused(tmp_path):
 
 
 def test_kinds_are_words_and_everything_else_is_a_file():
-    assert [head_kind(word) for word in ("disjoint", "random", "dp-sgd")] == ["disjoint", "random", "dp-sgd"]
-    assert head_kind("a/public.safetensors") == "file"
+    assert [name_head_kind(word) for word in ("disjoint", "random", "dp-sgd")] == ["disjoint", "random", "dp-sgd"]
+    assert name_head_kind("a/public.safetensors") == "file"
 
 
 def test_a_private_head_has_half_of_epsilon_unless_it_is_given_less_than_all():
-    assert head_claim("dp-sgd", 4.0, 1e-5).division == head_claim("dp-sgd", 4.0, 1e-5, 2.0).division
-    assert head_claim("dp-sgd", 4.0, 1e-5, 1.0).division.head_epsilon == 1.0
+    assert make_head_claim("dp-sgd", 4.0, 1e-5).division == make_head_claim("dp-sgd", 4.0, 1e-5, 2.0).division
+    assert make_head_claim("dp-sgd", 4.0, 1e-5, 1.0).division.head_epsilon == 1.0
     with pytest.raises(PrivacyClaimError, match="4 of 4 in total"):
-        head_claim("dp-sgd", 4.0, 1e-5, 4.0)
+        make_head_claim("dp-sgd", 4.0, 1e-5, 4.0)
 
 
 @pytest.mark.parametrize("head", ["disjoint", "random", "public.safetensors"])
 def test_epsilon_of_a_head_that_spends_none_is_refused(head):
     """A misspelt kind of head must not pass for a private one."""
     with pytest.raises(PrivacyClaimError, match="spends nothing"):
-        head_claim(head, 4.0, 1e-5, 1.0)
+        make_head_claim(head, 4.0, 1e-5, 1.0)
 
 
 def test_training_is_reserved_before_anything_is_drawn():
@@ -178,13 +178,13 @@ def test_training_is_reserved_before_anything_is_drawn():
     every = np.arange(len(data))
     splits = Splits(every[:0], every, every[:0], every[:0])
     labels = label_records(data, every, MasterSecret.from_seed(1), None)
-    claim = head_claim("dp-sgd", 4.0, 1e-5, 2.0)
+    claim = make_head_claim("dp-sgd", 4.0, 1e-5, 2.0)
     secret = Watched(bytes(32), secure=False)
     with pytest.raises(PrivacyClaimError, match="no"):
         make_head(SPEC, data, splits, labels, claim, file=Path("none"), secret=secret, reserve=refuse)
     assert drawn == []
     with pytest.raises(PrivacyClaimError, match="without a part of epsilon"):
-        nothing = head_claim("random", 4.0, 1e-5)
+        nothing = make_head_claim("random", 4.0, 1e-5)
         make_head(SPEC, data, splits, labels, nothing, file=Path("none"), secret=secret, reserve=refuse)
 
 
@@ -194,7 +194,7 @@ def test_a_private_head_sees_released_labels_alone():
     splits = Splits(every[:0], every, every[:0], every[:0])
     labels = label_records(data, every, SECRET, 2.0)
     assert (labels.labels != data.labels).any()
-    claim, spent = head_claim("dp-sgd", 4.0, 1e-5, 2.0), []
+    claim, spent = make_head_claim("dp-sgd", 4.0, 1e-5, 2.0), []
     heads = [
         make_head(SPEC, data, splits, known, claim, file=Path("none"), secret=SECRET, reserve=spent.append)
         for known in (labels, replace(labels, source=bind("other true labels")))
@@ -207,7 +207,7 @@ def test_a_private_head_sees_released_labels_alone():
 def statement(head):
     labels = np.repeat(np.arange(2), 50)
     label_map = expand_labels(labels, 2, secret=SECRET, context=DATA, gamma=5)
-    claim = head_claim(head, 4.0, 1e-5)
+    claim = make_head_claim(head, 4.0, 1e-5)
     own = claim.division
     params = ReleaseParams(own.epsilon, own.delta, 1.0) if own else ReleaseParams(4.0, 1e-5, 1.0)
     return make_release(np.ones((100, 3)), label_map, params, SECRET, DATA, claim).statement
@@ -239,7 +239,7 @@ def test_statement_says_of_each_head_what_it_stands_on(head, excluded, void):
     said = "".join(item for item in made.excludes if "trained the head" in item)
     assert excluded in said if excluded else not said
     assert void in made.text().splitlines()[-1]
-    assert made.head == head_kind(head)
+    assert made.head == name_head_kind(head)
     # Whatever the head, what no head changes stays excluded.
     assert {"accept bits", "held-out records", "published accuracy"} <= set(made.excludes)
 
@@ -250,14 +250,14 @@ def test_other_heads_change_no_byte_of_a_release():
     given = np.ones((100, 3)), label_map, ReleaseParams(4.0, 1e-5, 1.0), SECRET, DATA
     plain = make_release(*given)
     for head in ("random", "public.safetensors"):
-        assert np.array_equal(make_release(*given, head_claim(head, 4.0, 1e-5)).activations, plain.activations)
+        assert np.array_equal(make_release(*given, make_head_claim(head, 4.0, 1e-5)).activations, plain.activations)
 
 
 def test_delta_of_the_whole_must_be_below_one_in_n():
     """Half of delta would pass for 100 records; all of it does not."""
     labels = np.repeat(np.arange(2), 50)
     label_map = expand_labels(labels, 2, secret=SECRET, context=DATA, gamma=5)
-    claim = head_claim("dp-sgd", 4.0, 0.015, 2.0)
+    claim = make_head_claim("dp-sgd", 4.0, 0.015, 2.0)
     params = ReleaseParams(claim.division.epsilon, claim.division.delta, 1.0)
     with pytest.raises(PrivacyClaimError, match="not below 1/n"):
         make_release(np.ones((100, 3)), label_map, params, SECRET, DATA, claim)
