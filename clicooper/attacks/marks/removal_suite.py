@@ -121,7 +121,7 @@ def _with_keys(job: MarkedJob, data: ThiefData) -> Iterator[Removal]:
     yield Removal("erase progress marks", "all seats and rounds", PROGRESS, erase, data)
     yield Removal(
         "collusion",
-        "all seats but the victim, with all progress keys",
+        "all seats but one, with all progress keys",
         f"{PROGRESS}; raw and marked weights of every seat but one",
         partial(removal.combined, parts=(erase, strip_others)),
         data,
