@@ -5,7 +5,7 @@
                                     labels: much longer
     make paper ARGS='--frontier --write'    and puts all of it into docs/privacy.md
 
-Finished cells are kept in the home folder, so that a second run prints what the first one measured.
+Finished trials are kept in the home folder, so that a second run prints what the first one measured.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from clicooper.reports.privacy_tables import LEAKS, WORTH, frontier_cells
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs" / "privacy.md"
-MEASURED_FILE = ROOT / "clicooper" / "cli" / "measured.json"
+MEASURED_FILE = ROOT / "clicooper" / "reports" / "measured.json"
 SEEDS = 3
 MECHANISMS: tuple[Mechanism, ...] = ("gaussian", "privunit")
 PAPER = {"digits": ((4, 4), (16, 1), (64, 1)), "pairs": ((1, 5), (5, 1))}
@@ -40,7 +40,7 @@ LONGER = {"steps": 80, "learning_rate": 0.03}
 
 FRONTIER = ((4, 4), (16, 1), (64, 1))
 
-HALVES_SEEDS = 5
+BELOW_FIVE_SEEDS = 5
 
 HIDDEN = (1.0, 1.4, 1.8, 2.0)
 
@@ -98,7 +98,7 @@ def write_section(name: str, text: str) -> None:
 
 
 def show(what: str, done: int, total: int) -> None:
-    """Progress, one line a cell."""
+    """Progress, one line a trial."""
     print(f"{done}/{total} {what}", file=sys.stderr, flush=True)
 
 
@@ -146,10 +146,10 @@ def hidden(config: Settings) -> dict[str, str]:
     return {"hidden": f"{frontier_table(points, WORTH)}\n\n{frontier_table(points, LEAKS)}"}
 
 
-def halves(config: Settings) -> dict[str, str]:
+def below_five(config: Settings) -> dict[str, str]:
     """The section of two classes that no plane parts, under a public head: where training pays."""
     patient = config.model_copy(update=LONGER)
-    grid = make_grid(patient, "halves", HALVES_SEEDS, (2.0, 4.0, 8.0), ((4, 1), (16, 1)), True, "privunit")
+    grid = make_grid(patient, "halves", BELOW_FIVE_SEEDS, (2.0, 4.0, 8.0), ((4, 1), (16, 1)), True, "privunit")
     result, points = evaluate_grids(patient, [grid], show)
     tables = f"{frontier_table(points, WORTH)}\n\n{frontier_table(points, LEAKS)}"
     return {"halves": f"{tables}\n\n{advice(result)}"}
@@ -172,7 +172,7 @@ def noisy_labels(config: Settings) -> dict[str, str]:
 def main() -> None:
     """Measures what is missing, prints it, and writes it where it was asked for."""
     config = load_config()
-    parts = [paper, hidden, frontier, halves, few_records, noisy_labels] if "--frontier" in sys.argv else [paper]
+    parts = [paper, hidden, frontier, below_five, few_records, noisy_labels] if "--frontier" in sys.argv else [paper]
     for measure in parts:
         for name, text in measure(config).items():
             print(f"\n{text}", flush=True)

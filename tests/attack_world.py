@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from clicooper.attacks.evaluation_inputs import make_master, seed_config
+from clicooper.attacks.evaluation_inputs import fix_seed, make_master
 from clicooper.attacks.release_under_test import ReleaseUnderTest, make_release_under_test
 from clicooper.config import JobConfig
-from clicooper.learning.bottom_model import BottomModel, HeadSpec, random_head
+from clicooper.learning.bottom_model import BottomModel, HeadSpec, make_random_head
 from clicooper.learning.data import Dataset, Splits, load_dataset, split_dataset
 from clicooper.learning.released import label_records
 from clicooper.protocol.job_inputs import JobInputs
@@ -29,7 +29,7 @@ def blobs(records: int = 480, seed: int = 0) -> Dataset:
 def terms(epsilon: float = 2.0, gamma: int = 6, group: int = 1, seed: int = 0, **changes: Any) -> JobConfig:
     """The terms of one trial, by default with Gaussian noise."""
     config = JobConfig(epsilon=epsilon, gamma=gamma, group=group, mechanism="gaussian")
-    return seed_config(config.model_copy(update=changes), seed)
+    return fix_seed(config.model_copy(update=changes), seed)
 
 
 def given(dataset: Dataset, splits: Splits, head: BottomModel, config: JobConfig) -> JobInputs:
@@ -41,7 +41,7 @@ def given(dataset: Dataset, splits: Splits, head: BottomModel, config: JobConfig
 def inputs(dataset: Dataset, seed: int = 0, config: JobConfig | None = None) -> JobInputs:
     """Half of the records released, under a random head."""
     splits = split_dataset(dataset, seed, head=0.2, holdout=0.1, test=0.2)
-    head = random_head(HeadSpec(kind="random", seed=seed), dataset.shape, center=0.3, scale=0.4)
+    head = make_random_head(HeadSpec(kind="random", seed=seed), dataset.shape, center=0.3, scale=0.4)
     return given(dataset, splits, head, config or terms(seed=seed))
 
 

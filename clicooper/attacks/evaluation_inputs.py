@@ -16,16 +16,16 @@ from clicooper.learning.data import Dataset, Splits
 from clicooper.learning.released import ReleasedLabels, label_records
 from clicooper.privacy.ledger import HeadSpending
 from clicooper.privacy.randomness import MasterSecret
-from clicooper.protocol.defaults import make_head_spec, model_shape
+from clicooper.protocol.defaults import choose_shape, make_head_spec
 from clicooper.protocol.job_inputs import JobInputs, OwnerRecords, claim_head, load_records, make_inputs
 
-__all__ = ["load_inputs", "make_master", "seed_config"]
+__all__ = ["fix_seed", "load_inputs", "make_master"]
 
 _TWO_DIGITS_EPOCHS = 40
 """Of its 4,000 records, as many steps as 80 epochs are of 2,000."""
 
 
-def seed_config(config: JobConfig, seed: int) -> JobConfig:
+def fix_seed(config: JobConfig, seed: int) -> JobConfig:
     """The terms under which ``seed``, in [0, 2^32), fixes all that is drawn, public or secret."""
     return config.model_copy(update={"seed": seed, "split_seed": seed, "spec_seed": seed})
 
@@ -46,10 +46,10 @@ def load_inputs(config: JobConfig) -> JobInputs:
         SpecError: a bottom model's file that cannot be read, or is for other records.
         PrivacyClaimError: a bottom model that leaves the release nothing, or such a label epsilon.
     """
-    claim, master, dims = claim_head(config), make_master(config), math.prod(model_shape(config))
+    claim, master, dims = claim_head(config), make_master(config), math.prod(choose_shape(config))
     if config.data == BELOW_FIVE:
         dataset, splits, head = make_below_five(config.spec_seed, dims)
-        features = head.features(dataset.inputs).reshape(len(dataset), *model_shape(config))
+        features = head.features(dataset.inputs).reshape(len(dataset), *choose_shape(config))
         return JobInputs(*_label(config, dataset, splits), head, features)
     if config.data == TWO_DIGITS:
         records = OwnerRecords(*_label(config, *make_two_digits(config.split_seed)))

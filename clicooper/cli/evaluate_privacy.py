@@ -98,10 +98,10 @@ def privacy(
 def evaluate_grids(config: Settings, grids: Sequence[Grid], progress: Show) -> tuple[dict[str, Any], tuple[Point, ...]]:
     """Evaluates grids, each of one data set and mechanism; the command's result object, and the points behind it."""
     from clicooper.attacks.privacy.frontier import evaluate_grid, recommend  # noqa: PLC0415 - torch is slow to import
-    from clicooper.attacks.privacy.results_cache import FolderCache  # noqa: PLC0415
+    from clicooper.attacks.privacy.results_cache import ResultsCache  # noqa: PLC0415
 
     started = time.perf_counter()
-    cache = FolderCache(config.home / SHELF)
+    cache = ResultsCache(config.home / SHELF)
     trials = [evaluate_grid(grid, cache, progress) for grid in grids]
     points = tuple(point for found in trials for point in found.points)
     by_source = {

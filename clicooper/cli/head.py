@@ -48,13 +48,13 @@ def export(
     from clicooper.learning.bottom_model import train_head  # noqa: PLC0415
     from clicooper.learning.checkpoint import save_state, state_digest  # noqa: PLC0415 - torch is slow to import
     from clicooper.learning.data import load_dataset  # noqa: PLC0415
-    from clicooper.protocol.defaults import make_head_spec, model_shape  # noqa: PLC0415
+    from clicooper.protocol.defaults import choose_shape, make_head_spec  # noqa: PLC0415
 
     config, output = session.settings(context), _output(context)
     if file.suffix != HEAD_SUFFIX:
         raise UsageError(f"{file} is no {HEAD_SUFFIX} file", hint=f"name it {file.stem}{HEAD_SUFFIX}")
     dataset = load_dataset(data)
-    dims = math.prod(model_shape(config))
+    dims = math.prod(choose_shape(config))
     head = train_head(dataset.inputs, dataset.labels, dataset.classes, make_head_spec(dims, config.spec_seed))
     try:
         save_state(head.state(), file)

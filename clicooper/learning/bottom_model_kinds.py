@@ -13,9 +13,9 @@ from pathlib import Path
 
 from clicooper.config import DISJOINT, DP_SGD, RANDOM
 from clicooper.errors import DataError, PrivacyClaimError
-from clicooper.learning.bottom_model import BottomModel, HeadSpec, load_head, random_head, train_head
+from clicooper.learning.bottom_model import BottomModel, HeadSpec, load_head, make_random_head, train_head
 from clicooper.learning.data import Dataset, Splits
-from clicooper.learning.dp_head import BATCHES, STEPS, dp_head, training_digest
+from clicooper.learning.dp_head import BATCHES, STEPS, digest_training, train_dp_head
 from clicooper.learning.released import ReleasedLabels
 from clicooper.privacy.composition import Division, divide
 from clicooper.privacy.ledger import HeadSpending
@@ -89,7 +89,7 @@ def make_head(
         PrivacyClaimError, PrivacyBudgetError: what ``reserve`` refuses.
     """
     if spec.kind == "random":
-        return random_head(spec, dataset.shape)
+        return make_random_head(spec, dataset.shape)
     if spec.kind == "file":
         return load_head(file, dataset.shape, spec)
     if spec.kind == "disjoint":
@@ -102,7 +102,7 @@ def make_head(
     division = claim.division
     if division is None:
         raise PrivacyClaimError("a head by DP-SGD without a part of epsilon", hint="make its claim by make_head_claim")
-    content = training_digest(labels.digest, labels.classes, spec, division.head)
+    content = digest_training(labels.digest, labels.classes, spec, division.head)
     reserve(HeadSpending(labels.source, content, division.head, division.head_epsilon, division.head_delta))
     released = dataset.inputs[splits.release]
-    return dp_head(released, labels.labels, labels.classes, spec, division.head, secret, labels.digest)
+    return train_dp_head(released, labels.labels, labels.classes, spec, division.head, secret, labels.digest)

@@ -27,7 +27,7 @@ from clicooper.privacy.ledger import HeadSpending
 from clicooper.privacy.randomness import MasterSecret
 from clicooper.privacy.release import Release, ReleaseParams, clip_rows, make_release
 from clicooper.privacy.statement import HeadClaim
-from clicooper.protocol.defaults import make_head_spec, model_shape
+from clicooper.protocol.defaults import choose_shape, make_head_spec
 from clicooper.types import Digest
 
 __all__ = [
@@ -143,13 +143,13 @@ def make_inputs(
         SpecError: a file that cannot be read, or is for other records or another model.
     """
     dataset, splits = records.dataset, records.splits
-    spec = spec or make_head_spec(math.prod(model_shape(config)), config.spec_seed, claim.kind)
+    spec = spec or make_head_spec(math.prod(choose_shape(config)), config.spec_seed, claim.kind)
     if kept is not None and kept.exists():
         head = load_head(kept, dataset.shape, spec)
     else:
         file = Path(config.head)
         head = make_head(spec, dataset, splits, records.labels, claim, file=file, secret=master, reserve=reserve)
-    features = head.features(dataset.inputs).reshape(len(dataset), *model_shape(config))
+    features = head.features(dataset.inputs).reshape(len(dataset), *choose_shape(config))
     return JobInputs(dataset, splits, records.labels, head, features)
 
 

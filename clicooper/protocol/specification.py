@@ -35,7 +35,7 @@ from clicooper.learning.segments import initial_state
 from clicooper.privacy.labels import LabelMap
 from clicooper.privacy.randomised_response import noise_of_rows
 from clicooper.privacy.release import Release
-from clicooper.protocol.defaults import model_shape, model_widths
+from clicooper.protocol.defaults import choose_shape, choose_widths
 from clicooper.protocol.owner_secrets import OwnerSecrets
 from clicooper.storage.base import Store, put_bytes
 from clicooper.types import Address, Digest, JobParams
@@ -100,9 +100,9 @@ def make_model(config: JobConfig, label_map: LabelMap) -> ModelSpec:
     """The job's model in one piece."""
     return ModelSpec(
         kind=config.model,
-        input_shape=model_shape(config),
+        input_shape=choose_shape(config),
         outputs=label_map.pseudo_labels,
-        widths=model_widths(config),
+        widths=choose_widths(config),
         cuts=(),
     )
 

@@ -17,7 +17,7 @@ from clicooper.attacks.marks.forgery import FORGERIES, make_forgeries
 from clicooper.attacks.marks.marked_job import JobMark, MarkedJob
 from clicooper.attacks.marks.outcomes import Finished, Forgery, MarkCost, OutcomeLog, RemovalOutcome
 from clicooper.attacks.marks.rehearsal import train_again
-from clicooper.attacks.marks.removal_suite import Removal, removal_suite
+from clicooper.attacks.marks.removal_suite import Removal, make_removal_suite
 from clicooper.attacks.marks.survival import MarkReader
 from clicooper.errors import UsageError
 from clicooper.protocol.round import Progress
@@ -47,7 +47,7 @@ def attack_job(
     Raises:
         UsageError: a name that no attack has.
     """
-    suite = removal_suite(job)
+    suite = make_removal_suite(job)
     _require_known(only, {removal.name for removal in suite} | {FORGERY})
     chosen = [removal for removal in suite if not only or removal.name in only]
     done = {(outcome.name, outcome.setting) for outcome in log.of_kind(RemovalOutcome) if outcome.seed == seed}

@@ -36,7 +36,7 @@ from clicooper.types import Address, Digest, Head, JobId
 from clicooper.watermark.carriers import MarkParams
 from clicooper.watermark.keys import MarkKeys, MarkPurpose, mark_seed
 
-__all__ = ["JobMark", "MarkedJob", "load_marked_job", "merged", "rehearse", "split"]
+__all__ = ["JobMark", "MarkedJob", "load_marked_job", "merge_segments", "rehearse", "split_model"]
 
 READOUT_DRAWS = 128
 """Draws of noise for one accuracy: two halves of so many differ on well under one record in a hundred."""
@@ -130,12 +130,12 @@ class MarkedJob:
         return self.prepared.read_out(list(states), self.prepared.inputs.splits.test, draws).accuracy
 
 
-def merged(states: Sequence[State]) -> State:
+def merge_segments(states: Sequence[State]) -> State:
     """All segments as one state; blocks are numbered through the model, so no name occurs twice."""
     return {name: array for state in states for name, array in state.items()}
 
 
-def split(whole: State, like: Sequence[State]) -> tuple[State, ...]:
+def split_model(whole: State, like: Sequence[State]) -> tuple[State, ...]:
     """A whole model as segments again, each with the names of its place in ``like``."""
     return tuple({name: whole[name] for name in state} for state in like)
 

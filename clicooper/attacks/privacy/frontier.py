@@ -11,20 +11,21 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
-from clicooper.attacks.evaluation_inputs import load_inputs, seed_config
+from clicooper.attacks.evaluation_inputs import fix_seed, load_inputs
 from clicooper.attacks.privacy.inversion import take_own_records
-from clicooper.attacks.privacy.scores import mean_and_deviation
+from clicooper.attacks.privacy.results_cache import ResultsCache
+from clicooper.attacks.privacy.scores import average_over_seeds
 from clicooper.attacks.privacy.trial import Figure, measure_trial
 from clicooper.attacks.release_under_test import describe_terms, list_terms, make_release_under_test
 from clicooper.commitments.canonical import encode, sha256
 from clicooper.config import DISJOINT, JobConfig
 from clicooper.errors import DataError
 from clicooper.learning.checkpoint import state_digest
-from clicooper.learning.data import dataset_digest
+from clicooper.learning.data import digest_dataset
 from clicooper.privacy.hiding import gamma_that_hides, prototype_distance, shape_that_hides
 from clicooper.privacy.release import Mechanism, ReleaseParams
 from clicooper.protocol.job_inputs import JobInputs, claim_head
@@ -32,13 +33,12 @@ from clicooper.protocol.job_inputs import JobInputs, claim_head
 __all__ = [
     "Grid",
     "Point",
-    "ResultsCache",
     "Row",
     "Trials",
     "beats_controls",
     "choose_hiding_shape",
+    "choose_nearest",
     "evaluate_grid",
-    "nearest",
     "recommend",
 ]
 
@@ -104,18 +104,6 @@ class Heads:
         if key not in self._made:
             self._made[key] = load_inputs(config)
         return self._made[key]
-
-
-class ResultsCache(Protocol):
-    """Where finished trials are kept, by name."""
-
-    def get(self, name: str) -> tuple[Figure, ...] | None:
-        """The figures of a finished trial."""
-        ...
-
-    def put(self, name: str, figures: Sequence[Figure]) -> None:
-        """Keeps a trial."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -207,8 +195,8 @@ def evaluate_grid(grid: Grid, cache: ResultsCache, progress: Callable[[str, int,
     for seed in range(grid.seeds):
         done, total = seed * len(trials), grid.seeds * len(trials)
         progress(f"{source}: a {kind} head for seed {seed}", done, total)
-        heads = Heads(seed_config(grid.config, seed))
-        trials = [seed_config(trial, seed) for trial in trials or grid.list_trials(heads)]
+        heads = Heads(fix_seed(grid.config, seed))
+        trials = [fix_seed(trial, seed) for trial in trials or grid.list_trials(heads)]
         for number, trial in enumerate(trials, seed * len(trials)):
             words = _describe(trial)
             progress(f"{source}: {words}, seed {seed}", number, grid.seeds * len(trials))
@@ -258,7 +246,7 @@ def _name(inputs: JobInputs, trial: JobConfig) -> str:
     """The digest of everything that the trial depends on."""
     record = {
         "version": TRIALS_VERSION,
-        "data": bytes(dataset_digest(inputs.dataset)),
+        "data": bytes(digest_dataset(inputs.dataset)),
         "splits": [sha256(getattr(inputs.splits, part).tobytes()) for part in ("head", "release", "holdout", "test")],
         "state": bytes(state_digest(inputs.head.state())),
         "terms": list_terms(trial),
@@ -275,7 +263,7 @@ def _average(trials: Sequence[Sequence[Figure]]) -> tuple[Row, ...]:
 
 
 def _row(name: str, figures: Sequence[Figure]) -> Row:
-    value, std = mean_and_deviation([figure.value for figure in figures])
+    value, std = average_over_seeds([figure.value for figure in figures])
     controls = [figure.control for figure in figures if figure.control is not None]
     control = fmean(controls) if len(controls) == len(figures) else None
     return Row(name, value, std, fmean(figure.floor for figure in figures), control, len(figures))
@@ -307,7 +295,7 @@ def _advice(ordered: Sequence[Point], tests: Sequence[_Test]) -> str:
     for point in ordered:
         if all(holds(point) for holds in tests):
             return f"Recommended: {point.words}, where all of this holds."
-    best = nearest(ordered)
+    best = choose_nearest(ordered)
     otherwise = f" Whoever hires trainers all the same is best off with {best.words}." if best else ""
     if not any(beats_controls(point) for point in ordered):
         return (
@@ -317,7 +305,7 @@ def _advice(ordered: Sequence[Point], tests: Sequence[_Test]) -> str:
     return f"No setting here has all of this at once: choose what to give up, from the table.{otherwise}"
 
 
-def nearest(points: Iterable[Point]) -> Point | None:
+def choose_nearest(points: Iterable[Point]) -> Point | None:
     """Of the settings with the smallest epsilon that keep the accuracy, the one whose map is hidden best, if any."""
     kept = [point for point in points if _keeps_accuracy(point)]
     least = min((point.epsilon for point in kept), default=None)

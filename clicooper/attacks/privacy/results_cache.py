@@ -15,11 +15,11 @@ from clicooper.attacks.privacy.trial import Figure
 from clicooper.errors import RunFolderError, StorageError
 from clicooper.storage.local import write_atomic
 
-__all__ = ["FolderCache"]
+__all__ = ["ResultsCache"]
 
 
 @dataclass(frozen=True)
-class FolderCache:
+class ResultsCache:
     """A folder of trials; it is created, readable by its owner alone, with the first one."""
 
     folder: Path

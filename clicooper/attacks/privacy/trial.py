@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from clicooper.attacks.privacy import extraction, grouping, inversion, membership, prototypes, seats
 from clicooper.attacks.privacy.catalogue import CATALOGUE
-from clicooper.attacks.privacy.scores import Guess, excess, grade
+from clicooper.attacks.privacy.scores import Guess, grade, measure_excess
 from clicooper.attacks.release_under_test import Observation, ReleaseUnderTest
 from clicooper.attacks.trained import Trained, list_boundaries, measure_trained, train_on_release
 from clicooper.learning.controls import measure_chance
@@ -28,11 +28,11 @@ QUERIES = 200
 _FOREIGN = 800
 
 _BLIND: dict[str, Callable[[Observation, np.random.Generator], Guess]] = {
-    "kmeans_records": grouping.kmeans_records,
-    "balanced_kmeans": grouping.balanced_kmeans,
-    "denoised_kmeans": grouping.denoised_kmeans,
-    "spectral": grouping.spectral,
-    "known_sigma_em": grouping.known_sigma_em,
+    "kmeans_records": grouping.group_by_record_kmeans,
+    "balanced_kmeans": grouping.group_by_balanced_kmeans,
+    "denoised_kmeans": grouping.group_by_denoised_kmeans,
+    "spectral": grouping.group_by_spectrum,
+    "known_sigma_em": grouping.group_by_em,
 }
 
 
@@ -87,10 +87,10 @@ def _groupings(tested: ReleaseUnderTest) -> Iterator[Figure]:
         if name == "kmeans_records":
             yield Figure(f"grouping.{name}.success", *(score.named for score in graded))
     examples = prototypes.draw_examples(tested, SHOTS, _rng(tested, 2))
-    few = prototypes.few_shot_prototypes(tested.features[examples], tested.dataset.labels[examples], classes)
+    few = prototypes.estimate_prototypes(tested.features[examples], tested.dataset.labels[examples], classes)
     graded = [grade(prototypes.name_by_prototypes(view, few), truth, classes) for view in views]
     yield Figure("grouping.few_shot", *(score.ari for score in graded))
-    known = prototypes.oracle_prototypes(tested)
+    known = prototypes.estimate_oracle_prototypes(tested)
     seen, blank, bare = (grade(_oracle(tested, view, known), truth, classes) for view in views)
     yield Figure("grouping.oracle", seen.ari, blank.ari, bare.ari)
     shares = np.array(tested.label_map.gamma) / tested.label_map.pseudo_labels
@@ -107,16 +107,16 @@ def _oracle(tested: ReleaseUnderTest, view: Observation, known: prototypes.Proto
 
 def _seats(tested: ReleaseUnderTest, trained: Trained) -> Iterator[Figure]:
     seen, truth, classes = tested.observation(), tested.truth, tested.dataset.classes
-    for name, attack in (("weight_rows", seats.weight_rows), ("confusions", seats.confusions)):
+    for name, attack in (("weight_rows", seats.group_by_weight_rows), ("confusions", seats.group_by_confusions)):
         yield Figure(f"grouping.{name}", grade(attack(trained, seen, _rng(tested, 3)), truth, classes).ari, 0.0, None)
     norm, direction, coalition = [], [], []
     for boundary in list_boundaries(trained):
         for start in (True, False):
-            received = seats.boundary_gradients(trained, seen, boundary, start=start)
+            received = seats.read_boundary_gradients(trained, seen, boundary, start=start)
             row_classes = truth[seen.pseudo_labels]
-            norm.append(seats.norm_auc(received, row_classes))
-            direction.append(seats.direction_auc(received, row_classes, _rng(tested, 4)))
-            guess = seats.gradient_means(received, seen, _rng(tested, 5))
+            norm.append(seats.measure_norm_auc(received, row_classes))
+            direction.append(seats.measure_direction_auc(received, row_classes, _rng(tested, 4)))
+            guess = seats.group_by_gradient_means(received, seen, _rng(tested, 5))
             coalition.append(grade(guess, truth, classes).ari)
     # The mean, not the largest: the attacker cannot know which boundary and moment will serve it best.
     yield Figure("grouping.gradients", float(np.mean(coalition)), 0.0, None)
@@ -126,11 +126,11 @@ def _seats(tested: ReleaseUnderTest, trained: Trained) -> Iterator[Figure]:
 
 def _inversions(tested: ReleaseUnderTest) -> Iterator[Figure]:
     head, seed, own = tested.inputs.head, tested.seed, inversion.take_own_records(tested.inputs)
-    foreign = inversion.foreign_records(head, _FOREIGN, tested.config.clip)
+    foreign = inversion.make_foreign_records(head, _FOREIGN, tested.config.clip)
     views = tested.observation(), tested.bare()
-    aims = [inversion.target_of(tested, view) for view in views]
+    aims = [inversion.choose_target(tested, view) for view in views]
     floor, foreign_floor = (
-        inversion.grade_inversion(inversion.constant_guess(known, aims[0]), aims[0]) for known in (own, foreign)
+        inversion.grade_inversion(inversion.guess_constant(known, aims[0]), aims[0]) for known in (own, foreign)
     )
     decoders: dict[str, Callable[[Observation, inversion.Target], NDArray[np.float64]]] = {
         "linear": lambda view, aim: inversion.invert_linearly(view, own, aim.rows),
@@ -142,13 +142,15 @@ def _inversions(tested: ReleaseUnderTest) -> Iterator[Figure]:
         least = foreign_floor if name == "foreign" else floor
         # The same records are behind both views.
         seen, bare = (inversion.grade_inversion(decode(*each), aims[0]) for each in zip(views, aims, strict=True))
-        yield Figure(f"inversion.{name}", excess(seen.ssim, least.ssim), 0.0, excess(bare.ssim, least.ssim))
+        yield Figure(
+            f"inversion.{name}", measure_excess(seen.ssim, least.ssim), 0.0, measure_excess(bare.ssim, least.ssim)
+        )
         if name == "network":
             yield Figure("inversion.network.ssim", seen.ssim, floor.ssim, bare.ssim)
             yield Figure("inversion.network.psnr", seen.psnr_db, floor.psnr_db, bare.psnr_db)
     everyone = inversion.take_candidates(tested.inputs)
     (hit, random), (open_hit, _) = (
-        inversion.reidentified(aim, everyone, view) for aim, view in zip(aims, views, strict=True)
+        inversion.reidentify(aim, everyone, view) for aim, view in zip(aims, views, strict=True)
     )
     yield Figure("inversion.reidentified", hit, random, open_hit)
 
@@ -164,14 +166,14 @@ def _memberships(tested: ReleaseUnderTest, trained: Trained) -> Iterator[Figure]
 
 def _extractions(tested: ReleaseUnderTest, trained: Trained, accuracy: Accuracies) -> Iterator[Figure]:
     seen, floor, owner = tested.observation(), accuracy.chance, accuracy.protected
-    folds = [extraction.guess_fold(seen, _rng(tested, 7)), extraction.blind_fold(tested, seen, _rng(tested, 8))]
+    folds = [extraction.guess_fold(seen, _rng(tested, 7)), extraction.guess_fold_blind(tested, seen, _rng(tested, 8))]
     controls = [owner, owner]
     for shots in (1, SHOTS):
         examples = prototypes.draw_examples(tested, shots, _rng(tested, 9))
         features, labels = tested.features[examples], tested.dataset.labels[examples]
-        guess = prototypes.name_by_prototypes(seen, prototypes.few_shot_prototypes(features, labels, seen.classes))
-        folds.append(extraction.fold_of(guess.classes, seen.classes))
-        controls.append(extraction.own_examples(tested, examples))
+        guess = prototypes.name_by_prototypes(seen, prototypes.estimate_prototypes(features, labels, seen.classes))
+        folds.append(extraction.make_fold(guess.classes, seen.classes))
+        controls.append(extraction.measure_own_examples(tested, examples))
     stolen = extraction.read_out(tested, trained, folds)
     names = ("random_map", "blind_map", "one_shot", "ten_shot")
     for name, accuracy_, control in zip(names, stolen, controls, strict=True):

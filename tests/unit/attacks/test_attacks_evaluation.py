@@ -10,7 +10,7 @@ from clicooper.attacks.privacy import extraction, frontier, prototypes, trial
 from clicooper.attacks.privacy.catalogue import CATALOGUE
 from clicooper.attacks.privacy.frontier import Grid, Point, Row, evaluate_grid, recommend
 from clicooper.attacks.privacy.paper import compare_with_paper
-from clicooper.attacks.privacy.results_cache import FolderCache
+from clicooper.attacks.privacy.results_cache import ResultsCache
 from clicooper.attacks.privacy.scores import grade
 from clicooper.attacks.privacy.trial import Figure, measure_trial
 from clicooper.attacks.release_under_test import list_terms, make_release_under_test
@@ -19,12 +19,13 @@ from clicooper.errors import DataError, RunFolderError
 from clicooper.privacy.randomised_response import RandomisedResponse
 from tests.attack_world import blobs, inputs, release_under_test, terms
 
-PLAN = {"widths": (32, 32, 32), "rounds": 2, "steps": 40, "batch": 32}
+PLAN = {"widths": (48, 48, 48), "rounds": 2, "steps": 60, "batch": 32}
+"""At epsilon 40 the model is right on every test record under each of the seeds 0 to 7, so 0.9 is far from luck."""
 
 
 @pytest.fixture(scope="module")
 def stolen():
-    owner = release_under_test(epsilon=30.0, gamma=4, **PLAN)
+    owner = release_under_test(epsilon=40.0, gamma=4, **PLAN)
     return owner, train_on_release(owner)
 
 
@@ -47,7 +48,7 @@ def test_folds_read_together_are_read_as_if_alone(stolen):
 
 def test_blind_extraction_attack_works_where_grouping_does(stolen):
     owner, model = stolen
-    fold = extraction.blind_fold(owner, owner.bare(), np.random.default_rng(0))
+    fold = extraction.guess_fold_blind(owner, owner.bare(), np.random.default_rng(0))
     assert np.array_equal(fold.argmax(axis=1), owner.truth)
     assert extraction.read_out(owner, model, [fold])[0] > 0.9
 
@@ -55,7 +56,7 @@ def test_blind_extraction_attack_works_where_grouping_does(stolen):
 def test_examples_alone_are_the_control_of_few_shot_extraction(stolen):
     owner, _ = stolen
     examples = prototypes.draw_examples(owner, 3, np.random.default_rng(0))
-    assert extraction.own_examples(owner, examples) > 0.9
+    assert extraction.measure_own_examples(owner, examples) > 0.9
     assert extraction.combine_with_release(owner, owner.observation(), examples) > 0.9
 
 
@@ -66,7 +67,7 @@ def test_served_predictions_give_the_model_away(stolen):
 
 
 def test_a_class_that_no_pseudo_label_was_given_still_has_a_fold():
-    fold = extraction.fold_of(np.array([0, 0, 2]), 3)
+    fold = extraction.make_fold(np.array([0, 0, 2]), 3)
     assert (fold.sum(axis=0) > 0).all()
     assert fold.argmax(axis=1).tolist() == [0, 0, 2]
 
@@ -104,7 +105,7 @@ def test_training_on_randomised_labels_is_corrected_where_rows_are_single_record
     noise = RandomisedResponse(3.0, 4).mixing
     for group, expected in ((1, noise), (2, 0.0)):
         plain, corrected = (
-            terms(30.0, 4, group, 0, label_epsilon=3.0, label_loss=loss, **PLAN) for loss in ("plain", "corrected")
+            terms(40.0, 4, group, 0, label_epsilon=3.0, label_loss=loss, **PLAN) for loss in ("plain", "corrected")
         )
         owned = inputs(blobs(), 0, plain)
         assert train_on_release(make_release_under_test(owned, plain)).training.label_noise == 0.0
@@ -120,7 +121,7 @@ def test_every_attack_says_what_its_attacker_knows():
         assert bool(note.knows) != name.startswith("accuracy")
 
 
-class Counting(FolderCache):
+class Counting(ResultsCache):
     """A results cache that counts what was measured."""
 
     def put(self, name, figures):
@@ -206,13 +207,13 @@ def test_shapes_that_hide_are_added_to_the_grid_once(small):
     assert [(trial.gamma, trial.group) for trial in trials] == [(4, 1), rule]
     hidden = release_under_test(2.0, *rule, source=owned)
     assert hidden.label_map.m == hidden.config.group
-    known = prototypes.oracle_prototypes(hidden)
+    known = prototypes.estimate_oracle_prototypes(hidden)
     found = grade(prototypes.name_by_prototypes(hidden.observation(), known), hidden.truth, 4)
     assert found.ari < 0.2  # of some eighty pseudo-labels of one release, at distances that are not equal
 
 
 def test_a_damaged_trial_counts_as_not_measured(tmp_path):
-    cache, whole = FolderCache(tmp_path / "results"), (Figure("x", 1.0, 0.0, None), Figure("y", 0.5, 0.1, 1.0))
+    cache, whole = ResultsCache(tmp_path / "results"), (Figure("x", 1.0, 0.0, None), Figure("y", 0.5, 0.1, 1.0))
     assert cache.get("trial") is None
     cache.put("trial", whole)
     assert cache.get("trial") == whole
@@ -225,16 +226,16 @@ def test_a_damaged_trial_counts_as_not_measured(tmp_path):
 
 def test_a_grid_without_a_possible_setting_says_why(small, tmp_path):
     with pytest.raises(DataError, match="too few for gamma"):
-        evaluate_grid(replace(small, shapes=((1000, 1),)), FolderCache(tmp_path), lambda *_: None)
+        evaluate_grid(replace(small, shapes=((1000, 1),)), ResultsCache(tmp_path), lambda *_: None)
     greedy = small.config.model_copy(update={"head_records": 300})
     with pytest.raises(DataError, match="kept from the release"):
-        evaluate_grid(replace(small, config=greedy), FolderCache(tmp_path), lambda *_: None)
+        evaluate_grid(replace(small, config=greedy), ResultsCache(tmp_path), lambda *_: None)
 
 
 def test_an_unwritable_results_cache_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunFolderError, match="cannot keep"):
-        FolderCache(tmp_path / "file" / "results").put("name", [Figure("x", 0, 0, None)])
+        ResultsCache(tmp_path / "file" / "results").put("name", [Figure("x", 0, 0, None)])
 
 
 def point(epsilon, **values):

@@ -5,7 +5,7 @@ import pytest
 
 from clicooper.attacks.digit_tasks import RELEASED_PER_CLASS, make_two_digits
 from clicooper.attacks.privacy import inversion, membership
-from clicooper.attacks.privacy.scores import excess
+from clicooper.attacks.privacy.scores import measure_excess
 from clicooper.attacks.trained import train_on_release
 from clicooper.errors import DataError
 from clicooper.learning.data import load_dataset
@@ -36,25 +36,25 @@ def test_inversion_attack_rebuilds_digits_without_noise_and_nothing_from_noise(d
     own = inversion.take_own_records(digits.clip(1.0))
     gained = {}
     for kind, view in (("bare", owner.bare()), ("blank", owner.blank())):
-        target = inversion.target_of(owner, view)
-        floor = inversion.grade_inversion(inversion.constant_guess(own, target), target).ssim
+        target = inversion.choose_target(owner, view)
+        floor = inversion.grade_inversion(inversion.guess_constant(own, target), target).ssim
         score = inversion.grade_inversion(decoded(name, view, own, target.rows, digits.head), target).ssim
-        gained[kind] = excess(score, floor)
+        gained[kind] = measure_excess(score, floor)
     assert gained["bare"] > 0.2
     assert gained["blank"] < 0.05
 
 
 def test_plain_ssim_is_high_without_any_observation(digits, owner):
     """Why SSIM is read against its floor: the mean digit, sent for every record, already looks alike."""
-    target = inversion.target_of(owner, owner.observation())
+    target = inversion.choose_target(owner, owner.observation())
     own = inversion.take_own_records(digits.clip(1.0))
-    assert inversion.grade_inversion(inversion.constant_guess(own, target), target).ssim > 0.4
+    assert inversion.grade_inversion(inversion.guess_constant(own, target), target).ssim > 0.4
 
 
 def test_records_of_another_domain_are_photographs_and_help_less(digits, owner):
     bare = owner.bare()
-    target = inversion.target_of(owner, bare)
-    foreign = inversion.foreign_records(digits.head, 60, 1.0)
+    target = inversion.choose_target(owner, bare)
+    foreign = inversion.make_foreign_records(digits.head, 60, 1.0)
     assert foreign.inputs.shape == (60, 64)
     assert 0 <= foreign.inputs.min() < foreign.inputs.max() <= 1
     far, near = (
@@ -77,7 +77,7 @@ def test_reidentification_attack_traces_every_bare_row_and_no_noise(digits, owne
     everyone = inversion.take_candidates(digits.clip(1.0))
     traced = {}
     for kind, view in (("bare", owner.bare()), ("blank", owner.blank())):
-        traced[kind], chance = inversion.reidentified(inversion.target_of(owner, view), everyone, view)
+        traced[kind], chance = inversion.reidentify(inversion.choose_target(owner, view), everyone, view)
         assert chance == 1 / len(everyone.inputs)
     assert traced["bare"] > 0.95
     assert traced["blank"] < 0.03

@@ -5,7 +5,7 @@ import pytest
 
 from clicooper.attacks.digit_tasks import BELOW_FIVE, make_below_five
 from clicooper.attacks.evaluation_inputs import load_inputs
-from clicooper.attacks.privacy.frontier import Point, Row, nearest
+from clicooper.attacks.privacy.frontier import Point, Row, choose_nearest
 from clicooper.learning.data import load_dataset
 from clicooper.privacy.hiding import gamma_that_hides, needed_ratio
 from tests.attack_world import terms
@@ -73,5 +73,5 @@ def test_nearest_keeps_accuracy_at_the_least_epsilon_and_then_hides_most():
         *(point(1.0, 4, 0.7, 0.0), point(2.0, 4, 0.97, 1.0)),
         *(point(2.0, 16, 0.965, 0.3), point(4.0, 81, 0.98, 0.1)),
     )
-    assert nearest([later, poor, open_, hidden]) is hidden
-    assert nearest([poor]) is None
+    assert choose_nearest([later, poor, open_, hidden]) is hidden
+    assert choose_nearest([poor]) is None

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from clicooper.errors import DataError, SpecError
-from clicooper.learning.bottom_model import BottomModel, HeadSpec, random_head, train_head
+from clicooper.learning.bottom_model import BottomModel, HeadSpec, make_random_head, train_head
 from clicooper.learning.checkpoint import diff_states
 from clicooper.learning.controls import chance, head_only_accuracy, release_only_accuracy, unprotected_accuracy
 from clicooper.privacy.randomised_response import RandomisedResponse
@@ -54,9 +54,9 @@ def test_state_restores_the_head_exactly() -> None:
 def test_random_head_depends_on_its_seed_alone() -> None:
     spec = replace(SPEC, kind="random")
     x, _ = blobs(9, 1)
-    first = random_head(spec, (2, 4), center=0.5, scale=2.0)
-    assert np.array_equal(first.features(x), random_head(spec, (2, 4), center=0.5, scale=2.0).features(x))
-    assert not np.array_equal(first.features(x), random_head(replace(spec, seed=3), (2, 4)).features(x))
+    first = make_random_head(spec, (2, 4), center=0.5, scale=2.0)
+    assert np.array_equal(first.features(x), make_random_head(spec, (2, 4), center=0.5, scale=2.0).features(x))
+    assert not np.array_equal(first.features(x), make_random_head(replace(spec, seed=3), (2, 4)).features(x))
     assert first.features(x[:0]).shape == (0, 6)
 
 
@@ -65,9 +65,9 @@ def test_heads_are_not_made_from_the_wrong_kind_or_data() -> None:
     with pytest.raises(SpecError):
         train_head(x, y, 3, replace(SPEC, kind="random"))
     with pytest.raises(SpecError):
-        random_head(SPEC, (2, 4))
+        make_random_head(SPEC, (2, 4))
     with pytest.raises(DataError):
-        random_head(replace(SPEC, kind="random"), (2, 4), scale=0.0)
+        make_random_head(replace(SPEC, kind="random"), (2, 4), scale=0.0)
     for inputs, labels, classes in ((x, y[:8], 3), (x[:0], y[:0], 3), (x, y, 1), (x, y, 2)):
         with pytest.raises(DataError):
             train_head(inputs, labels, classes, SPEC)

@@ -7,11 +7,19 @@ import numpy as np
 import pytest
 
 from clicooper.errors import DataError, PrivacyClaimError, SpecError
-from clicooper.learning.bottom_model import CENTER, SCALE, HeadSpec, head_from_state, load_head, random_head, train_head
+from clicooper.learning.bottom_model import (
+    CENTER,
+    SCALE,
+    HeadSpec,
+    load_head,
+    make_head_from_state,
+    make_random_head,
+    train_head,
+)
 from clicooper.learning.bottom_model_kinds import make_head, make_head_claim, name_head_kind
 from clicooper.learning.checkpoint import diff_states, save_state
 from clicooper.learning.data import Dataset, Splits
-from clicooper.learning.dp_head import dp_head, training_digest
+from clicooper.learning.dp_head import digest_training, train_dp_head
 from clicooper.learning.released import label_records
 from clicooper.privacy.accounting import REPLACE_ONE
 from clicooper.privacy.composition import SampledGaussian
@@ -36,7 +44,7 @@ def blobs(records=240, seed=0):
 
 def trained(data=None, spec=SPEC, mechanism=WEAK, secret=SECRET, digest=DATA):
     data = data or blobs()
-    return dp_head(data.inputs, data.labels, data.classes, spec, mechanism, secret, digest)
+    return train_dp_head(data.inputs, data.labels, data.classes, spec, mechanism, secret, digest)
 
 
 def test_a_private_head_separates_classes_under_mild_noise():
@@ -61,7 +69,7 @@ def test_a_private_head_is_a_function_of_master_data_and_settings():
 def test_trainings_that_differ_in_anything_have_different_names():
     """Their draws are bound to this name, so no two of them share a noise."""
     names = {
-        training_digest(data, classes, spec, mechanism)
+        digest_training(data, classes, spec, mechanism)
         for data, classes, spec, mechanism in (
             (DATA, 3, SPEC, WEAK),
             (bind("other"), 3, SPEC, WEAK),
@@ -80,16 +88,16 @@ def test_trainings_that_differ_in_anything_have_different_names():
 def test_prototypes_fit_more_and_fewer_features_than_classes(classes):
     rng = np.random.default_rng(0)
     inputs, labels = rng.random((90, 5)), np.arange(90) % classes
-    head = dp_head(inputs, labels, classes, SPEC, WEAK, SECRET, DATA)
+    head = train_dp_head(inputs, labels, classes, SPEC, WEAK, SECRET, DATA)
     assert np.allclose(np.linalg.norm(head.features(inputs), axis=1), 1)
-    wide = dp_head(inputs, labels, classes, replace(SPEC, dims=40), WEAK, SECRET, DATA)
+    wide = train_dp_head(inputs, labels, classes, replace(SPEC, dims=40), WEAK, SECRET, DATA)
     # Twice as many directions as classes are trained, and the rest of the features are a rotation of them.
     assert np.linalg.matrix_rank(wide.state()["layer0.weight"].astype(np.float64), tol=1e-4) <= min(5, 2 * classes)
     assert wide.features(inputs).shape == (90, 40)
 
 
 @pytest.mark.parametrize(
-    "make", [lambda spec: random_head(replace(spec, kind="random"), (1, 2, 4)), lambda _: trained()]
+    "make", [lambda spec: make_random_head(replace(spec, kind="random"), (1, 2, 4)), lambda _: trained()]
 )
 def test_standardisation_looks_at_no_record(make):
     state = make(SPEC).state()
@@ -102,7 +110,7 @@ def test_private_head_of_wrong_kind_or_labels_is_refused():
     data = blobs()
     for labels, classes in ((data.labels[:-1], 3), (data.labels, 2), (data.labels - 1, 3), (data.labels, 1)):
         with pytest.raises(DataError, match="labels of"):
-            dp_head(data.inputs, labels, classes, SPEC, WEAK, SECRET, DATA)
+            train_dp_head(data.inputs, labels, classes, SPEC, WEAK, SECRET, DATA)
 
 
 @pytest.fixture
@@ -121,8 +129,8 @@ def test_a_head_from_a_file_is_the_one_that_was_written(file):
 
 
 def test_layers_are_read_in_the_order_of_their_numbers():
-    deep = random_head(HeadSpec("random", hidden=(4,) * 11, dims=6), (8,))
-    assert head_from_state(deep.state(), (8,), HeadSpec("file", dims=6)).spec.hidden == (4,) * 11
+    deep = make_random_head(HeadSpec("random", hidden=(4,) * 11, dims=6), (8,))
+    assert make_head_from_state(deep.state(), (8,), HeadSpec("file", dims=6)).spec.hidden == (4,) * 11
 
 
 @pytest.mark.parametrize(("shape", "dims"), [((1, 4, 4), 6), ((1, 2, 4), 16)])

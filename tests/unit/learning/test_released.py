@@ -5,7 +5,7 @@ import pytest
 
 from clicooper.attacks.release_under_test import make_release_under_test
 from clicooper.errors import DataError, PrivacyClaimError
-from clicooper.learning.data import Dataset, dataset_digest, split_dataset
+from clicooper.learning.data import Dataset, digest_dataset, split_dataset
 from clicooper.learning.released import label_records
 from clicooper.privacy.randomised_response import RandomisedResponse
 from clicooper.privacy.randomness import MasterSecret
@@ -26,7 +26,7 @@ def test_without_a_response_the_labels_are_the_true_ones():
     released = label_records(DATA, RECORDS, SECRET, None)
     assert np.array_equal(released.labels, DATA.labels[RECORDS])
     part = Dataset("part", DATA.inputs[RECORDS], DATA.labels[RECORDS], CLASSES)
-    assert released.source == released.digest == dataset_digest(part)
+    assert released.source == released.digest == digest_dataset(part)
     assert released.mixing == 0.0
     assert released.expand(SECRET, 4).response is None
 

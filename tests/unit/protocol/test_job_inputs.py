@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from clicooper.access.sealing import new_identity
-from clicooper.attacks.evaluation_inputs import load_inputs, make_master, seed_config
+from clicooper.attacks.evaluation_inputs import fix_seed, load_inputs, make_master
 from clicooper.attacks.release_under_test import make_release_under_test
 from clicooper.protocol.prepare import PreparedJob, prepare_job
 from clicooper.storage.local import LocalStore
@@ -33,7 +33,7 @@ def prepare(folder, config) -> PreparedJob:
     ids=["true labels", "protected labels", "privunit", "dp-sgd"],
 )
 def test_job_and_evaluation_divide_and_release_alike(tmp_path, changes):
-    config = seed_config(tiny_config(**changes), 5)
+    config = fix_seed(tiny_config(**changes), 5)
     job, tested = prepare(tmp_path / "run", config), make_release_under_test(load_inputs(config), config)
     for part in PARTS:
         assert np.array_equal(getattr(job.inputs.splits, part), getattr(tested.splits, part)), part
@@ -53,7 +53,7 @@ def test_job_and_evaluation_divide_and_release_alike(tmp_path, changes):
 
 
 def test_protected_labels_do_not_decide_which_records_the_evaluation_releases():
-    plain, noisy = (load_inputs(seed_config(tiny_config(label_epsilon=epsilon), 5)) for epsilon in (None, 4.0))
-    again = load_inputs(seed_config(tiny_config(label_epsilon=2.0), 5))
+    plain, noisy = (load_inputs(fix_seed(tiny_config(label_epsilon=epsilon), 5)) for epsilon in (None, 4.0))
+    again = load_inputs(fix_seed(tiny_config(label_epsilon=2.0), 5))
     assert np.array_equal(noisy.splits.release, again.splits.release)
     assert not np.array_equal(noisy.splits.release, plain.splits.release)
