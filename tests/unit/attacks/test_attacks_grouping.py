@@ -143,8 +143,8 @@ def test_training_is_the_jobs_and_its_controls_are_measured(trained):
 def test_confusions_and_output_layer_of_a_model_that_learnt_classes_tell_them():
     """The control of both attacks: next to no noise, means over 12 owners.
 
-    On a partition of 24 at random the mean is 0 with a standard error of 0.01. Confusions tell all classes of every owner;
-    the output layer has a mean of 0.57 with a standard error of 0.07 over owners, so 0.3 is far from either.
+    On a partition of 24 at random the mean is 0 with a standard error of 0.01. Confusions tell all classes of every
+    owner; the output layer has a mean of 0.57 with a standard error of 0.07 over owners, so 0.3 is far from either.
     """
     owners = [release_under_test(epsilon=40.0, group=2, seed=seed, **PLAN) for seed in range(12)]
     models = [train_on_release(owner) for owner in owners]
