@@ -34,6 +34,10 @@ from clicooper.history.follow import follow_record
 from clicooper.learning.checkpoint import save_state
 from clicooper.protocol.deployments import Deployment, add_deployment
 from clicooper.protocol.job import finish_job, run_rounds
+from clicooper.storage.base import put_bytes
+from clicooper.storage.ipfs.ipfs_store import IpfsStore
+from clicooper.storage.ipld.cid import cid_text
+from clicooper.storage.local import LocalStore
 from clicooper.types import Address
 from tests import adversaries as cheats
 from tests.ipfs_node import IpfsNode
@@ -81,9 +85,8 @@ class Scene:
         assert code == expected, f"{line} ended with {code}"
 
     def _meant(self, word: str) -> object:
-        prefix, separator, rest = word.partition("ipfs:")
-        if separator and not prefix:
-            return f"ipfs:{self._meant(rest)}"
+        if word.startswith("ipfs:") and word not in self.words:
+            return f"ipfs:{self._meant(word.removeprefix('ipfs:'))}"
         meant = self.words.get(word, word)
         return meant() if callable(meant) else meant
 
@@ -113,6 +116,12 @@ def undone(node: Node) -> Iterator[None]:
     before = node._transport.request("evm_snapshot")
     yield
     node._transport.request("evm_revert", before)
+
+
+def copy_blocks(source: LocalStore, target: IpfsStore) -> None:
+    """Everything that a job has in a folder, to a node."""
+    for cid in source.cids():
+        target.put_block(source.get_block(cid), cid.codec.name)
 
 
 def new_recipient(path: Path) -> str:
@@ -193,20 +202,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @contextmanager
-def beside_a_run(request: pytest.FixtureRequest) -> Iterator[Scene]:
+def beside_a_run(request: pytest.FixtureRequest, before: tuple[str, ...] = ()) -> Iterator[Scene]:
     """A finished run of the demo's kind, and nothing else."""
     shutil.copytree(request.getfixturevalue("honest_run").root, FOLDER)
     Path("paper.pdf").write_bytes(b"some artifact")
     recipient = new_recipient(Path("identity.txt"))
-    yield Scene({"RUN_DIR": FOLDER, "age1...": recipient, "FILE": "paper.pdf", "CID": last_added})
+    yield Scene({"RUN_DIR": FOLDER, "age1...": recipient, "CID": last_added}, before=before)
 
 
 def last_added() -> str:
     """The name of ``paper.pdf``, once it is in the store of the home folder."""
-    from clicooper.storage.base import put_bytes
-    from clicooper.storage.ipld.cid import cid_text
-    from clicooper.storage.local import LocalStore
-
     return cid_text(put_bytes(LocalStore(Path(".clicooper/store")), Path("paper.pdf").read_bytes()))
 
 
@@ -292,14 +297,13 @@ def beside_a_finished_job_on_ipfs(request: pytest.FixtureRequest) -> Iterator[Sc
     """The same, with nothing but the chain and the node: what is sealed stays unchecked."""
     ipfs = request.getfixturevalue("ipfs").url
     with beside_a_finished_job(request) as scene:
-        for line in (f"store export {FOLDER} -o job.car", f"store import job.car --store ipfs:{ipfs}"):
-            assert main(line.split()) == 0
+        copy_blocks(request.getfixturevalue("finished").rehearsal.store, IpfsStore(ipfs))
         shutil.rmtree(FOLDER)
         yield Scene({**scene.words, "http://127.0.0.1:5001": ipfs}, {"audit": 4})
 
 
 @contextmanager
-def beside_a_dispute(request: pytest.FixtureRequest, *before: str) -> Iterator[Scene]:
+def beside_a_dispute(request: pytest.FixtureRequest, before: tuple[str, ...] = ()) -> Iterator[Scene]:
     """A cheat's round in review, accounts of everybody, and the arbiter's identity."""
     job: Rehearsal = request.getfixturevalue("disputed")
     shutil.copytree(job.folder.root, FOLDER)
@@ -328,9 +332,8 @@ def beside_a_dispute_on_ipfs(request: pytest.FixtureRequest) -> Iterator[Scene]:
     """The same, with the artifacts on an IPFS node as well."""
     ipfs = request.getfixturevalue("ipfs").url
     with beside_a_dispute(request) as scene:
-        for block in request.getfixturevalue("disputed").store.cids():
-            del block
-        yield Scene({**scene.words, "ipfs:URL": f"ipfs:{ipfs}"}, scene.codes, scene.before)
+        copy_blocks(request.getfixturevalue("disputed").store, IpfsStore(ipfs))
+        yield Scene({**scene.words, "ipfs:URL": f"ipfs:{ipfs}"}, scene.codes)
 
 
 MAKE = "clicooper evidence make RUN_DIR --round 2 --step 37 --challenger 0x... -o evidence.car"
@@ -341,6 +344,7 @@ SCENES: Mapping[str, Any] = {
     "README.md: Your own job 2": beside_a_job_in_review,
     "README.md: The contract": beside_a_chain,
     "README.md: Disputes": beside_a_dispute,
+    "docs/artifacts.md: Retention": partial(beside_a_run, before=("clicooper audit RUN_DIR",)),
     "docs/artifacts.md: Grants": beside_a_run_and_no_identity,
     "docs/audit.md: All of it, or a sample": beside_a_finished_job,
     "docs/audit.md: A record from a file": beside_a_finished_job,
