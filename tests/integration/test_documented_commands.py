@@ -387,6 +387,17 @@ def test_blocks_that_do_not_run_have_a_known_reason() -> None:
             assert programs == {"ipfs"}, block.name
 
 
+LONG = [line for block in SHELL if block.reason == "long" for line in block.commands if line.startswith("clicooper")]
+
+
+@pytest.mark.parametrize("line", LONG)
+def test_commands_that_take_long_exist_with_their_options(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = shlex.split(line)[1:]
+    assert main([*words[:2], "--help"]) == 0
+    known = capsys.readouterr().out
+    assert {word for word in words if word.startswith("--") and word not in known} == set()
+
+
 def test_commands_stand_in_blocks_that_say_that_they_are_shell() -> None:
     starts = ("clicooper ", ".venv/bin/clicooper ", "make ", "ipfs ")
     unsaid = [
