@@ -114,8 +114,10 @@ def remember_contract(job: Rehearsal) -> None:
 def undone(node: Node) -> Iterator[None]:
     """Puts the chain back to where it was."""
     before = node._transport.request("evm_snapshot")
-    yield
-    node._transport.request("evm_revert", before)
+    try:
+        yield
+    finally:
+        node._transport.request("evm_revert", [before])
 
 
 def copy_blocks(source: LocalStore, target: IpfsStore) -> None:
