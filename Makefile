@@ -83,7 +83,7 @@ bench: $(VENV)/.dev-ready $(NODE) $(IPFS)
 false-alarms: $(VENV)/.dev-ready  ## replay 10,000 honest intervals under other threads and precisions: accuses nobody
 	OMP_WAIT_POLICY=PASSIVE $(PY) -m scripts.false_alarms $(ARGS)
 
-paper: $(VENV)/.run-ready  ## the paper's claims beside what is measured here; ARGS='--frontier --write' regenerates docs/privacy.md
+paper: $(VENV)/.run-ready  ## the paper's claims beside what is measured here; ARGS='--frontier --write' regenerates docs/figures/privacy.md
 	@$(PY) scripts/paper.py $(ARGS)
 
 contracts: $(VENV)/.dev-ready $(NODE)  ## rebuild the compiled contract and compare bytes

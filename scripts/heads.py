@@ -1,4 +1,4 @@
-"""Measures what each kind of head is worth on digits, for docs/privacy.md.
+"""Measures what each kind of head is worth on digits, for docs/figures/privacy.md.
 
     python scripts/heads.py [--write]
 

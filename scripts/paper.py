@@ -3,7 +3,7 @@
     make paper                      the table: digits and digit pairs, three seeds
     make paper ARGS=--frontier      also the frontier on digits, an owner with few labelled records, and randomised
                                     labels: much longer
-    make paper ARGS='--frontier --write'    and puts all of it into docs/privacy.md
+    make paper ARGS='--frontier --write'    and puts all of it into docs/figures/privacy.md
 
 Finished trials are kept in the home folder, so that a second run prints what the first one measured.
 """
@@ -28,7 +28,7 @@ from clicooper.reports.privacy_tables import FRONTIER as FIGURES
 from clicooper.reports.privacy_tables import LEAKS, WORTH, frontier_cells
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENT = ROOT / "docs" / "privacy.md"
+DOCUMENT = ROOT / "docs" / "figures" / "privacy.md"
 SEEDS = 3
 MECHANISMS: tuple[Mechanism, ...] = ("gaussian", "privunit")
 PAPER = {"digits": ((4, 4), (16, 1), (64, 1)), "pairs": ((1, 5), (5, 1))}
