@@ -116,7 +116,7 @@ def evidence_of(
         genesis = artifacts.history.genesis
         opened = open_evidence(enclose(genesis, packed.evidence, packed.plaintext, None))
         opinion = judge_evidence(opened, charge.seat, store=artifacts.store, trusted_models=artifacts.trusted)
-        if opinion.finding is Answer.NOT_GUILTY:
+        if opinion.answer is Answer.NOT_GUILTY:
             return None
         return enclose(genesis, packed.evidence, packed.plaintext, artifacts.spec.arbiter_keys)
     except CliCooperError:

@@ -214,7 +214,7 @@ def ruling_of(judgement: Judgement | None) -> bool:
     Raises:
         RulingRefused: it is between two seats, no receipt decides, and a person has to hear the receiver first.
     """
-    guilty = judgement is not None and judgement.opinion.finding is Answer.GUILTY
+    guilty = judgement is not None and judgement.opinion.answer is Answer.GUILTY
     fault = None if judgement is None else judgement.opinion.fault
     if guilty and fault is not None and fault.pair is not None and fault.cleared is None:
         raise RulingRefused(
@@ -228,9 +228,9 @@ def _refuse_against(guilty: bool, judgement: Judgement | None) -> None:
     hint = "rule by the finding, or say that you override it"
     if judgement is None:
         raise RulingRefused("nothing was checked", hint="name the evidence, or say that you override")
-    finding = judgement.opinion.finding
-    if finding is Answer.CANNOT_TELL:
+    answer = judgement.opinion.answer
+    if answer is Answer.CANNOT_TELL:
         raise RulingRefused(f"the evidence cannot tell: {judgement.opinion.detail}", hint=hint)
-    if guilty != (finding is Answer.GUILTY):
+    if guilty != (answer is Answer.GUILTY):
         ruling = "guilty" if guilty else "not guilty"
-        raise RulingRefused(f"the ruling would be {ruling}, the finding is {finding.value}", hint=hint)
+        raise RulingRefused(f"the ruling would be {ruling}, the finding is {answer.value}", hint=hint)

@@ -1,50 +1,70 @@
-"""A record beside the chain: its events one by one, and its last head beside the contract's own."""
+"""The ``record`` check: what a history shows by itself, what trainers registered, and the record beside the chain.
+
+Whether each event was allowed where it stands, terms included, ``history.follow`` decides; it raises where not.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from clicooper.access.grants import Grant
+from clicooper.audit.artifacts import Artifacts
+from clicooper.audit.checks.frame import Comparison, compare_all
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.chain.client import Contract
 from clicooper.chain.index.confirm import Confirmation, confirm_record
 from clicooper.chain.index.record_index import RecordIndex
 from clicooper.chain.record import JobRecord
+from clicooper.commitments.manifest import KeyRecord
 from clicooper.errors import ChainError, CliCooperError
 from clicooper.history.follow import follow_record
-from clicooper.types import Head, JobId, Verdict
+from clicooper.history.history import History, Seat
+from clicooper.storage.ipld.cid import cid_text
+from clicooper.types import ACCUSED_OWNER, Head, JobId, Verdict, address_bytes
 
-__all__ = ["CheckedRecord", "check_on_chain", "read_checked_record"]
+__all__ = ["CheckedRecord", "check_grant", "check_history", "check_on_chain", "check_seat", "read_checked_record"]
 
 _ATTEMPTS = 5
 
 
-@dataclass(frozen=True)
-class CheckedRecord:
-    """A job's record out of an index, and what the node says about it.
+def check_history(history: History) -> Iterator[CheckResult]:
+    """A record that could be followed passes; the row says how far the job came."""
+    accepted = f"{history.accepted_rounds} of {history.params.rounds} rounds accepted"
+    parts = [f"{len(history.commitments)} commitments", accepted, *_disputed(history), f"head 0x{history.head.hex()}"]
+    yield CheckResult(Check.RECORD, Verdict.PASS, "state machine", ", ".join(parts))
 
-    Attributes:
-        rows: as ``check_on_chain`` returns them.
-        confirmed: what it was compared with; None where the node does not bear it out.
+
+def _disputed(history: History) -> Iterator[str]:
+    """What a job without disputes has none of: it stays visible, though it does not count any more."""
+    if abandoned := sum(len(round_.abandoned) for round_ in history.rounds):
+        yield f"{abandoned} commitments of abandoned attempts"
+    if history.evicted:
+        yield f"{len(history.evicted)} seats vacated"
+    for challenge in history.challenges:
+        accused = "owner" if challenge.accused == ACCUSED_OWNER else f"seat {challenge.accused}"
+        yield f"challenge of {accused} in round {challenge.round}: {challenge.outcome.value}"
+
+
+def check_seat(seat: Seat) -> Iterator[CheckResult]:
+    """The key record that a trainer registered is well-formed."""
+    record = KeyRecord.from_block(seat.key_record)
+    yield CheckResult(Check.RECORD, Verdict.PASS, seat.trainer, f"registered {record.endpoint}", seat=seat.seat)
+
+
+def check_grant(artifacts: Artifacts, seat: Seat) -> Iterator[CheckResult]:
+    """The grant that a trainer registered is there, and is its own for this job; whom it lets in, it does not show.
+
+    It names the job's genesis, which binds chain, contract, number and terms. A record of other terms than those that
+    the trainer joined under disagrees with it, which shows without a secret.
     """
-
-    record: JobRecord
-    rows: tuple[CheckResult, ...]
-    confirmed: Confirmation | None
-
-
-def read_checked_record(index: RecordIndex, contract: Contract, job: JobId) -> CheckedRecord:
-    """Brings an index up to date, takes a job's record out of it and compares that with the contract.
-
-    Args:
-        contract: that of the index, on the same node.
-
-    Raises:
-        UsageError: there is no such job.
-        ChainError: the node does not answer, or contradicts itself.
-    """
-    index.sync()
-    record = index.record(job)
-    return CheckedRecord(record, *check_on_chain(record, index, contract))
+    cid = KeyRecord.from_block(seat.key_record).grant
+    grant = Grant.from_block(artifacts.store.get_block(cid))
+    comparisons = (
+        Comparison("job of the registered grant", artifacts.history.genesis, grant.genesis),
+        Comparison("author of the registered grant", address_bytes(seat.trainer), grant.author),
+    )
+    yield compare_all(Check.RECORD, cid_text(cid), comparisons, seat=seat.seat)
 
 
 def check_on_chain(
@@ -84,3 +104,32 @@ def _confirmed_with_head(record: JobRecord, index: RecordIndex, contract: Contra
         if index.sync().last == confirmed.block:
             return confirmed, head
     raise ChainError(f"{index.source} moves on faster than it is read", hint="run the command again")
+
+
+@dataclass(frozen=True)
+class CheckedRecord:
+    """A job's record out of an index, and what the node says about it.
+
+    Attributes:
+        rows: as ``check_on_chain`` returns them.
+        confirmed: what it was compared with; None where the node does not bear it out.
+    """
+
+    record: JobRecord
+    rows: tuple[CheckResult, ...]
+    confirmed: Confirmation | None
+
+
+def read_checked_record(index: RecordIndex, contract: Contract, job: JobId) -> CheckedRecord:
+    """Brings an index up to date, takes a job's record out of it and compares that with the contract.
+
+    Args:
+        contract: that of the index, on the same node.
+
+    Raises:
+        UsageError: there is no such job.
+        ChainError: the node does not answer, or contradicts itself.
+    """
+    index.sync()
+    record = index.record(job)
+    return CheckedRecord(record, *check_on_chain(record, index, contract))
