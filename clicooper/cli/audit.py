@@ -19,8 +19,9 @@ from clicooper.cli.options import Endpoints, FromBlock, Grant, JobThere, OnContr
 from clicooper.cli.output import Output
 from clicooper.errors import StorageError, UsageError
 from clicooper.jobs import JobSource, audit_job, note_audit, write_bundle
-from clicooper.reports.audit_page import write_report
+from clicooper.reports.audit_page import render_report
 from clicooper.reports.audit_tables import print_result
+from clicooper.reports.page import write_page
 from clicooper.types import Digest
 
 __all__ = ["audit"]
@@ -99,7 +100,7 @@ def audit(
         result = audit_job(source, Plan(drawn, executor, source.config.home / "audits", not resume), progress)
         _note(output, source, result)
         if report is not None:
-            write_report(report, result)
+            write_page(report, render_report(result))
         written = {} if bundle is None else {"bundle": write_bundle(source, bundle, result)}
     output.finish(result.to_json() | written, lambda console: print_result(console, result, written))
     return exit_code(result.verdict)

@@ -67,6 +67,35 @@ def check_grant(artifacts: Artifacts, seat: Seat) -> Iterator[CheckResult]:
     yield compare_all(Check.RECORD, cid_text(cid), comparisons, seat=seat.seat)
 
 
+@dataclass(frozen=True)
+class CheckedRecord:
+    """A job's record out of an index, and what the node says about it.
+
+    Attributes:
+        rows: as ``check_on_chain`` returns them.
+        confirmed: what it was compared with; None where the node does not bear it out.
+    """
+
+    record: JobRecord
+    rows: tuple[CheckResult, ...]
+    confirmed: Confirmation | None
+
+
+def read_checked_record(index: RecordIndex, contract: Contract, job: JobId) -> CheckedRecord:
+    """Brings an index up to date, takes a job's record out of it and compares that with the contract.
+
+    Args:
+        contract: that of the index, on the same node.
+
+    Raises:
+        UsageError: there is no such job.
+        ChainError: the node does not answer, or contradicts itself.
+    """
+    index.sync()
+    record = index.record(job)
+    return CheckedRecord(record, *check_on_chain(record, index, contract))
+
+
 def check_on_chain(
     record: JobRecord, index: RecordIndex, contract: Contract
 ) -> tuple[tuple[CheckResult, ...], Confirmation | None]:
@@ -104,32 +133,3 @@ def _confirmed_with_head(record: JobRecord, index: RecordIndex, contract: Contra
         if index.sync().last == confirmed.block:
             return confirmed, head
     raise ChainError(f"{index.source} moves on faster than it is read", hint="run the command again")
-
-
-@dataclass(frozen=True)
-class CheckedRecord:
-    """A job's record out of an index, and what the node says about it.
-
-    Attributes:
-        rows: as ``check_on_chain`` returns them.
-        confirmed: what it was compared with; None where the node does not bear it out.
-    """
-
-    record: JobRecord
-    rows: tuple[CheckResult, ...]
-    confirmed: Confirmation | None
-
-
-def read_checked_record(index: RecordIndex, contract: Contract, job: JobId) -> CheckedRecord:
-    """Brings an index up to date, takes a job's record out of it and compares that with the contract.
-
-    Args:
-        contract: that of the index, on the same node.
-
-    Raises:
-        UsageError: there is no such job.
-        ChainError: the node does not answer, or contradicts itself.
-    """
-    index.sync()
-    record = index.record(job)
-    return CheckedRecord(record, *check_on_chain(record, index, contract))
