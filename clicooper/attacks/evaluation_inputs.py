@@ -39,7 +39,7 @@ def load_inputs(config: JobConfig) -> JobInputs:
     """What the owner of a job with these terms would make its release from.
 
     Args:
-        config: from ``seed_config``; ``data`` may also be ``pairs`` or ``halves``, which are divided in their own way.
+        config: from ``fix_seed``; ``data`` may also be ``pairs`` or ``halves``, which are divided in their own way.
 
     Raises:
         DataError: records that cannot be read, or are too few.

@@ -172,7 +172,7 @@ def make_head_from_state(state: State, input_shape: tuple[int, ...], spec: HeadS
     """The head that a state describes: its layers' sizes say which hidden layers it has.
 
     Args:
-        state: as ``Head.state()``.
+        state: as ``BottomModel.state()``.
         input_shape: shape of a record.
         spec: of the same number of features; its hidden widths are replaced by the state's.
 
@@ -192,7 +192,7 @@ def make_head_from_state(state: State, input_shape: tuple[int, ...], spec: HeadS
 
 
 def load_head(path: Path, input_shape: tuple[int, ...], spec: HeadSpec) -> BottomModel:
-    """Reads a head from a safetensors file with the tensors of ``Head.state()``.
+    """Reads a head from a safetensors file with the tensors of ``BottomModel.state()``.
 
     Raises:
         SpecError: a file that cannot be read, or as ``head_from_state``.

@@ -5,7 +5,7 @@
     FILE        read from a safetensors file, which its owner vouches was not fitted to these records
     dp-sgd      trained on the released records by DP-SGD; its part of epsilon is taken from the release
 
-Job: the choice between them, the same for a job and for its rehearsal. Non-jobs: each kind (``head``, ``dp_head``).
+Job: the choice between them, the same for a job and for its evaluation. Non-jobs: each kind itself.
 """
 
 from collections.abc import Callable

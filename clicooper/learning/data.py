@@ -1,7 +1,7 @@
 """Data sets: load one from a named source, check it, name it by digest, split it.
 
 Job: everything between a user's files and four disjoint index sets. Whatever is wrong with the files ends in a
-``DataError`` that says what, where and what to do. Non-jobs: file formats (``_formats``), heads, training.
+``DataError`` that says what, where and what to do. Non-jobs: file formats (``formats``), bottom models, training.
 
 Splits are public: they come from a NumPy generator and a seed in the job's specification.
 """

@@ -204,9 +204,8 @@ def strip_differences(
     """
 
     def stripped(seat: int, state: State) -> State:
-        pairs = rounds.get(seat, ())
         layout = layout_of(state)
-        added = [weights_of(out, layout) - weights_of(raw, layout) for raw, out in pairs]
+        added = [weights_of(out, layout) - weights_of(raw, layout) for raw, out in rounds.get(seat, ())]
         return dict(with_weights(state, layout, weights_of(state, layout) - sum(added))) if added else state
 
     return tuple(stripped(seat, state) for seat, state in enumerate(states))

@@ -43,7 +43,7 @@ class Removal:
     Attributes:
         knows: what its attacker has, in words.
         data: what it trains on, or gets its settings from.
-        release under test: the seat whose marks are asked for; None for all.
+        tested: the seat whose marks are asked for; None for all.
     """
 
     name: str
@@ -113,9 +113,9 @@ def _with_the_spec(data: ThiefData) -> Iterator[Removal]:
 
 def _with_keys(job: MarkedJob, data: ThiefData) -> Iterator[Removal]:
     progress = _seeds(job)
-    pairs = _pairs(job)
+    rounds = _rounds(job)
     tested = len(job.states) // 2
-    others = {seat: held for seat, held in pairs.items() if seat != tested}
+    others = {seat: held for seat, held in rounds.items() if seat != tested}
     erase = partial(removal.erase_known, seeds=progress, bits=job.params.bits)
     strip_others = partial(removal.strip_differences, rounds=others)
     yield Removal("erase progress marks", "all seats and rounds", PROGRESS, erase, data)
@@ -127,7 +127,7 @@ def _with_keys(job: MarkedJob, data: ThiefData) -> Iterator[Removal]:
         data,
         tested,
     )
-    strip = partial(removal.strip_differences, rounds=pairs)
+    strip = partial(removal.strip_differences, rounds=rounds)
     everything = "raw and marked weights of every seat and round"
     yield Removal("owner as remover", "subtract out - raw", everything, strip, data)
 
@@ -159,15 +159,16 @@ def _combinations(job: MarkedJob, release: ThiefData, records: ThiefData) -> Ite
 
 
 def _seeds(job: MarkedJob) -> Mapping[int, list[bytes]]:
-    seeds: dict[int, list[bytes]] = {}
-    for mark in job.marks_for(MarkPurpose.PROGRESS):
-        seeds.setdefault(mark.seat, []).append(mark.seed)
-    return seeds
+    """The seeds of the progress marks, by seat."""
+    return {
+        seat: [mark.seed for mark in job.marks_for(MarkPurpose.PROGRESS) if mark.seat == seat]
+        for seat in range(len(job.states))
+    }
 
 
-def _pairs(job: MarkedJob) -> Mapping[int, list[tuple[State, State]]]:
+def _rounds(job: MarkedJob) -> Mapping[int, list[tuple[State, State]]]:
     """Raw and marked weights of every round, by seat."""
-    pairs: dict[int, list[tuple[State, State]]] = {}
-    for mark in job.marks_for(MarkPurpose.OWNERSHIP):
-        pairs.setdefault(mark.seat, []).append((mark.raw, mark.out))
-    return pairs
+    return {
+        seat: [(mark.raw, mark.out) for mark in job.marks_for(MarkPurpose.OWNERSHIP) if mark.seat == seat]
+        for seat in range(len(job.states))
+    }

@@ -122,7 +122,7 @@ def average_path(
     Counters of normalisation are those of the last state.
     """
     network = _network(data.model, states)
-    mean = {name: value.double() for name, value in _copied(network).items()}
+    mean = {name: value.double().clone() for name, value in _named(network)}
     taken = 1
     with use_threads(1):
         for step in _steps(network, data, rng, tuning, _cross_entropy(data)):
@@ -177,7 +177,8 @@ def _steps(
     """Makes one step after the other and yields its number; batches are drawn without replacement."""
     network.train()
     chosen = list(network.parameters() if tuning.layers == "all" else network[-1].parameters())
-    optimizer = torch.optim.Adam(chosen, tuning.rate) if tuning.optimizer == "adam" else _momentum(chosen, tuning.rate)
+    adam = tuning.optimizer == "adam"
+    optimizer = torch.optim.Adam(chosen, tuning.rate) if adam else torch.optim.SGD(chosen, tuning.rate, momentum=0.9)
     inputs, labels = torch.tensor(data.inputs), torch.tensor(data.labels)
     for step in range(tuning.steps(data)):
         rows = torch.tensor(rng.permutation(len(labels))[: data.batch])
@@ -185,10 +186,6 @@ def _steps(
         loss(network(inputs[rows]), inputs[rows], labels[rows]).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         yield step
-
-
-def _momentum(parameters: list[nn.Parameter], rate: float) -> torch.optim.Optimizer:
-    return torch.optim.SGD(parameters, rate, momentum=0.9)
 
 
 def _network(model: ModelSpec, states: States) -> nn.Sequential:
@@ -205,10 +202,6 @@ def _hold(network: nn.Sequential, keep: Callable[[str, Tensor], None]) -> None:
 
 def _named(network: nn.Sequential) -> Iterator[tuple[str, Tensor]]:
     return iter(network.state_dict().items())
-
-
-def _copied(network: nn.Sequential) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in _named(network)}
 
 
 def _states(network: nn.Sequential, like: States) -> tuple[State, ...]:

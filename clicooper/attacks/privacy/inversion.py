@@ -210,8 +210,8 @@ def _ssim(guess: NDArray[np.float64], truth: NDArray[np.float64], shape: tuple[i
     image = shape if len(shape) == 3 else (1, *shape)
     if len(image) != 3 or min(image[1:]) < _SSIM_SIDE:
         return float("nan")
-    pairs = zip(guess.reshape(-1, *image), truth.reshape(-1, *image), strict=True)
-    values = [structural_similarity(a, b, data_range=data_range, channel_axis=0) for a, b in pairs]  # type: ignore[no-untyped-call]
+    images = zip(guess.reshape(-1, *image), truth.reshape(-1, *image), strict=True)
+    values = [structural_similarity(a, b, data_range=data_range, channel_axis=0) for a, b in images]  # type: ignore[no-untyped-call]
     return float(np.mean(values))
 
 
