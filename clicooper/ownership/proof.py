@@ -29,6 +29,7 @@ from clicooper.commitments.head import PARAMS_TYPE, mark_commitment, params_to_a
 from clicooper.commitments.manifest import SealedFile, SegmentManifest, StateLinks
 from clicooper.commitments.ownership import OpenedFile, OpenedInterval, OwnershipBundle, claim_seed, opened_commits
 from clicooper.errors import CliCooperError, UsageError
+from clicooper.files import whole_file
 from clicooper.history.follow import follow_record
 from clicooper.history.history import Commitment, History, Round
 from clicooper.learning.checkpoint import MAX_STATE_BYTES, state_bytes
@@ -36,7 +37,6 @@ from clicooper.learning.witness import Witness, take_witness
 from clicooper.storage.base import Store
 from clicooper.storage.ipld.car import write_car
 from clicooper.storage.ipld.cid import build_file
-from clicooper.storage.whole_file import whole_file
 from clicooper.types import Digest, Head
 from clicooper.watermark.keys import MarkKeys
 

@@ -184,7 +184,7 @@ def test_sample_from_the_chain_is_replayed_and_told(long_run: FinishedRun) -> No
     assert dict(report.sampled.escapes())[0.05] == pytest.approx(0.95 ** len(draw.intervals))
     details = {row.check: row.detail for row in report.results}
     assert f"{len(draw.intervals)} batches of 32, of {INTERVALS} as scheduled" == details[Check.COVERAGE]
-    assert "final_loss" not in details[Check.PROGRESS].split("not replayed")[0] or INTERVALS - 1 in draw.intervals
+    assert "final_loss" not in details[Check.PROGRESS].split(" confirmed")[0] or INTERVALS - 1 in draw.intervals
 
 
 def test_secret_draw_adds_to_the_chains_and_repeats(long_run: FinishedRun) -> None:
@@ -420,7 +420,7 @@ def test_home_that_cannot_be_written_costs_the_resumption_only(long_run: Finishe
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from clicooper.audit.artifacts import Evidence
+from clicooper.audit.artifacts import Artifacts
 from clicooper.access.grants import read_grants
 from clicooper.audit.replay.round_replay import replay_intervals
 from clicooper.history.follow import follow_record
@@ -429,13 +429,13 @@ from clicooper.storage.local import LocalStore
 
 root = Path(sys.argv[1])
 history = follow_record(read_record(root / "record.json"))
-evidence = Evidence(history, LocalStore(root / "store"), read_grants(root / "auditor" / "identity.txt"))
-replay_intervals(evidence, 0, range(2))
+artifacts = Artifacts(history, LocalStore(root / "store"), read_grants(root / "auditor" / "identity.txt"))
+replay_intervals(artifacts, 0, range(2))
 with open("/proc/self/statm") as statm:
     used = int(statm.read().split()[0]) * resource.getpagesize()
 limit = used + int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-result = replay_intervals(evidence, 0, range(evidence.intervals))
+result = replay_intervals(artifacts, 0, range(artifacts.intervals))
 print(result.intervals, len(result.failed), len(result.unknown))
 """
 
