@@ -10,7 +10,6 @@ import fcntl
 import json
 import math
 import os
-import tempfile
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from clicooper.errors import PrivacyClaimError, RunFolderError
+from clicooper.files import write_whole
+from clicooper.json_values import parse_json
 from clicooper.privacy.accounting import GaussianRelease
 from clicooper.privacy.composition import SampledGaussian
 from clicooper.privacy.release import Mechanism
@@ -126,7 +127,7 @@ def read_book(path: Path) -> Book:
         RunFolderError: the file is missing or is not exactly what ``write_book`` writes.
     """
     try:
-        return _book(json.loads(path.read_text(encoding="utf-8")))
+        return _book(parse_json(path.read_bytes()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, PrivacyClaimError) as e:
         raise RunFolderError(
             f"{path} is missing or damaged: {type(e).__name__}",
@@ -140,20 +141,14 @@ def write_book(path: Path, book: Book) -> None:
     Raises:
         RunFolderError: the file cannot be written.
     """
-    document = {"format": _FORMAT, **asdict(book)}
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(document, file, indent=2, default=_plain)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-        _sync_folder(path.parent)
-    except OSError as e:
-        raise RunFolderError(f"cannot write {path}: {e.strerror}", hint="check space and permissions") from e
+    document = json.dumps({"format": _FORMAT, **asdict(book)}, indent=2, default=_plain)
+    hint = "check space and permissions"
+    write_whole(path, document.encode(), mode=0o600, parents=False, error=RunFolderError, hint=hint)
+    _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:
+    """Else a power cut could bring back the old file, which knows less of what was spent."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -166,7 +161,7 @@ def _plain(value: bytes | Status) -> str:
     return value.value if isinstance(value, Status) else "0x" + value.hex()
 
 
-def _book(document: dict[str, Any]) -> Book:
+def _book(document: Any) -> Book:
     if document.pop("format") != _FORMAT:
         raise ValueError("unknown format")
     book: Book = _record(Book, document)
