@@ -257,7 +257,7 @@ def test_intervals_in_a_row_are_judged_as_each_of_them_alone(tmp_path: Path) -> 
     assert runs == [(0, 1, 2), (3, 4, 5), (6, 7)]
     for run in [*runs, (1, 2, 3, 4)]:
         together = list(replay_run(artifacts, 0, run))
-        alone = [finding for interval in run for finding in replay_run(artifacts, 0, [interval])]
+        alone = [result for interval in run for result in replay_run(artifacts, 0, [interval])]
         assert [one.to_json() for one in together] == [one.to_json() for one in alone]
         assert [one.interval for one in together if one.difference] == [2] * (2 in run)
 
@@ -332,12 +332,12 @@ from clicooper.cli.main import main
 
 honest, done = intervals.replay_run, 0
 
-def killed_in_the_middle(evidence, round_, run):
+def killed_in_the_middle(artifacts, round_, run):
     global done
     done += 1
     if done == 6:
         os.kill(os.getpid(), signal.SIGKILL)
-    yield from honest(evidence, round_, run)
+    yield from honest(artifacts, round_, run)
 
 executors.replay_run = killed_in_the_middle
 main(["--home", sys.argv[2], "audit", sys.argv[1], "--jobs", "1", "--quiet"])
@@ -360,7 +360,7 @@ def test_killed_audit_goes_on_where_it_stopped(killed: Path, copied: Path, tmp_p
     journal = Path(shutil.copytree(killed.parent, home / "audits")) / killed.name
     assert journal.stat().st_mode & 0o077 == 0
     with journal.open("ab") as file:
-        file.write(b'{"round": 0, "finding": {"interv')
+        file.write(b'{"round": 0, "result": {"interv')
     code, printed = audit_command(copied, "--home", str(home))
     assert (code, printed["resumed"]) == (0, 5)
     assert not home.exists()
@@ -396,7 +396,7 @@ def test_journal_keeps_nothing_that_could_not_be_replayed(long_run: FinishedRun,
     store.blocks = {cid: block for cid, block in store.blocks.items() if cid_text(cid) != first_weights(long_run)}
     assert audit(long_run, plan, store).verdict is Verdict.INCONCLUSIVE
     (journal,) = (tmp_path / "audits").iterdir()
-    kept = [json.loads(line)["finding"] for line in journal.read_text().splitlines()[1:]]
+    kept = [json.loads(line)["result"] for line in journal.read_text().splitlines()[1:]]
     assert kept
     assert all(one["steps"] == 1 for one in kept)
     mended = audit(long_run, plan)
@@ -422,7 +422,7 @@ import resource, sys
 from pathlib import Path
 from clicooper.audit.artifacts import Artifacts
 from clicooper.access.grants import read_grants
-from clicooper.audit.replay.round_replay import replay_intervals
+from clicooper.audit.checks.replay import replay_intervals
 from clicooper.history.follow import follow_record
 from clicooper.chain.record import read_record
 from clicooper.storage.local import LocalStore
