@@ -27,6 +27,7 @@ from markupsafe import Markup
 
 from clicooper import __version__
 from clicooper.errors import RunFolderError, StorageError
+from clicooper.extras import extra
 from clicooper.files import write_whole
 
 if TYPE_CHECKING:
@@ -136,8 +137,9 @@ def draw_svg(
         draw: draws on the axes that it is given; any text it adds must be the program's own.
         width_in, height_in: size in inches at which fonts are 9 points; the page scales it.
     """
-    from matplotlib import style  # noqa: PLC0415 - slow to import
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    with extra("report"):
+        from matplotlib import style  # noqa: PLC0415 - an extra
+        from matplotlib.figure import Figure  # noqa: PLC0415
 
     buffer = io.StringIO()
     with style.context(["default", _plot_style(name)]):
