@@ -105,7 +105,7 @@ $(VENV)/.run-ready: pyproject.toml constraints.txt
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the Python packages (about two minutes, once)"
 	@$(PIP) torch
-	@$(PIP) --editable .
+	@$(PIP) --editable '.[all]'
 	@touch $@
 
 $(VENV)/.dev-ready: $(VENV)/.run-ready

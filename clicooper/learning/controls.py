@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.linear_model import LogisticRegression
 
 from clicooper.commitments.manifest import ModelSpec, SeedSpec, TrainingSpec
 from clicooper.errors import DataError
+from clicooper.extras import extra
 from clicooper.learning.readout import Readout
 from clicooper.learning.runtime import use_threads
 from clicooper.learning.schedule import batch_rows, round_batches
@@ -171,6 +170,9 @@ def measure_head_only(
     _check(test_features, test_labels)
     if np.unique(labels).size < 2:
         raise DataError("the head's records are of one class", hint="label records of every class")
+    with extra("evaluate"):
+        from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - an extra
+
     fitted = LogisticRegression(max_iter=2000).fit(_flat(features), labels)
     return float(np.mean(fitted.predict(_flat(test_features)) == test_labels))
 
@@ -202,6 +204,9 @@ def measure_release_only(
     if not 2 <= present.size < len(labels):
         # With one record a class, or one class, there is no covariance to estimate: LDA is the nearest mean.
         return ReleaseOnly(nearest, nearest)
+    with extra("evaluate"):
+        from sklearn.discriminant_analysis import LinearDiscriminantAnalysis  # noqa: PLC0415 - an extra
+
     lda = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(train, labels)
     found = ReleaseOnly(nearest, float(np.mean(lda.predict(test) == test_labels)))
     if not mixing:

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from clicooper.errors import DataError
+from clicooper.extras import extra
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +33,8 @@ PIXEL_BYTES = 3 * 32 * 32
 
 def read_digits() -> Raw:
     """scikit-learn's digits: (1797, 1, 8, 8) in [0, 1], 10 classes."""
-    # scikit-learn takes about a second to import, which no other source needs.
-    from sklearn.datasets import load_digits  # noqa: PLC0415
+    with extra("evaluate"):
+        from sklearn.datasets import load_digits  # noqa: PLC0415 - an extra
 
     bunch = load_digits()
     inputs = (np.asarray(bunch.data, dtype=np.float32) / np.float32(16)).reshape(-1, 1, 8, 8)

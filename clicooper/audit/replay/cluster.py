@@ -18,7 +18,8 @@ from clicooper.audit.artifacts import Artifacts
 from clicooper.audit.replay.executors import Executor, Source, open_once
 from clicooper.audit.replay.intervals import IntervalResult, Stretch, compute, prepare, replay_run
 from clicooper.commitments.canonical import cid_of_digest
-from clicooper.errors import CliCooperError, UsageError, WorkersLost
+from clicooper.errors import CliCooperError, WorkersLost
+from clicooper.extras import extra
 from clicooper.learning.runtime import runtime_class
 
 __all__ = ["Cluster"]
@@ -43,11 +44,8 @@ class Cluster(Executor):
     """
 
     def __init__(self, address: str) -> None:
-        try:
-            from distributed import Client  # noqa: PLC0415 - optional, and slow to import
-        except ImportError as e:
-            hint = "install it: pip install 'clicooper[cluster]'"
-            raise UsageError("--cluster needs Dask's `distributed`, which is not installed", hint=hint) from e
+        with extra("cluster"):
+            from distributed import Client  # noqa: PLC0415 - an extra
         self._address = address
         self._stack = ExitStack()
         try:

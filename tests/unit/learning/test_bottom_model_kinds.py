@@ -227,7 +227,7 @@ def test_statement_of_a_private_head_states_the_whole_and_both_parts():
     assert made.sigma > plain.sigma
     assert (made.head_epsilon, plain.head_epsilon, plain.release_epsilon) == (2.0, None, None)
     assert 2.0 < made.release_epsilon < 4.0
-    assert "the head spends (2, 5e-06)" in made.text() and "two zero-outs" in made.text()
+    assert "the head spends (2, 5e-06)" in made.text() and "one curve, for a replaced record" in made.text()
     assert "and the head are fixed" not in made.text()
     assert made.adjacency == plain.adjacency == f"{REPLACE_ONE}: its input"
     assert not any("trained the head" in item for item in made.excludes)

@@ -189,4 +189,4 @@ def test_ledger_adds_pure_epsilons_to_the_gaussian_composition(tmp_path):
     assert Ledger.open(path, 5.0, 1e-5).spent_epsilon() == pytest.approx(4.0, rel=1e-6)
     with pytest.raises(PrivacyBudgetError, match="over the budget"):
         ledger.reserve(request(PARAMS, 1))
-    assert "clicooper-ledger/2" in path.read_text()
+    assert '"mechanism": "privunit"' in path.read_text()
