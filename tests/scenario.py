@@ -14,7 +14,7 @@ from typing import Any
 from multiformats import CID
 
 from clicooper.access.grants import AuditKeys, Grant, write_grants
-from clicooper.access.sealing import new_identity, write_secret
+from clicooper.access.sealing import new_identity
 from clicooper.audit.auditor import audit_record
 from clicooper.audit.verdict import AuditReport, Check, CheckResult
 from clicooper.chain.client import Contract
@@ -23,6 +23,7 @@ from clicooper.chain.rpc.node import Node
 from clicooper.cli.main import main
 from clicooper.config import JobConfig
 from clicooper.errors import SpecError
+from clicooper.files import write_secret
 from clicooper.learning.runtime import use_threads
 from clicooper.protocol.job import JobParties, OpenJob, finish_job, open_job, run_rounds
 from clicooper.protocol.round import SettledRound, commit_in_order, train_segments

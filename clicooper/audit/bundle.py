@@ -24,6 +24,7 @@ from clicooper.audit.verdict import AuditReport, Check, CheckResult
 from clicooper.chain.record import JobRecord, record_from_json, record_to_json
 from clicooper.commitments.bundle import JobBundle
 from clicooper.errors import ArtifactCorrupt, ArtifactMissing, CarError, CliCooperError, GraphTooLarge, RecordError
+from clicooper.files import whole_file
 from clicooper.history.dag_roots import dag_roots
 from clicooper.history.follow import follow_record
 from clicooper.storage.base import Store, get_bytes
@@ -31,7 +32,6 @@ from clicooper.storage.car_store import CarStore
 from clicooper.storage.ipld.car import write_car
 from clicooper.storage.ipld.cid import build_file
 from clicooper.storage.ipld.graph import walk
-from clicooper.storage.whole_file import whole_file
 from clicooper.types import Verdict
 
 __all__ = ["PackedJob", "audit_car", "pack_job", "read_bundle"]

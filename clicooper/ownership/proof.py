@@ -27,13 +27,13 @@ from clicooper.commitments.head import PARAMS_TYPE, mark_commitment, params_to_a
 from clicooper.commitments.manifest import SegmentManifest
 from clicooper.commitments.ownership import OpenedInterval, OwnershipBundle, claim_seed, opened_commits
 from clicooper.errors import CliCooperError, UsageError
+from clicooper.files import whole_file
 from clicooper.history.follow import follow_record
 from clicooper.history.history import Commitment, History, Round
 from clicooper.learning.checkpoint import state_bytes
 from clicooper.learning.witness import take_witness
 from clicooper.storage.base import Store
 from clicooper.storage.ipld.car import write_car
-from clicooper.storage.whole_file import whole_file
 from clicooper.types import Digest, Head, address_bytes
 from clicooper.watermark.keys import MarkKeys
 
