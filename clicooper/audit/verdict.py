@@ -111,13 +111,10 @@ class CheckResult:
         round_: int | None = None,
         seat: int | None = None,
         detail: str = "",
-        step: int | None = None,
-        field: str = "",
-        seats: tuple[int, ...] = (),
     ) -> CheckResult:
         """Pass iff ``expected == actual``."""
-        verdict, sides = Verdict.PASS if expected == actual else Verdict.FAIL, (_text(expected), _text(actual))
-        return cls(check, verdict, subject, detail, round_, seat, *sides, step=step, field=field, seats=seats)
+        verdict = Verdict.PASS if expected == actual else Verdict.FAIL
+        return cls(check, verdict, subject, detail, round_, seat, _text(expected), _text(actual))
 
     @classmethod
     def of_error(
