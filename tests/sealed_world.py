@@ -94,7 +94,7 @@ class World:
         return found
 
     def public_label_keys(self) -> tuple[Digest, ...]:
-        return tuple(round_.labels_file_key for round_ in self.job.opened.owner.artifacts().history.rounds[:2])
+        return tuple(round_.label_key for round_ in self.job.opened.owner.artifacts().history.rounds[:2])
 
     def _opens(self, file: SealedFile, secret: bytes) -> bool:
         try:
