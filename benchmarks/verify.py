@@ -105,7 +105,7 @@ class Committed:
 def train_and_commit(job: Rehearsal) -> Committed:
     """A round up to its last commit; sealing and publishing are not training, so they do not count."""
     trainers = job.opened.trainers
-    (trained, cost) = cpu(lambda: train_segments(trainers, 0, (None,) * len(trainers), quiet))
+    (trained, cost) = cpu(lambda: train_segments(trainers, 0, job.head, (None,) * len(trainers), quiet))
     committed = commit_in_order(trainers, 0, job.head, trained, (None,) * len(trainers))
     return Committed(Artifacts(follow_record(job.record()), job.store, keys_of(job, committed)), cost)
 

@@ -36,12 +36,14 @@ from clicooper.learning.runtime import runtime_class
 from clicooper.learning.schedule import batch_rows
 from clicooper.learning.transcript import Transcript, interval_count
 from clicooper.storage.base import Store, get_bytes
+from clicooper.storage.ipld.cid import cid_text
 from clicooper.types import Address, Digest
 
 __all__ = ["Artifacts"]
 
 MAX_LEAVES_BYTES = 1 << 30
 MAX_LABELS_BYTES = 1 << 28
+NO_GRANT = "ask the job's owner for a grant, and pass the identity that it is for: --identity FILE"
 
 
 class Artifacts:
@@ -110,13 +112,20 @@ class Artifacts:
 
     @cached_property
     def activations(self) -> NDArray[np.float32]:
-        """The released activations, shape (rows, *input_shape)."""
-        state = decode_state(get_bytes(self.store, self.release.activations, MAX_STATE_BYTES))
-        if set(state) != {"activations"}:
-            raise SpecError(
-                f"{self.release.activations} holds {sorted(state)}, not activations", hint="the release is malformed"
-            )
-        return np.asarray(state["activations"], dtype=np.float32)
+        """The released activations, float32 (rows, *input_shape).
+
+        Raises:
+            SpecError: the release's file holds something else, or numbers that are not finite.
+        """
+        cid, hint = cid_text(self.release.activations), "the owner has to make a job with another release"
+        try:
+            state = decode_state(get_bytes(self.store, self.release.activations, MAX_STATE_BYTES))
+        except SpecError as e:
+            raise SpecError(f"release {cid}: {e.message}", hint=hint) from e
+        found = {name: array.dtype.name for name, array in state.items()}
+        if found != {"activations": "float32"}:
+            raise SpecError(f"release {cid} holds {found}, not float32 activations", hint=hint)
+        return state["activations"]
 
     def commitment(self, round_: int, seat: int) -> Commitment:
         """The commitment of a seat in a round.
@@ -180,8 +189,7 @@ class Artifacts:
         address = Address(to_checksum_address(author))
         secret = self.keys.sealing.get(address)
         if secret is None:
-            hint = "pass --identity FILE of an auditor with a grant"
-            raise SealError(f"the sealing secret of {address} was not granted", hint=hint)
+            raise SealError(f"the sealing secret of {address} was not granted", hint=NO_GRANT)
         if not hmac.compare_digest(secret_digest(secret), self.registered.get(address, b"")):
             raise SealError(
                 f"what was granted as the sealing secret of {address} is not what it registered",
@@ -229,7 +237,9 @@ class Artifacts:
             SealError: the label secret was not granted, or does not open them.
         """
         if self.keys.label_secret is None:
-            raise SealError("the label secret was not granted", hint="pass --identity FILE of an auditor with a grant")
+            raise SealError("the label secret was not granted", hint=NO_GRANT)
+        if round_ >= len(self.history.rounds):
+            raise ArtifactMissing(f"the labels of round {round_} are not released", cid=f"labels of round {round_}")
         sealed = self.spec.labels[round_]
         ciphertext = get_bytes(self.store, sealed.ciphertext, max_bytes=MAX_LABELS_BYTES)
         key = labels_file_key(self.keys.label_secret, self.history.rounds[round_].label_key)

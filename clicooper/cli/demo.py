@@ -95,11 +95,11 @@ def run_demo(config: Settings, folder: RunFolder, output: Output) -> dict[str, A
     """
     from clicooper.audit.auditor import audit_record  # noqa: PLC0415 - torch and the EVM are slow to import
     from clicooper.chain.record import write_record  # noqa: PLC0415
-    from clicooper.cli.stores import open_store, send_pending  # noqa: PLC0415
     from clicooper.protocol.evaluation import final_states, measure_accuracy, read_final_marks  # noqa: PLC0415
     from clicooper.protocol.job import JobParties, finish_job, open_job, run_rounds  # noqa: PLC0415
     from clicooper.reports.demo_page import write_demo_report  # noqa: PLC0415
     from clicooper.reports.demo_result import demo_result  # noqa: PLC0415
+    from clicooper.storage.open_store import open_store, send_pending  # noqa: PLC0415
     from clicooper.storage.pins.node_pins import pin_on_node  # noqa: PLC0415
     from clicooper.storage.pins.pin_sets import PinSets  # noqa: PLC0415
     from clicooper.types import Verdict  # noqa: PLC0415

@@ -10,9 +10,9 @@ import typer
 
 from clicooper.cli.output import Output
 from clicooper.cli.session import settings
-from clicooper.cli.stores import open_store, send_pending
 from clicooper.errors import RetentionRefused, UsageError
 from clicooper.reports.tables import table
+from clicooper.storage.open_store import open_store, send_pending
 
 if TYPE_CHECKING:
     from multiformats import CID
