@@ -245,7 +245,7 @@ def test_challenge_of_a_cheat_names_evidence_that_convicts_it(desk: Desk) -> Non
     assert kept is not None and cid_text(sealed.envelope.cid) in kept.roots
 
     judgement = desk.arbiter.judge(case, sealed)
-    assert (judgement.opinion.finding, judgement.head.verified) == (Answer.GUILTY, True)
+    assert (judgement.opinion.answer, judgement.head.verified) == (Answer.GUILTY, True)
     desk.arbiter.rule(case, True, judgement)
     assert contract.job(number).phase is Phase.REFILL
 
