@@ -18,7 +18,7 @@ from clicooper.chain.record import JobRecord, read_record, record_to_json
 from clicooper.commitments.bundle import JobBundle
 from clicooper.commitments.canonical import cid_of_block, decode
 from clicooper.commitments.manifest import JobSpec, KeyRecord
-from clicooper.history.dag_roots import dag_roots
+from clicooper.history.dag_roots import find_dag_roots
 from clicooper.history.follow import follow_record
 from clicooper.storage.ipld.cid import file_cid
 from clicooper.storage.local import LocalStore
@@ -44,7 +44,7 @@ def main() -> None:
 def examples(record: JobRecord, store: LocalStore) -> Iterator[tuple[str, bytes]]:
     """The kinds of blocks, each with one of the run."""
     history = follow_record(record)
-    roots = dag_roots(history)
+    roots = find_dag_roots(history)
     spec = store.get_block(roots.spec)
     yield "JobSpec", spec
     yield "ActivationRelease", store.get_block(JobSpec.from_block(spec).activation_release)
