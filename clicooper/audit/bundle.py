@@ -30,8 +30,8 @@ from clicooper.storage.car_store import CarStore
 from clicooper.storage.ipld.car import write_car
 from clicooper.storage.ipld.cid import build_file
 from clicooper.storage.ipld.graph import walk
-from clicooper.storage.whole_file import whole_file
 from clicooper.types import Verdict
+from clicooper.whole_file import whole_file
 
 __all__ = ["PackedJob", "audit_car", "pack_job", "read_bundle"]
 

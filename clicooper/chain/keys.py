@@ -12,7 +12,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from clicooper.chain.rpc.json_values import parse_json
+from clicooper.bounded_json import parse_json
 from clicooper.chain.rpc.recursion import recursion_limit_kept
 from clicooper.errors import UsageError
 

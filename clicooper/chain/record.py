@@ -8,18 +8,17 @@ recompute it, so authenticity comes from comparison with a node alone. Round-tri
 
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from clicooper.bounded_json import parse_json
 from clicooper.chain._record_codec import decode, encode
 from clicooper.chain.events import LoggedEvent
-from clicooper.chain.rpc.json_values import parse_json
-from clicooper.errors import RecordError
+from clicooper.errors import RecordError, StorageError
 from clicooper.types import Address, JobId
+from clicooper.whole_file import whole_file
 
 __all__ = ["RECORD_VERSION", "JobRecord", "read_record", "record_from_json", "record_to_json", "write_record"]
 
@@ -87,20 +86,13 @@ def write_record(path: Path, record: JobRecord) -> None:
         RecordError: the path cannot be written.
     """
     data = record_to_json(record)
+    if not path.parent.is_dir():
+        raise RecordError(f"cannot write the record {path}: no such folder", hint="choose a folder that is there")
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as e:
-        raise RecordError(f"cannot write the record {path}: {e.strerror}", hint="choose a folder you can write") from e
+        with whole_file(path) as stream:
+            stream.write(data)
+    except StorageError as e:
+        raise RecordError(e.message, hint=e.hint) from e
 
 
 def read_record(path: Path) -> JobRecord:

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from eth_utils import to_checksum_address
-
+from clicooper.chain.rpc.messages import to_address
 from clicooper.types import Address, Digest, Ground, Head, Phase
 
 __all__ = ["ChallengeState", "JobState", "SeatState"]
@@ -50,7 +49,7 @@ class JobState:
         phase, owner, round_, turn, seats, filled, rounds, deadline, head, label_key, token, pay_wei, arbiter = values
         return cls(
             phase=Phase(phase),
-            owner=_address(owner),
+            owner=to_address(owner),
             round=round_,
             turn=turn,
             seats=seats,
@@ -59,9 +58,9 @@ class JobState:
             deadline=deadline,
             head=Head(head),
             label_key=Digest(label_key),
-            token=_address(token),
+            token=to_address(token),
             pay_wei=pay_wei,
-            arbiter=_address(arbiter),
+            arbiter=to_address(arbiter),
         )
 
 
@@ -85,7 +84,7 @@ class SeatState:
     def from_abi(cls, values: tuple[Any, ...]) -> "SeatState":
         """Out of the contract's ``SeatView``."""
         trainer, from_round, owed_wei, key_record_digest = values
-        return cls(_address(trainer), from_round, owed_wei, Digest(key_record_digest))
+        return cls(to_address(trainer), from_round, owed_wei, Digest(key_record_digest))
 
 
 @dataclass(frozen=True)
@@ -115,9 +114,5 @@ class ChallengeState:
         """Out of the contract's ``ChallengeView``."""
         id_, challenger, bond_wei, accused, ground, interrupted, remaining_s = values
         return cls(
-            Digest(id_), _address(challenger), bond_wei, accused, Ground(ground), Phase(interrupted), remaining_s
+            Digest(id_), to_address(challenger), bond_wei, accused, Ground(ground), Phase(interrupted), remaining_s
         )
-
-
-def _address(text: str) -> Address:
-    return Address(to_checksum_address(text))

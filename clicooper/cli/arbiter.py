@@ -11,6 +11,7 @@ import typer
 
 from clicooper.cli import dispute, session
 from clicooper.cli.evidence_check import ReceiptFiles
+from clicooper.cli.onchain import open_index
 from clicooper.cli.output import Output
 from clicooper.errors import UsageError
 from clicooper.reports.tables import coin, table
@@ -52,7 +53,8 @@ def show(context: typer.Context, job: JobNumber, contract: ContractAddress = Non
     config = session.settings(context)
     with dispute.chain(config) as node:
         client = dispute.client_of(config, node, contract)
-        case = open_case(client, JobId(job))
+        with open_index(config, node, client.address) as index:
+            case = open_case(client, index, JobId(job))
         result = {"ok": True, "code": 0, "contract": client.address, "chain_id": node.chain_id} | _told(client, case)
     if evidence is not None:
         result |= _compared(case, evidence)
@@ -127,9 +129,10 @@ def _bench(
     with dispute.chain(config) as node:
         account = session.open_account(config)
         client = dispute.client_of(config, node, contract, account)
-        case = open_case(client, job)
-        committee = _committee(client, job, account)
-        yield Arbiter(client, secret, store, committee, frozenset(trust_model or ())), client, case
+        with open_index(config, node, client.address) as index:
+            case = open_case(client, index, job)
+            committee = _committee(client, job, account)
+            yield Arbiter(client, index, secret, store, committee, frozenset(trust_model or ())), client, case
 
 
 def _store(config: ClientConfig, run_dir: Path | None) -> Store | None:

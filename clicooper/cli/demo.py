@@ -111,7 +111,7 @@ def run_demo(config: Settings, folder: RunFolder, output: Output) -> dict[str, A
         progress("preparing the job", 0, 0)
         opened = open_job(config.job, parties, node, store, folder)
         rounds = run_rounds(opened, progress)
-        record = finish_job(opened, parties)
+        record = finish_job(opened)
         write_record(folder.record, record)
 
         keys = opened.owner.keys()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clicooper.cli import session
+from clicooper.cli.onchain import open_index
 from clicooper.errors import SpecError, UsageError
 
 if TYPE_CHECKING:
@@ -90,8 +91,9 @@ def record_and_store(config: ClientConfig, place: JobPlace) -> Iterator[tuple[Jo
 def _record_on_chain(config: ClientConfig, place: JobPlace) -> JobRecord:
     from clicooper.types import JobId  # noqa: PLC0415
 
-    with chain(config) as node:
-        return client_of(config, node, place.contract).record(JobId(place.job or 0))
+    with chain(config) as node, open_index(config, node, session.contract_address(place.contract or "")) as index:
+        index.sync()
+        return index.record(JobId(place.job or 0))
 
 
 def own_store(config: ClientConfig, run_dir: Path | None) -> Store:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clicooper.cli import dispute
+from clicooper.cli.onchain import open_index
 from clicooper.cli.output import Output
 from clicooper.cli.session import settings
 
@@ -119,8 +120,9 @@ def _compared(
     address = to_checksum_address(opened.evidence.contract) if place.contract is None else place.contract
     with dispute.chain(config) as node:
         client = dispute.client_of(config, node, address)
-        head = compare_with_chain(opened, client, place.job, trusted)
-        return head, transports_on_chain(client, JobId(opened.evidence.job)) if head.verified else {}
+        with open_index(config, node, client.address) as index:
+            head = compare_with_chain(opened, client, index, place.job, trusted)
+            return head, transports_on_chain(index, JobId(opened.evidence.job)) if head.verified else {}
 
 
 def _about(opened: OpenedEvidence) -> dict[str, Any]:

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from clicooper.chain.client import Contract
     from clicooper.chain.index.record_index import RecordIndex
     from clicooper.chain.record import JobRecord
+    from clicooper.chain.rpc.node import Node
     from clicooper.config import ClientConfig
     from clicooper.storage.base import Store
     from clicooper.types import Address, Digest
 
-__all__ = ["OnChain", "Subject", "audited", "opened"]
+__all__ = ["OnChain", "Subject", "audited", "open_index", "opened"]
 
 
 @dataclass(frozen=True)
@@ -74,20 +75,31 @@ def opened(config: ClientConfig, place: OnChain, address: Address) -> Iterator[t
     """The index of a contract, and the contract; several nodes are compared first."""
     from clicooper.chain.client import Contract  # noqa: PLC0415
     from clicooper.chain.index.cross_check import cross_check  # noqa: PLC0415
-    from clicooper.chain.index.record_index import RecordIndex  # noqa: PLC0415
     from clicooper.chain.rpc.node import Node  # noqa: PLC0415
-    from clicooper.protocol.deployments import read_deployments  # noqa: PLC0415
 
     with ExitStack() as stack:
         nodes = [stack.enter_context(Node.connect(url)) for url in place.urls]
         contract = Contract(nodes[0], address)
-        path = config.home / "index" / f"{nodes[0].chain_id}-{address}.sqlite"
-        known = {one.address: one.block for one in read_deployments(config.home, nodes[0].chain_id)}
-        first = known.get(address) if place.first_block is None and not path.exists() else place.first_block
-        index = stack.enter_context(RecordIndex(path, nodes[0], address, first))
+        index = stack.enter_context(open_index(config, nodes[0], address, place.first_block))
         if len(nodes) > 1:
             cross_check(nodes, address, index.coverage.first)
         yield index, contract
+
+
+def open_index(config: ClientConfig, node: Node, address: Address, first_block: int | None = None) -> RecordIndex:
+    """The index of a contract that this machine keeps.
+
+    Args:
+        first_block: where the contract's history starts; None takes what is known here.
+    """
+    from clicooper.chain.index.record_index import RecordIndex  # noqa: PLC0415
+    from clicooper.protocol.deployments import read_deployments  # noqa: PLC0415
+
+    path = config.home / "index" / f"{node.chain_id}-{address}.sqlite"
+    if first_block is None and not path.exists():
+        known = {one.address: one.block for one in read_deployments(config.home, node.chain_id)}
+        first_block = known.get(address)
+    return RecordIndex(path, node, address, first_block)
 
 
 def audited(

@@ -134,7 +134,7 @@ def verified_round(config: ClientConfig, place: OnChain, wanted: Wanted, acts: A
         history = follow_record(record)
         round_ = _chosen(history, wanted.round)
         acting = _acting(config, reader, history, acts)
-        owner = reopen_owner(folder, acting or reader, record, history.params, store, policy, wanted.trusted)
+        owner = reopen_owner(folder, acting or reader, index, record, history.params, store, policy, wanted.trusted)
         if wanted_states := owner.request_states(round_):
             listed = ", ".join(map(str, wanted_states))
             within = f"within {policy.publish_deadline_s:g} s"

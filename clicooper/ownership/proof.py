@@ -36,9 +36,9 @@ from clicooper.learning.witness import Witness, take_witness
 from clicooper.storage.base import Store
 from clicooper.storage.ipld.car import write_car
 from clicooper.storage.ipld.cid import build_file
-from clicooper.storage.whole_file import whole_file
 from clicooper.types import Digest, Head
 from clicooper.watermark.keys import MarkKeys
+from clicooper.whole_file import whole_file
 
 __all__ = ["DEFAULT_SAMPLES", "OwnershipProof", "prove_ownership", "write_proof"]
 

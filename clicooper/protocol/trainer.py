@@ -31,6 +31,7 @@ from clicooper.chain.events import (
     RoundAcceptedByTimeout,
     SeatVacated,
 )
+from clicooper.chain.index.record_index import RecordIndex
 from clicooper.commitments.boundary import BoundaryReceipt, Crossing
 from clicooper.commitments.canonical import cid_of_digest, encode, sha256
 from clicooper.commitments.head import mark_commitment, next_head
@@ -95,6 +96,7 @@ class Trainer:
         seat: which segment it trains.
         account: signs its transactions.
         contract: the chain client that signs with ``account``.
+        index: what this trainer reads of the contract's history.
         store: where the artifacts are.
         secrets: kept secret and durable by the caller.
         trusted_models: custom models whose code this trainer agrees to run.
@@ -107,6 +109,7 @@ class Trainer:
         seat: int,
         account: LocalAccount,
         contract: Contract,
+        index: RecordIndex,
         store: Store,
         secrets: TrainerSecrets,
         trusted_models: Collection[str] = frozenset(),
@@ -116,6 +119,7 @@ class Trainer:
         self.address = Address(account.address)
         self._account = account
         self._contract = contract
+        self._index = index
         self._store = store
         self._secrets = secrets
         self._trusted_models = trusted_models
@@ -152,6 +156,11 @@ class Trainer:
             endpoint=endpoint,
         )
 
+    def _events(self) -> tuple[LoggedEvent, ...]:
+        """The job's events as the chain has them now, this trainer's own acts included."""
+        self._index.sync(self._contract.newest_block)
+        return tuple(self._index.events(self._job))
+
     def receive_grant(self, grant: CID) -> None:
         """Takes what the owner granted: labels to the last seat, an evicted predecessor's files to its replacement.
 
@@ -159,7 +168,7 @@ class Trainer:
             ArtifactMissing, SpecError, SealError: there is no such grant, it is not for this trainer and job, or it
                 gives other secrets than were registered.
         """
-        self._vault.receive(grant, registered_digests(self._contract.events(self._job)))
+        self._vault.receive(grant, registered_digests(self._events()))
 
     def activations(self) -> NDArray[np.float32]:
         """The released activations, fetched and hashed, shape (rows, *input_shape)."""
@@ -173,7 +182,7 @@ class Trainer:
         Raises:
             SealError: the label secret was not granted, or does not open them.
         """
-        label_secret, keys = self._vault.label_secret, label_keys_of(self._contract.events(self._job))
+        label_secret, keys = self._vault.label_secret, label_keys_of(self._events())
         opened: list[int] = []
         for sealed, key in zip(self._spec.labels[: round_ + 1], keys, strict=True):
             ciphertext = get_bytes(self._store, sealed.ciphertext)
@@ -238,7 +247,7 @@ class Trainer:
             VerificationFailed: a mark that cannot be read back; nothing was committed.
             RevertError: the head moved, or it is another seat's turn.
         """
-        attempt = attempt_of(self._contract.events(self._job))
+        attempt = attempt_of(self._events())
         keys = self._secrets.mark_keys(self._job, round_, self.seat, attempt)
         root = trained.transcript.root
         seeds = {
@@ -296,7 +305,7 @@ class Trainer:
     def _transport_of(self, seat: int) -> bytes:
         """The key that the holder of a seat registered; looked up once a round, in which nobody is replaced."""
         if seat not in self._transports:
-            holders = holders_of(self._contract.events(self._job))
+            holders = holders_of(self._events())
             self._transports = {one.seat: KeyRecord.from_block(one.key_record).transport for one in holders}
         return self._transports[seat]
 
@@ -369,7 +378,7 @@ class Trainer:
         """The manifest that the seat below committed in this round, by the chain's word."""
         if self.seat == 0:
             return None
-        events = (logged.event for logged in reversed(self._contract.events(self._job)))
+        events = (logged.event for logged in reversed(self._events()))
         below = next(event for event in events if isinstance(event, Committed))
         return cid_of_digest(below.manifest_digest)
 

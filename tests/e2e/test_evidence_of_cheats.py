@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from multiformats import CID
-from tests.evidence_files import CHALLENGER, CLAIMS, artifacts_of, blocks_of, opened_evidence, rebuilt
 
 from clicooper.audit.verdict import Check
 from clicooper.commitments.canonical import cid_of_digest
@@ -28,6 +27,7 @@ from clicooper.disputes.subject import Subject
 from clicooper.protocol.trainer import Trainer
 from clicooper.types import ACCUSED_OWNER, Digest
 from tests import adversaries as cheats
+from tests.evidence_files import CHALLENGER, CLAIMS, artifacts_of, blocks_of, opened_evidence, rebuilt
 from tests.scenario import FinishedRun, Rehearsal, keys_of, rehearsal, seating, tiny_config
 
 FIRST, LAST = Subject("replay", 0, 0), Subject("replay", 0, 1)

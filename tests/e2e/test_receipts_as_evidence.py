@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from tests.evidence_files import CHALLENGER, artifacts_of
 
 from clicooper.audit.checks.receipts import BoundaryRefused, transports_of
 from clicooper.commitments.boundary import BoundaryReceipt, Crossing
@@ -31,6 +30,7 @@ from tests.adversaries.vouching import (
     SignsTheGradientItSentAndCommitsAnother,
     SignsWhatItSentAndCommitsAnother,
 )
+from tests.evidence_files import CHALLENGER, artifacts_of
 from tests.scenario import Rehearsal, keys_of, rehearsal, seating, tiny_config
 
 INTERVAL = Subject("replay", 0, 0)

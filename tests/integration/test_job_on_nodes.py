@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import urllib3
 from multiformats import CID
-from tests.evidence_files import plain_evidence
 
 from clicooper.audit.bundle import pack_job
 from clicooper.audit.checks.claims import check_store
@@ -31,6 +30,7 @@ from clicooper.storage.pins.pin_sets import PinSets
 from clicooper.storage.pins.pinning_service import remote_name
 from clicooper.types import Verdict
 from tests.cli_calls import Capture, answered
+from tests.evidence_files import plain_evidence
 from tests.ipfs_node import IpfsNode
 from tests.scenario import FinishedRun, audit_command
 

@@ -25,7 +25,7 @@ from clicooper.storage.ipld.car import write_car
 from clicooper.storage.ipld.cid import block_cid, cid_bytes, file_cid
 from clicooper.storage.ipld.graph import walk
 from clicooper.storage.local import LocalStore
-from clicooper.storage.whole_file import whole_file
+from clicooper.whole_file import whole_file
 from tests.cli_calls import Capture, answered, printed, refused
 from tests.scenario import FinishedRun, audit_command, block_file, checks, grants_in, resealed, rows
 

@@ -7,7 +7,6 @@ import io
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.evidence_files import CLAIMS, blocks_of, opened_evidence
 
 from clicooper.commitments.canonical import cid_of_block
 from clicooper.disputes.evidence_file import OpenedEvidence, parse_evidence
@@ -17,6 +16,7 @@ from clicooper.errors import EvidenceUnusable
 from clicooper.storage.ipld.car import write_car
 from clicooper.storage.ipld.cid import cid_bytes
 from clicooper.types import Digest
+from tests.evidence_files import CLAIMS, blocks_of, opened_evidence
 from tests.scenario import FinishedRun
 
 CHEAP = ("boundary", "links", "manifest", "labels", "release")

@@ -8,10 +8,10 @@ import pytest
 from eth_abi import encode
 from eth_utils import keccak
 
+from clicooper.bounded_json import MAX_DEPTH, parse_json
 from clicooper.chain._abi import Abi
 from clicooper.chain._reverts import HINTS, explain
 from clicooper.chain.compile import load_artifact
-from clicooper.chain.rpc.json_values import MAX_DEPTH, parse_json
 from clicooper.chain.rpc.transport import RpcError
 from clicooper.errors import ChainError, RevertError
 
@@ -93,7 +93,7 @@ def test_result_of_another_contract_is_refused() -> None:
 
 def test_event_without_topics_is_refused() -> None:
     with pytest.raises(ChainError, match="its ABI lacks"):
-        ABI.decode_event([], b"")
+        ABI.decode_event(b"", b"")
 
 
 def test_deep_json_raises_instead_of_ending_the_process() -> None:

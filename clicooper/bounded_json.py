@@ -1,4 +1,4 @@
-"""JSON from untrusted files, bounded in depth.
+"""JSON from untrusted files and nodes, bounded in depth.
 
 Python's parser recurses in C as deep as the interpreter's limit allows. Libraries raise that limit (eth-account does on
 import), and then a file of nothing but brackets overflows the stack and ends the process instead of raising.
