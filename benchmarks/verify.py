@@ -29,8 +29,8 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from clicooper.audit.artifacts import Artifacts  # noqa: E402
+from clicooper.audit.checks.replay import replay_intervals  # noqa: E402
 from clicooper.audit.replay.executors import HERE, Executor, Processes  # noqa: E402
-from clicooper.audit.replay.round_replay import replay_intervals  # noqa: E402
 from clicooper.audit.replay.sampling import Sample  # noqa: E402
 from clicooper.audit.rounds import check_commitments, check_round  # noqa: E402
 from clicooper.audit.verdict import CheckResult, combine  # noqa: E402
@@ -105,7 +105,7 @@ class Committed:
 def train_and_commit(job: Rehearsal) -> Committed:
     """A round up to its last commit; sealing and publishing are not training, so they do not count."""
     trainers = job.opened.trainers
-    (trained, cost) = cpu(lambda: train_segments(trainers, 0, (None,) * len(trainers), quiet))
+    (trained, cost) = cpu(lambda: train_segments(trainers, 0, job.head, (None,) * len(trainers), quiet))
     committed = commit_in_order(trainers, 0, job.head, trained, (None,) * len(trainers))
     return Committed(Artifacts(follow_record(job.record()), job.store, keys_of(job, committed)), cost)
 

@@ -8,24 +8,28 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from multiformats import CID
 
 from clicooper.access.grants import AuditKeys, Grant, write_grants
-from clicooper.access.sealing import new_identity, write_secret
+from clicooper.access.sealing import new_identity
 from clicooper.audit.auditor import audit_record
 from clicooper.audit.verdict import AuditReport, Check, CheckResult
 from clicooper.chain.client import Contract
 from clicooper.chain.record import JobRecord, write_record
 from clicooper.chain.rpc.node import Node
 from clicooper.cli.main import main
+from clicooper.commitments.manifest import SegmentManifest
 from clicooper.config import JobConfig
 from clicooper.errors import SpecError
+from clicooper.files import write_secret
 from clicooper.learning.runtime import use_threads
+from clicooper.learning.training import TrainedSegment, train_round
 from clicooper.protocol.job import JobParties, OpenJob, finish_job, open_job, run_rounds
-from clicooper.protocol.round import SettledRound, commit_in_order, train_segments
+from clicooper.protocol.round import SettledRound, commit_in_order, start_workers, train_segments
 from clicooper.protocol.trainer import CommittedSegment, Trainer
 from clicooper.storage.ipld.cid import cid_text
 from clicooper.storage.local import LocalStore
@@ -108,12 +112,23 @@ class Rehearsal:
         """A round up to its last commit, or that of the first ``seats`` seats, without the owner's verdict.
 
         Args:
-            vouched: whether neighbours exchange receipts.
+            vouched: whether neighbours exchange receipts; where all of them collude, they do not.
         """
         trainers = self.opened.trainers
         previous = tuple(before.manifest for before in last) or (None,) * len(trainers)
-        trained = train_segments(trainers, round_, previous, quiet, self.head if vouched else None)
+        if vouched:
+            trained = train_segments(trainers, round_, self.head, previous, quiet)
+        else:
+            trained = self._train_unvouched(round_, previous)
         return commit_in_order(trainers[:seats], round_, self.head, trained[:seats], previous[:seats])
+
+    def _train_unvouched(self, round_: int, previous: Sequence[SegmentManifest | None]) -> tuple[TrainedSegment, ...]:
+        """``train_segments`` without receipts, which the protocol does not know."""
+        trainers = self.opened.trainers
+        workers, whole = start_workers(trainers, round_, previous)
+        done = whole * trainers[0].spec.replay.interval
+        train_round(workers, islice(trainers[0].batches(round_), done, None))
+        return tuple(worker.finish() for worker in workers)
 
     def contract(self, seat: int | None = None) -> Contract:
         """The contract as a seat's holder sees it, or its owner."""

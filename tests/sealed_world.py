@@ -94,7 +94,7 @@ class World:
         return found
 
     def public_label_keys(self) -> tuple[Digest, ...]:
-        return tuple(round_.labels_file_key for round_ in self.job.opened.owner.artifacts().history.rounds[:2])
+        return tuple(round_.label_key for round_ in self.job.opened.owner.artifacts().history.rounds[:2])
 
     def _opens(self, file: SealedFile, secret: bytes) -> bool:
         try:
@@ -114,7 +114,7 @@ def replaced_seat(root: Path) -> Iterator[World]:
         owner.collect_grants()
         newcomer.receive_grant(owner.grant_to_seat(SEAT))
         trainers = (job.opened.trainers[0], newcomer)
-        trained = train_segments(trainers, 1, first.manifests, quiet)
+        trained = train_segments(trainers, 1, job.head, first.manifests, quiet)
         second = commit_in_order(trainers, 1, job.head, trained, first.manifests)
         owner.verify_round(1, second)
         owner.accept(1, second[-1].head)

@@ -1,6 +1,6 @@
-"""A trainer's confidential files of one job: sealed under its own secret, opened with what it was granted.
+"""What a trainer keeps secret: how it seals its files of one job, and what it was granted to open those of others.
 
-Which files there are, and what they must hold, is the business of ``trainer``; who grants what is that of ``owner``.
+Opening files is the job of ``audit.artifacts``; who grants what is decided by ``protocol.owner``.
 """
 
 from __future__ import annotations
@@ -9,16 +9,15 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from eth_utils import to_checksum_address
 from multiformats import CID
 
 from clicooper.access.grants import AuditKeys, Grant, open_grant, seal_grant
 from clicooper.access.identity import recipient_of
-from clicooper.access.sealed_files import name_sealed, open_bytes, seal_bytes
+from clicooper.access.sealed_files import name_sealed, seal_bytes
 from clicooper.access.sealing import sealing_secret, secret_digest
 from clicooper.commitments.manifest import SealedFile
 from clicooper.errors import SealError
-from clicooper.learning.checkpoint import MAX_STATE_BYTES, State, decode_state, state_bytes
+from clicooper.learning.checkpoint import State, state_bytes
 from clicooper.storage.base import Store
 from clicooper.types import Address, Digest, Head, JobId
 from clicooper.watermark.keys import MarkKeys, keys_from_secret
@@ -94,15 +93,9 @@ class Vault:
         self._keys = self._keys.with_more(granted).with_more(AuditKeys(sealing={self._author: self._secret}))
 
     @property
-    def label_secret(self) -> bytes:
-        """Opens the labels.
-
-        Raises:
-            SealError: it was not granted.
-        """
-        if self._keys.label_secret is None:
-            raise SealError("the label secret was not granted", hint="the owner grants it to the last seat's holder")
-        return self._keys.label_secret
+    def keys(self) -> AuditKeys:
+        """Everything that this trainer can open files and labels with."""
+        return self._keys
 
     def put(self, data: bytes) -> SealedFile:
         """Seals one file."""
@@ -115,17 +108,3 @@ class Vault:
     def name_state(self, state: State) -> SealedFile:
         """What ``put_state`` would return, without publishing anything."""
         return name_sealed(self._secret, bytes.fromhex(self._author[2:]), state_bytes(state))
-
-    def load_state(self, sealed: SealedFile) -> State:
-        """Opens a state that this trainer sealed, or whose author's secret it was granted.
-
-        Raises:
-            SealError: its author's secret was not granted.
-            SealBroken: it does not open.
-        """
-        author = Address(to_checksum_address(sealed.author))
-        secret = self._keys.sealing.get(author)
-        if secret is None:
-            hint = "a replacement asks the owner for a grant of its seat"
-            raise SealError(f"the sealing secret of {author} was not granted", hint=hint)
-        return decode_state(open_bytes(self._store, sealed, secret, MAX_STATE_BYTES))

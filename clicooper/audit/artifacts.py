@@ -28,7 +28,7 @@ from clicooper.commitments.manifest import (
     StateLinks,
 )
 from clicooper.errors import ArtifactMissing, CliCooperError, SealError, SpecError
-from clicooper.history.follow import Commitment, History
+from clicooper.history.history import Commitment, History
 from clicooper.learning.checkpoint import MAX_STATE_BYTES, State, decode_state
 from clicooper.learning.models import require_trusted
 from clicooper.learning.replay import IntervalInputs, interval_inputs
@@ -36,12 +36,14 @@ from clicooper.learning.runtime import runtime_class
 from clicooper.learning.schedule import batch_rows
 from clicooper.learning.transcript import Transcript, interval_count
 from clicooper.storage.base import Store, get_bytes
+from clicooper.storage.ipld.cid import cid_text
 from clicooper.types import Address, Digest
 
 __all__ = ["Artifacts"]
 
 MAX_LEAVES_BYTES = 1 << 30
 MAX_LABELS_BYTES = 1 << 28
+NO_GRANT = "ask the job's owner for a grant, and pass the identity that it is for: --identity FILE"
 
 
 class Artifacts:
@@ -110,13 +112,20 @@ class Artifacts:
 
     @cached_property
     def activations(self) -> NDArray[np.float32]:
-        """The released activations, shape (rows, *input_shape)."""
-        state = decode_state(get_bytes(self.store, self.release.activations, MAX_STATE_BYTES))
-        if set(state) != {"activations"}:
-            raise SpecError(
-                f"{self.release.activations} holds {sorted(state)}, not activations", hint="the release is malformed"
-            )
-        return np.asarray(state["activations"], dtype=np.float32)
+        """The released activations, float32 (rows, *input_shape).
+
+        Raises:
+            SpecError: the release's file holds something else, or numbers that are not finite.
+        """
+        cid, hint = cid_text(self.release.activations), "the owner has to make a job with another release"
+        try:
+            state = decode_state(get_bytes(self.store, self.release.activations, MAX_STATE_BYTES))
+        except SpecError as e:
+            raise SpecError(f"release {cid}: {e.message}", hint=hint) from e
+        found = {name: array.dtype.name for name, array in state.items()}
+        if found != {"activations": "float32"}:
+            raise SpecError(f"release {cid} holds {found}, not float32 activations", hint=hint)
+        return state["activations"]
 
     def commitment(self, round_: int, seat: int) -> Commitment:
         """The commitment of a seat in a round.
@@ -150,8 +159,7 @@ class Artifacts:
                 "and {}".format(*claimed, *demanded),
                 hint="the trainer did other work than the job's",
             )
-        rows = open_bytes(self.store, links.leaves, self.secret_of(links.leaves.author), MAX_LEAVES_BYTES)
-        transcript = Transcript.from_bytes(rows, links.interval)
+        transcript = Transcript.from_bytes(self.open_file(links.leaves, MAX_LEAVES_BYTES), links.interval)
         if len(transcript.steps) != links.steps:
             raise SpecError(
                 f"a transcript of {len(transcript.steps)} steps, where its manifest says {links.steps}",
@@ -173,7 +181,7 @@ class Artifacts:
     def secret_of(self, author: bytes) -> bytes:
         """The sealing secret of an author, known to be the one that it registered.
 
-        Only then does a file that does not open convict its author: what was granted may be wrong without its doing.
+        Only then does a file that does not open convict its author, who has no part in a wrong grant.
 
         Raises:
             SealError: it was not granted, or something else was.
@@ -181,8 +189,7 @@ class Artifacts:
         address = Address(to_checksum_address(author))
         secret = self.keys.sealing.get(address)
         if secret is None:
-            hint = "pass --identity FILE of an auditor with a grant"
-            raise SealError(f"the sealing secret of {address} was not granted", hint=hint)
+            raise SealError(f"the sealing secret of {address} was not granted", hint=NO_GRANT)
         if not hmac.compare_digest(secret_digest(secret), self.registered.get(address, b"")):
             raise SealError(
                 f"what was granted as the sealing secret of {address} is not what it registered",
@@ -190,14 +197,18 @@ class Artifacts:
             )
         return secret
 
-    def state_file(self, sealed: SealedFile) -> State:
-        """A sealed safetensors file as arrays by name.
+    def open_file(self, sealed: SealedFile, max_bytes: int = MAX_STATE_BYTES) -> bytes:
+        """The plaintext of a sealed file.
 
         Raises:
             SealError: its author's secret is not at hand.
             SealBroken: it does not open under that secret.
         """
-        return decode_state(open_bytes(self.store, sealed, self.secret_of(sealed.author), MAX_STATE_BYTES))
+        return open_bytes(self.store, sealed, self.secret_of(sealed.author), max_bytes)
+
+    def state_file(self, sealed: SealedFile) -> State:
+        """A sealed safetensors file as arrays by name; raises as ``open_file``, and SpecError for other content."""
+        return decode_state(self.open_file(sealed))
 
     def state(self, links: StateLinks) -> tuple[State, State | None]:
         """Weights and optimizer state."""
@@ -226,7 +237,9 @@ class Artifacts:
             SealError: the label secret was not granted, or does not open them.
         """
         if self.keys.label_secret is None:
-            raise SealError("the label secret was not granted", hint="pass --identity FILE of an auditor with a grant")
+            raise SealError("the label secret was not granted", hint=NO_GRANT)
+        if round_ >= len(self.history.rounds):
+            raise ArtifactMissing(f"the labels of round {round_} are not released", cid=f"labels of round {round_}")
         sealed = self.spec.labels[round_]
         ciphertext = get_bytes(self.store, sealed.ciphertext, max_bytes=MAX_LABELS_BYTES)
         key = labels_file_key(self.keys.label_secret, self.history.rounds[round_].label_key)

@@ -13,12 +13,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from clicooper.bounded_json import parse_json
 from clicooper.chain._record_codec import decode, encode
 from clicooper.chain.events import LoggedEvent
-from clicooper.errors import RecordError, StorageError
+from clicooper.errors import RecordError
+from clicooper.files import write_whole
+from clicooper.json_values import parse_json
 from clicooper.types import Address, JobId
-from clicooper.whole_file import whole_file
 
 __all__ = ["RECORD_VERSION", "JobRecord", "read_record", "record_from_json", "record_to_json", "write_record"]
 
@@ -85,14 +85,9 @@ def write_record(path: Path, record: JobRecord) -> None:
     Raises:
         RecordError: the path cannot be written.
     """
-    data = record_to_json(record)
-    if not path.parent.is_dir():
-        raise RecordError(f"cannot write the record {path}: no such folder", hint="choose a folder that is there")
-    try:
-        with whole_file(path) as stream:
-            stream.write(data)
-    except StorageError as e:
-        raise RecordError(e.message, hint=e.hint) from e
+    write_whole(
+        path, record_to_json(record), mode=0o644, parents=False, error=RecordError, hint="choose a folder you can write"
+    )
 
 
 def read_record(path: Path) -> JobRecord:

@@ -73,6 +73,7 @@ class Round:
         commitments: of the last attempt, the one that counts. A round that waits for a seat, or in which the job
             ended, still shows what was committed before the seat became vacant.
         abandoned: of the attempts before it, in order; the head covers them too.
+        restarts: how often it has started again: once for every seat that was vacated.
     """
 
     round: int
@@ -84,6 +85,7 @@ class Round:
     next_label_key: Digest | None = None
     settled: LoggedEvent | None = None
     abandoned: tuple[Commitment, ...] = ()
+    restarts: int = 0
 
 
 @dataclass(frozen=True)

@@ -144,6 +144,7 @@ class Machine:
         """What every vacancy does; what becomes of the stake is settled before."""
         evicted = self._seats.pop(seat)
         self._evicted.append(evicted)
+        self._replace_round(restarts=self._rounds[-1].restarts + 1)
         self._turn = seat
         self._head = restart_head(self._head, self._record.job, self._accepted, seat, evicted.trainer)
         if self._dispute is not None:

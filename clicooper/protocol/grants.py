@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
-from contextlib import suppress
 
 from multiformats import CID
 
@@ -18,9 +17,9 @@ from clicooper.chain.events import LoggedEvent, SeatJoined
 from clicooper.commitments.manifest import KeyRecord
 from clicooper.errors import ArtifactCorrupt, ArtifactMissing, GrantRefused, SealError, SpecError
 from clicooper.storage.base import Store
-from clicooper.types import Address, Digest, Head
+from clicooper.types import Head
 
-__all__ = ["grant_of_seat", "holders_of", "open_seat_grant", "recipient_of_seat", "registered_digests"]
+__all__ = ["grant_of_seat", "holders_of", "open_seat_grant", "recipient_of_seat"]
 
 
 def holders_of(events: Sequence[LoggedEvent]) -> tuple[SeatJoined, ...]:
@@ -44,15 +43,6 @@ def grant_of_seat(joined: SeatJoined) -> CID:
         SpecError: its key record is malformed.
     """
     return KeyRecord.from_block(joined.key_record).grant
-
-
-def registered_digests(events: Sequence[LoggedEvent]) -> dict[Address, Digest]:
-    """By trainer, the digest of the sealing secret that it registered; without those whose records are malformed."""
-    found: dict[Address, Digest] = {}
-    for joined in holders_of(events):
-        with suppress(SpecError):
-            found[joined.trainer] = Digest(KeyRecord.from_block(joined.key_record).secret_digest)
-    return found
 
 
 def open_seat_grant(store: Store, joined: SeatJoined, genesis: Head, identity: str) -> bytes:

@@ -1,6 +1,7 @@
 """One round, top to bottom.
 
-    labels released -> train all segments -> per seat in order: embed, manifest, put, commit
+    labels released -> per interval: train all segments, exchange signed receipts between neighbours
+    -> per seat in order: embed, manifest, put, commit
     -> draw the audit sample -> publish what was drawn -> verify -> pin
     -> accept: payment and the next labels in one transaction
 
@@ -10,7 +11,7 @@ Each step takes the frozen record that the step before returned. The ends that t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -21,12 +22,13 @@ from clicooper.audit.verdict import CheckResult
 from clicooper.chain.client import Receipt
 from clicooper.commitments.manifest import SegmentManifest
 from clicooper.learning.training import SeatWorker, TrainedSegment, train_round
+from clicooper.learning.transcript import interval_bounds, interval_count
 from clicooper.protocol.boundary import exchange_receipts
 from clicooper.protocol.owner import Owner
 from clicooper.protocol.trainer import CommittedSegment, Trainer
 from clicooper.types import Head
 
-__all__ = ["Progress", "SettledRound", "run_round"]
+__all__ = ["Progress", "SettledRound", "commit_in_order", "run_round", "start_workers", "train_segments"]
 
 Progress = Callable[[str, int, int], None]
 """Called with (what, done, total) while work goes on."""
@@ -77,7 +79,7 @@ def run_round(
         RevertError: the contract refused a call.
     """
     previous = last.manifests if last else (None,) * len(trainers)
-    trained = train_segments(trainers, round_, previous, progress, head)
+    trained = train_segments(trainers, round_, head, previous, progress)
     committed = commit_in_order(trainers, round_, head, trained, previous)
     wanted = owner.request_states(round_)
     for trainer in trainers:
@@ -102,51 +104,51 @@ def run_round(
 def train_segments(
     trainers: Sequence[Trainer],
     round_: int,
+    head: Head,
     previous: Sequence[SegmentManifest | None],
     progress: Progress,
-    head: Head | None = None,
 ) -> tuple[TrainedSegment, ...]:
-    """Trains all segments together: the last seat opens the labels, activations flow up, gradients back.
-
-    A round that was interrupted goes on behind the last interval that every seat has whole.
+    """Trains all segments together, interval by interval; after each one, neighbours vouch for what they sent.
 
     Args:
-        head: in which the round began. With it, neighbours exchange signed receipts after every interval; without it
-            they take each other's word.
+        head: in which the round began.
+        previous: by seat, what its last accepted round left behind.
 
     Raises:
         BoundaryRefused: a seat does not vouch for what it sent.
     """
-    workers = [trainer.start_round(before) for trainer, before in zip(trainers, previous, strict=True)]
-    labels = trainers[-1].open_labels(round_)
-    schedule = trainers[-1].schedule(round_)
-    workers[-1].receive_labels(labels[schedule])
-    whole = min(worker.whole_intervals for worker in workers)
-    first = max(worker.resume(whole) for worker in workers)
-    batches = _reported(islice(trainers[0].batches(round_), first, None), round_, len(schedule), progress)
-    if head is not None:
-        batches = _vouched(batches, trainers, workers, round_, head)
-    train_round(workers, batches)
+    workers, whole = start_workers(trainers, round_, previous)
+    steps, length = trainers[0].spec.training.steps, trainers[0].spec.replay.interval
+    batches = islice(trainers[0].batches(round_), whole * length, None)
+    for interval in range(whole, interval_count(steps, length)):
+        train_round(workers, _report(islice(batches, length), round_, steps, progress))
+        crossed = [worker.recorder.boundary() for worker in workers]
+        covered = interval_bounds(interval, steps, length)[1]
+        exchange_receipts(trainers, crossed, trainers[0].job, round_, head, covered)
     return tuple(worker.finish() for worker in workers)
 
 
-def _vouched(
-    batches: Iterator[tuple[int, NDArray[np.float32]]],
-    trainers: Sequence[Trainer],
-    workers: Sequence[SeatWorker],
-    round_: int,
-    head: Head,
-) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """The batches, with receipts exchanged whenever an interval is whole: when the step after it is asked for."""
-    for step, batch in batches:
-        yield step, batch
-        if workers[0].ends_interval(step):
-            crossed = [worker.recorder.boundary() for worker in workers]
-            exchange_receipts(trainers, crossed, trainers[0].job, round_, head, step + 1)
+def start_workers(
+    trainers: Sequence[Trainer], round_: int, previous: Sequence[SegmentManifest | None]
+) -> tuple[tuple[SeatWorker, ...], int]:
+    """A worker for each seat, the last one with the round's labels.
+
+    A round that was interrupted goes on behind the last interval that every seat has whole.
+
+    Returns:
+        the workers, and how many intervals they have done.
+    """
+    workers = tuple(trainer.start_round(before) for trainer, before in zip(trainers, previous, strict=True))
+    labels, schedule = trainers[-1].open_labels(round_), trainers[-1].schedule(round_)
+    workers[-1].receive_labels(labels[schedule])
+    whole = min(worker.whole_intervals for worker in workers)
+    for worker in workers:
+        worker.resume(whole)
+    return workers, whole
 
 
-def _reported(
-    batches: Iterator[tuple[int, NDArray[np.float32]]], round_: int, steps: int, progress: Progress
+def _report(
+    batches: Iterable[tuple[int, NDArray[np.float32]]], round_: int, steps: int, progress: Progress
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     for step, batch in batches:
         progress(f"round {round_}: training", step, steps)

@@ -14,56 +14,44 @@ from pathlib import Path
 
 import numpy as np
 from eth_account.signers.local import LocalAccount
-from eth_utils import keccak
 from multiformats import CID
 from numpy.typing import NDArray
 
 from clicooper.access.grants import ProgressKey
-from clicooper.access.sealing import labels_file_key, open_labels
 from clicooper.access.vault import TrainerSecrets, Vault
+from clicooper.audit.artifacts import Artifacts
 from clicooper.audit.checks.receipts import check_receipt
 from clicooper.chain.client import Contract, Receipt
-from clicooper.chain.events import (
-    Committed,
-    LabelsReleased,
-    LoggedEvent,
-    RoundAccepted,
-    RoundAcceptedByTimeout,
-    SeatVacated,
-)
 from clicooper.chain.index.record_index import RecordIndex
 from clicooper.commitments.boundary import BoundaryReceipt, Crossing
 from clicooper.commitments.canonical import cid_of_digest, encode, sha256
-from clicooper.commitments.head import mark_commitment, next_head
+from clicooper.commitments.head import next_head
 from clicooper.commitments.manifest import (
-    ActivationRelease,
     JobSpec,
     KeyRecord,
-    LabelRelease,
     SealedFile,
     SegmentManifest,
     StateLinks,
     TranscriptLinks,
 )
-from clicooper.errors import SpecError, VerificationFailed
-from clicooper.learning.checkpoint import MAX_STATE_BYTES, State, decode_state
-from clicooper.learning.models import require_trusted
+from clicooper.errors import SpecError
+from clicooper.history.follow import follow_record
+from clicooper.learning.checkpoint import State
 from clicooper.learning.round_log import DiskRoundLog
 from clicooper.learning.runtime import runtime_class
 from clicooper.learning.schedule import batch_rows, round_batches
 from clicooper.learning.segments import initial_state
 from clicooper.learning.training import SeatWorker, TrainedSegment
 from clicooper.protocol.boundary import sign_crossing
-from clicooper.protocol.grants import holders_of, registered_digests
+from clicooper.protocol.marking import mark_segment
+from clicooper.protocol.offer import check_offer
 from clicooper.protocol.receipt_book import ReceiptBook
-from clicooper.storage.base import Store, get_bytes
+from clicooper.storage.base import Store
 from clicooper.types import Address, Digest, Head, JobId, JobParams
-from clicooper.watermark.carriers import MarkParams, check_capacity
-from clicooper.watermark.detect import ACCEPT_LOG2_P, MarkReading, read_mark
-from clicooper.watermark.embed import embed_both
-from clicooper.watermark.keys import MarkPurpose, mark_seed
+from clicooper.watermark.carriers import MarkParams
+from clicooper.watermark.detect import MarkReading
 
-__all__ = ["CommittedSegment", "Trainer", "attempt_of"]
+__all__ = ["CommittedSegment", "Trainer"]
 
 
 @dataclass(frozen=True)
@@ -123,7 +111,7 @@ class Trainer:
         self._store = store
         self._secrets = secrets
         self._trusted_models = trusted_models
-        self._spool = round_log
+        self._round_logs = round_log
         self._receipts = ReceiptBook(round_log)
         self._transports: dict[int, bytes] = {}
         self._kept: dict[int, Sequence[tuple[State, State]]] = {}
@@ -133,19 +121,34 @@ class Trainer:
         """The job that it joined."""
         return self._job
 
+    @property
+    def spec(self) -> JobSpec:
+        """The specification of that job."""
+        return self._spec
+
     def join(self, job: JobId, genesis: Head, params: JobParams, endpoint: str) -> Receipt:
-        """Reads the spec, grants the sealing secret to owner and arbiter, takes the seat and registers its keys.
+        """Reads and checks the job, grants the sealing secret to owner and arbiter, takes the seat, registers its keys.
+
+        Args:
+            genesis, params: what this trainer agreed to.
 
         Raises:
-            SpecError, MarkCapacityError, UntrustedModel: a job that this trainer cannot serve; nothing was locked.
+            SpecError, MarkCapacityError, UntrustedModel, ArtifactMissing, ArtifactCorrupt: a job that this trainer
+                cannot serve; nothing was locked.
         """
         self._job = job
-        self._spec = JobSpec.from_block(self._store.get_block(cid_of_digest(params.spec_digest)))
-        require_trusted(self._spec.model, self._trusted_models)
-        initial = initial_state(self._spec.model, self._spec.seeds, self.seat)
-        check_capacity(initial, self._mark_params, params.rounds)
         self._vault = Vault(self._store, self.address, self._secrets, genesis)
+        artifacts = self._read_job()
+        check_offer(artifacts, self.seat, genesis, params)
+        self._spec = artifacts.spec
         return self._contract.join(job, genesis, self.seat, self._key_record(endpoint).to_block(), params.stake_wei)
+
+    def _read_job(self) -> Artifacts:
+        """What chain and store say of the job now, as far as this trainer can open it."""
+        self._index.sync(self._contract.newest_block)
+        history = follow_record(self._index.record(self._job))
+        self._artifacts = Artifacts(history, self._store, self._vault.keys, self._trusted_models)
+        return self._artifacts
 
     def _key_record(self, endpoint: str) -> KeyRecord:
         return KeyRecord(
@@ -156,11 +159,6 @@ class Trainer:
             endpoint=endpoint,
         )
 
-    def _events(self) -> tuple[LoggedEvent, ...]:
-        """The job's events as the chain has them now, this trainer's own acts included."""
-        self._index.sync(self._contract.newest_block)
-        return tuple(self._index.events(self._job))
-
     def receive_grant(self, grant: CID) -> None:
         """Takes what the owner granted: labels to the last seat, an evicted predecessor's files to its replacement.
 
@@ -168,27 +166,22 @@ class Trainer:
             ArtifactMissing, SpecError, SealError: there is no such grant, it is not for this trainer and job, or it
                 gives other secrets than were registered.
         """
-        self._vault.receive(grant, registered_digests(self._events()))
-
-    def activations(self) -> NDArray[np.float32]:
-        """The released activations, fetched and hashed, shape (rows, *input_shape)."""
-        release = ActivationRelease.from_block(self._store.get_block(self._spec.activation_release))
-        state = decode_state(get_bytes(self._store, release.activations, MAX_STATE_BYTES))
-        return np.asarray(state["activations"], dtype=np.float32)
+        self._vault.receive(grant, self._read_job().registered)
 
     def open_labels(self, round_: int) -> NDArray[np.int64]:
         """Pseudo-labels of all rows that the round trains on, opened by the keys that the chain has revealed.
 
         Raises:
             SealError: the label secret was not granted, or does not open them.
+            SpecError: they are for other rows than the specification's.
         """
-        label_secret, keys = self._vault.label_secret, label_keys_of(self._events())
-        opened: list[int] = []
-        for sealed, key in zip(self._spec.labels[: round_ + 1], keys, strict=True):
-            ciphertext = get_bytes(self._store, sealed.ciphertext)
-            block = open_labels(ciphertext, labels_file_key(label_secret, key), Digest(sealed.plaintext_digest))
-            opened += LabelRelease.from_block(block).pseudo_labels
-        return np.asarray(opened, dtype=np.int64)
+        labels = self._read_job().pseudo_labels_until(round_)
+        if labels.size != self._spec.rows_until(round_):
+            hint = "the owner sealed other labels than it promised: wait for its deadline, and take back the stake"
+            raise SpecError(
+                f"{labels.size} labels for {self._spec.rows_until(round_)} rows up to round {round_}", hint=hint
+            )
+        return labels
 
     def schedule(self, round_: int) -> NDArray[np.int64]:
         """The release rows of every step of a round, shape (steps, batch); public."""
@@ -197,31 +190,30 @@ class Trainer:
     def batches(self, round_: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """``(step, input of seat 0)`` for every step of a round."""
         spec = self._spec
-        return round_batches(self.activations(), self.schedule(round_), spec.seeds, round_, spec.training)
+        return round_batches(self._artifacts.activations, self.schedule(round_), spec.seeds, round_, spec.training)
 
     def start_round(self, previous: SegmentManifest | None) -> SeatWorker:
         """The working segment, in the state that the seat's last accepted round left behind."""
         self._transports = {}
-        links = self.state_in(previous)
-        optimizer = None if links.optimizer is None else self._load(links.optimizer)
-        spec, weights = self._spec, self._load(links.weights)
-        round_log = self._spool_of(0 if previous is None else previous.round + 1, links)
+        links, spec = self.state_in(previous), self._spec
+        weights, optimizer = self._open_state(links)
+        round_log = self._open_round_log(0 if previous is None else previous.round + 1, links)
         return SeatWorker(spec.model, spec.training, spec.replay, self.seat, weights, optimizer, round_log)
 
-    def _spool_of(self, round_: int, start: StateLinks) -> DiskRoundLog | None:
+    def _open_round_log(self, round_: int, start: StateLinks) -> DiskRoundLog | None:
         """Where a round lies until it is settled, under a name that binds everything that its bits follow from."""
-        if self._spool is None:
+        if self._round_logs is None:
             return None
         work = {"spec": self._spec.cid, "job": self._job, "round": round_, "seat": self.seat}
         work |= {"start": start.model_dump(), "trainer": self.address, "runtime": runtime_class()}
-        return DiskRoundLog(self._spool / f"round-{round_}", sha256(encode(work)))
+        return DiskRoundLog(self._round_logs / f"round-{round_}", sha256(encode(work)))
 
     def settle_round(self, round_: int) -> None:
         """Lets go of what was kept of a round, once it is accepted: nobody can ask for it any more."""
         self._kept.pop(round_, None)
         self._receipts.settle(round_)
-        if self._spool is not None:
-            shutil.rmtree(self._spool / f"round-{round_}", ignore_errors=True)
+        if self._round_logs is not None:
+            shutil.rmtree(self._round_logs / f"round-{round_}", ignore_errors=True)
 
     def state_in(self, previous: SegmentManifest | None) -> StateLinks:
         """Where the round starts: the spec's initial weights, or what the last accepted manifest hands over."""
@@ -247,34 +239,24 @@ class Trainer:
             VerificationFailed: a mark that cannot be read back; nothing was committed.
             RevertError: the head moved, or it is another seat's turn.
         """
-        attempt = attempt_of(self._events())
+        attempt = self._read_job().history.rounds[-1].restarts
         keys = self._secrets.mark_keys(self._job, round_, self.seat, attempt)
-        root = trained.transcript.root
-        seeds = {
-            purpose: mark_seed(keys.of(purpose), purpose, head, self._job, round_, self.seat, self.address, root)
-            for purpose in MarkPurpose
-        }
-        params = self._mark_params
-        marked = embed_both(trained.trained, seeds[MarkPurpose.PROGRESS], seeds[MarkPurpose.OWNERSHIP], params)
-        out = dict(marked)
-        readings = {purpose: self._read_back(out, seed, params) for purpose, seed in seeds.items()}
-
-        ownership_hash = Digest(keccak(keys.of(MarkPurpose.OWNERSHIP)))
-        commitment = mark_commitment(keys.of(MarkPurpose.PROGRESS), ownership_hash)
-        manifest = self._publish(round_, trained, out, previous, commitment)
+        place = (head, self._job, round_, self.seat, self.address)
+        marked = mark_segment(trained, keys, self._mark_params, *place)
+        manifest = self._publish(round_, trained, marked.out, previous, marked.commitment)
         self._store.put_block(manifest.to_block())
-        receipt = self._contract.commit(self._job, head, manifest.digest, commitment)
+        receipt = self._contract.commit(self._job, head, manifest.digest, marked.commitment)
         return CommittedSegment(
             round=round_,
             seat=self.seat,
             trainer=self.address,
             manifest=manifest,
             head_before=head,
-            head=next_head(head, self._job, round_, self.seat, self.address, manifest.digest, commitment),
+            head=next_head(*place, manifest.digest, marked.commitment),
             receipt=receipt,
-            progress_key=ProgressKey(keys.of(MarkPurpose.PROGRESS), ownership_hash),
-            progress=readings[MarkPurpose.PROGRESS],
-            ownership=readings[MarkPurpose.OWNERSHIP],
+            progress_key=marked.progress_key,
+            progress=marked.progress,
+            ownership=marked.ownership,
             receipts=self.receipts(round_),
         )
 
@@ -305,7 +287,8 @@ class Trainer:
     def _transport_of(self, seat: int) -> bytes:
         """The key that the holder of a seat registered; looked up once a round, in which nobody is replaced."""
         if seat not in self._transports:
-            holders = holders_of(self._events())
+            history = self._read_job().history
+            holders = (*history.evicted, *history.seats)
             self._transports = {one.seat: KeyRecord.from_block(one.key_record).transport for one in holders}
         return self._transports[seat]
 
@@ -351,7 +334,7 @@ class Trainer:
             seat=self.seat,
             trainer=bytes.fromhex(self.address[2:]),
             previous=None if previous is None else previous.cid,
-            predecessor=self._predecessor(),
+            predecessor=self._predecessor(round_),
             state_in=self.state_in(previous),
             trained=self._put(trained.trained),
             out=self._put(out),
@@ -374,45 +357,15 @@ class Trainer:
         weights, optimizer = state
         return StateLinks(weights=seal(weights), optimizer=seal(optimizer))
 
-    def _predecessor(self) -> CID | None:
+    def _predecessor(self, round_: int) -> CID | None:
         """The manifest that the seat below committed in this round, by the chain's word."""
         if self.seat == 0:
             return None
-        events = (logged.event for logged in reversed(self._events()))
-        below = next(event for event in events if isinstance(event, Committed))
-        return cid_of_digest(below.manifest_digest)
+        return cid_of_digest(self._read_job().commitment(round_, self.seat - 1).manifest_digest)
 
-    def _read_back(self, out: State, seed: bytes, params: MarkParams) -> MarkReading:
-        reading = read_mark(out, seed, params)
-        if reading.log2_p > ACCEPT_LOG2_P:
-            raise VerificationFailed(
-                f"seat {self.seat}: a mark just embedded reads at log2 p {reading.log2_p:.1f}",
-                hint="the segment is too small or its weights are degenerate; choose wider layers",
-            )
-        return reading
+    def _open_state(self, links: StateLinks) -> tuple[State, State | None]:
+        """Weights and optimizer state that this trainer sealed, or whose author's secret it was granted."""
+        return self._read_job().state(links)
 
     def _put(self, state: State) -> SealedFile:
         return self._vault.put_state(state)
-
-    def _load(self, sealed: SealedFile) -> State:
-        return self._vault.load_state(sealed)
-
-
-def label_keys_of(events: Iterable[LoggedEvent]) -> tuple[Digest, ...]:
-    """The label keys that a job's events have revealed, key 0 first."""
-    revealed = (logged.event for logged in events)
-    return tuple(event.label_key for event in revealed if isinstance(event, (LabelsReleased, RoundAccepted)))
-
-
-def attempt_of(events: Iterable[LoggedEvent]) -> int:
-    """How often the round under way has started again: once for every seat that was vacated since the last one ended.
-
-    The chain knows it, so a trainer that lost all but its secret derives the same keys again, and never the keys of an
-    attempt before, whose progress key it has granted.
-    """
-    restarts = 0
-    for logged in events:
-        if isinstance(logged.event, (RoundAccepted, RoundAcceptedByTimeout)):
-            restarts = 0
-        restarts += isinstance(logged.event, SeatVacated)
-    return restarts

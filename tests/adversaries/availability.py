@@ -15,7 +15,7 @@ from clicooper.access.grants import ProgressKey
 from clicooper.access.sealed_files import open_bytes
 from clicooper.commitments.canonical import sha256
 from clicooper.commitments.head import next_head
-from clicooper.commitments.manifest import SealedFile, SegmentManifest
+from clicooper.commitments.manifest import SegmentManifest, StateLinks
 from clicooper.learning.checkpoint import State, load_state
 from clicooper.learning.training import TrainedSegment
 from clicooper.protocol.trainer import CommittedSegment, Trainer
@@ -36,8 +36,13 @@ class SealsUnderAnotherSecret(Trainer):
         self._vault._secret = OTHER_KEY
         return receipt
 
-    def _load(self, sealed: SealedFile) -> State:
-        return load_state(io.BytesIO(open_bytes(self._store, sealed, OTHER_KEY)))
+    def _open_state(self, links: StateLinks) -> tuple[State, State | None]:
+        weights, optimizer = (
+            None if sealed is None else load_state(io.BytesIO(open_bytes(self._store, sealed, OTHER_KEY)))
+            for sealed in (links.weights, links.optimizer)
+        )
+        assert weights is not None
+        return weights, optimizer
 
 
 class SealsSomethingElse(PublishingCheat):
@@ -58,7 +63,7 @@ class CommitsUnpublished(Trainer):
         trained: TrainedSegment,
         previous: SegmentManifest | None,
     ) -> CommittedSegment:
-        digest, mark = self.digest(self._predecessor()), Digest(b"\x03" * 32)
+        digest, mark = self.digest(self._predecessor(round_)), Digest(b"\x03" * 32)
         receipt = self._contract.commit(self._job, head, digest, mark)
         after = next_head(head, self._job, round_, self.seat, self.address, digest, mark)
         shown = self._publish(round_, trained, trained.trained, previous, mark)

@@ -72,7 +72,7 @@ def honest_labels(job: Rehearsal) -> LabelRelease:
 
 
 def _key(job: Rehearsal) -> bytes:
-    return labels_file_key(job.opened.owner.prepared.secrets.label_secret, job.opened.owner.labels_file_key(0))
+    return labels_file_key(job.opened.owner.prepared.secrets.label_secret, job.opened.owner.label_key(0))
 
 
 def _sealed(job: Rehearsal, labels: LabelRelease, promised: LabelRelease) -> SealedLabels:

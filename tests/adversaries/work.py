@@ -20,9 +20,8 @@ class WorkerCheat(Trainer):
 
     def start_round(self, previous: SegmentManifest | None) -> SeatWorker:
         links, spec = self.state_in(previous), self._spec
-        optimizer = None if links.optimizer is None else self._load(links.optimizer)
         terms = self.terms(spec.training)
-        return self.worker(spec.model, terms, spec.replay, self.seat, self._load(links.weights), optimizer)
+        return self.worker(spec.model, terms, spec.replay, self.seat, *self._open_state(links))
 
     def terms(self, training: TrainingSpec) -> TrainingSpec:
         return training

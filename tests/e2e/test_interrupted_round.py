@@ -24,7 +24,7 @@ def stop(what: str, done: int, total: int) -> None:
 def test_interrupted_round_commits_what_an_uninterrupted_one_does(tmp_path: Path, honest_run: FinishedRun) -> None:
     with rehearsal(tmp_path) as job:
         with pytest.raises(Interrupted):
-            train_segments(job.opened.trainers, 0, (None, None), stop)
+            train_segments(job.opened.trainers, 0, job.opened.genesis, (None, None), stop)
         round_logs = [job.folder.trainer(seat) / "round-log" / "round-0" for seat in range(2)]
         assert all((round_log / "state-0-weights").is_file() for round_log in round_logs)
         done: list[int] = []

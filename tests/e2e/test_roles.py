@@ -113,7 +113,7 @@ def test_replacement_refuses_a_wrong_secret_of_its_predecessor(world: World) -> 
     grant = job.store.put_block(seal_grant(lying, owner, [newcomer._secrets.recipient]).to_block())
     with pytest.raises(SealError, match=f"another secret than {gone} registered"):
         newcomer.receive_grant(grant)
-    assert newcomer._load(world.first.manifests[1].out)
+    assert newcomer._read_job().state_file(world.first.manifests[1].out)
 
 
 def test_grants_for_others_and_other_jobs_are_not_received(world: World) -> None:

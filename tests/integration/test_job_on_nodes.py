@@ -10,7 +10,7 @@ import urllib3
 from multiformats import CID
 
 from clicooper.audit.bundle import pack_job
-from clicooper.audit.checks.claims import check_store
+from clicooper.audit.checks.store import check_store
 from clicooper.audit.verdict import combine
 from clicooper.disputes.evidence_file import fetch_evidence, open_evidence, publish_evidence
 from clicooper.disputes.judge import judge_evidence
@@ -176,4 +176,4 @@ def test_an_arbiter_fetches_evidence_by_its_digest_through_another_node(
     assert publish_evidence(IpfsStore(published.url), sealed) == sealed.envelope.cid
     fetched = fetch_evidence(IpfsStore(read_through.url), sealed.digest)
     assert fetched.to_car() == sealed.to_car()
-    assert judge_evidence(open_evidence(fetched)).finding is Answer.NOT_GUILTY
+    assert judge_evidence(open_evidence(fetched)).answer is Answer.NOT_GUILTY

@@ -43,4 +43,4 @@ def test_a_changed_byte_convicts_nobody(honest: dict[str, OpenedEvidence], name:
     except EvidenceUnusable:
         return
     forged = OpenedEvidence(evidence, blocks, Digest(bytes(32)), len(block))
-    assert judge_evidence(forged).finding is not Answer.GUILTY
+    assert judge_evidence(forged).answer is not Answer.GUILTY

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 import requests
 
-from clicooper.bounded_json import parse_json
 from clicooper.chain.rpc.recursion import recursion_limit_kept
 from clicooper.chain.rpc.transport import RateLimited, RequestTimeout, RpcError, TooLarge
 from clicooper.errors import ChainError
+from clicooper.json_values import parse_json
 
 with recursion_limit_kept():
     from web3 import HTTPProvider
@@ -24,7 +24,7 @@ class _Provider(HTTPProvider):
 
     @staticmethod
     def decode_rpc_response(raw_response: bytes) -> RPCResponse:
-        return cast("RPCResponse", parse_json(raw_response.decode()))
+        return cast("RPCResponse", parse_json(raw_response))
 
 
 class HttpTransport:
