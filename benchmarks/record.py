@@ -233,7 +233,9 @@ def measure_requests(rounds: int, folder: Path) -> Iterator[Row]:
 
     chain = CountingTransport(EmbeddedChain(31337))
     asked: list[int] = []
-    with rehearsal(folder / "run", tiny_config(rounds=rounds), connect=lambda: Node(chain)) as job:
+    # Wide enough for the marks of so many rounds.
+    config = tiny_config(rounds=rounds, widths=(384,) * 4)
+    with rehearsal(folder / "run", config, connect=lambda: Node(chain)) as job:
         last: SettledRound | None = None
         for round_ in range(rounds):
             before, head = chain.requests, last.head if last else job.opened.genesis
