@@ -12,7 +12,7 @@ from typing import TypeVar
 from clicooper.chain._abi import Abi
 from clicooper.chain._transact import DEFAULT_POLICY, Deployed
 from clicooper.chain.compile import load_artifact
-from clicooper.chain.events import Challenged, JobCreated, event_from_abi
+from clicooper.chain.events import Challenged, JobCreated, event_from_abi, read_fields
 from clicooper.chain.fees import SendPolicy
 from clicooper.chain.keys import LocalAccount
 from clicooper.chain.rpc.messages import Receipt
@@ -224,7 +224,7 @@ class Contract(Deployed):
 
     def job(self, job: JobId) -> JobState:
         """Where the job stands; raises RevertError ``NoSuchJob`` if there is none."""
-        return JobState.from_abi(self._view("jobOf", job))
+        return read_fields(JobState, self._view("jobOf", job))
 
     def job_count(self) -> int:
         """How many jobs there are; they are numbered from 1."""
@@ -232,11 +232,11 @@ class Contract(Deployed):
 
     def seat(self, job: JobId, seat: int) -> SeatState:
         """Who holds a seat."""
-        return SeatState.from_abi(self._view("seatOf", job, seat))
+        return read_fields(SeatState, self._view("seatOf", job, seat))
 
     def challenge_of(self, job: JobId) -> ChallengeState:
         """The open challenge; raises RevertError ``WrongPhase`` outside of ARBITRATION."""
-        return ChallengeState.from_abi(self._view("challengeOf", job))
+        return read_fields(ChallengeState, self._view("challengeOf", job))
 
     def bond_due(self, job: JobId) -> int:
         """What a challenge would lock now, in wei or the token's smallest unit; doubles with each that failed."""

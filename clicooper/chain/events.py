@@ -5,14 +5,14 @@ them from a node is the client's business, and keeping them in a file the record
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from types import MappingProxyType
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 from clicooper.chain.rpc.messages import to_address
 from clicooper.errors import ChainError
-from clicooper.types import AbortReason, Address, Digest, Ground, JobId, JobParams, VacancyReason
+from clicooper.types import AbortReason, Address, Digest, Ground, JobId, JobParams, Phase, VacancyReason
 
 __all__ = [
     "EVENT_TYPES",
@@ -36,7 +36,10 @@ __all__ = [
     "Withdrawn",
     "event_from_abi",
     "params_from_abi",
+    "read_fields",
 ]
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -278,21 +281,28 @@ def event_from_abi(name: str, values: tuple[Any, ...]) -> Event:
     Raises:
         ChainError: the contract's event is not one of this version's, has other arguments, or one out of its range.
     """
-    if name not in EVENT_TYPES or len(readers := _readers(name)) != len(values):
+    cls = EVENT_TYPES.get(name)
+    if cls is None or len(fields(cls)) != len(values):
         raise ChainError(
             f"the contract emits an unknown event {name}", hint="update clicooper to the contract's version"
         )
     try:
-        read: list[Any] = [value if make is None else make(value) for make, value in zip(readers, values, strict=True)]
+        return read_fields(cls, values)
     except ValueError as e:
         raise ChainError(f"unusable log of {name}: {e}", hint="ask another node") from e
-    return EVENT_TYPES[name](*read)
+
+
+def read_fields(cls: type[_T], values: tuple[Any, ...]) -> _T:
+    """A record out of decoded values, in the order of its fields; raises ValueError for one out of its range."""
+    record: Any = cls
+    makers = zip(_makers(record), values, strict=True)
+    return cls(*[value if make is None else make(value) for make, value in makers])
 
 
 @cache
-def _readers(name: str) -> tuple[Callable[[Any], object] | None, ...]:
-    """By field of an event, what makes its value of the decoded argument; None where they are the same."""
-    return tuple(_FROM_ABI.get(hint) for hint in get_type_hints(EVENT_TYPES[name]).values())
+def _makers(cls: Any) -> tuple[Callable[[Any], object] | None, ...]:
+    """By field, what makes its value of the decoded one; None where they are the same."""
+    return tuple(_FROM_ABI.get(hint) for hint in get_type_hints(cls).values())
 
 
 _FROM_ABI: Mapping[object, Callable[[Any], object]] = {
@@ -301,4 +311,5 @@ _FROM_ABI: Mapping[object, Callable[[Any], object]] = {
     VacancyReason: VacancyReason,
     AbortReason: AbortReason,
     Ground: Ground,
+    Phase: Phase,
 }

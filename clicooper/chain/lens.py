@@ -12,6 +12,7 @@ from typing import Any
 from clicooper.chain._abi import Abi
 from clicooper.chain._transact import Deployed
 from clicooper.chain.compile import load_artifact
+from clicooper.chain.events import read_fields
 from clicooper.chain.rpc.messages import to_address
 from clicooper.chain.rpc.node import Node
 from clicooper.chain.views import JobState, SeatState
@@ -44,11 +45,11 @@ class Lens(Deployed):
 
     def jobs(self, first: JobId, count: int) -> tuple[JobState, ...]:
         """The jobs ``first``, ``first + 1``, ...: at most ``count`` of them, fewer or none where the jobs end."""
-        return tuple(map(JobState.from_abi, self._view("jobs", self.contract, first, count)))
+        return tuple(read_fields(JobState, job) for job in self._view("jobs", self.contract, first, count))
 
     def seats(self, job: JobId) -> tuple[SeatState, ...]:
         """Every seat of a job, vacant ones included; raises RevertError ``NoSuchJob`` if there is no such job."""
-        return tuple(map(SeatState.from_abi, self._view("seats", self.contract, job)))
+        return tuple(read_fields(SeatState, seat) for seat in self._view("seats", self.contract, job))
 
     def round_heads(self, job: JobId, first: int, count: int) -> tuple[Head, ...]:
         """The heads in which at most ``count`` accepted rounds ended, from round ``first`` on."""
