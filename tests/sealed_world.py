@@ -135,7 +135,7 @@ def replacement(job: Rehearsal) -> Trainer:
     contract = type(workers)(job.opened.node, job.opened.contract, account)
     secrets = TrainerSecrets(b"\x42" * 32, new_identity()[0])
     assert len(trainers) == SEAT + 1
-    return Trainer(SEAT, account, contract, job.store, secrets, {"mlp"})
+    return Trainer(SEAT, account, contract, job.opened.index, job.store, secrets, {"mlp"})
 
 
 def _readers(job: Rehearsal, newcomer: Trainer) -> dict[str, Reader]:

@@ -22,6 +22,7 @@ from clicooper.access.vault import TrainerSecrets, Vault
 from clicooper.audit.artifacts import Artifacts
 from clicooper.audit.checks.receipts import check_receipt
 from clicooper.chain.client import Contract, Receipt
+from clicooper.chain.index.record_index import RecordIndex
 from clicooper.commitments.boundary import BoundaryReceipt, Crossing
 from clicooper.commitments.canonical import cid_of_digest, encode, sha256
 from clicooper.commitments.head import next_head
@@ -83,6 +84,7 @@ class Trainer:
         seat: which segment it trains.
         account: signs its transactions.
         contract: the chain client that signs with ``account``.
+        index: what this trainer reads of the contract's history.
         store: where the artifacts are.
         secrets: kept secret and durable by the caller.
         trusted_models: custom models whose code this trainer agrees to run.
@@ -95,6 +97,7 @@ class Trainer:
         seat: int,
         account: LocalAccount,
         contract: Contract,
+        index: RecordIndex,
         store: Store,
         secrets: TrainerSecrets,
         trusted_models: Collection[str] = frozenset(),
@@ -104,6 +107,7 @@ class Trainer:
         self.address = Address(account.address)
         self._account = account
         self._contract = contract
+        self._index = index
         self._store = store
         self._secrets = secrets
         self._trusted_models = trusted_models
@@ -141,7 +145,8 @@ class Trainer:
 
     def _read_job(self) -> Artifacts:
         """What chain and store say of the job now, as far as this trainer can open it."""
-        history = follow_record(self._contract.record(self._job))
+        self._index.sync(self._contract.newest_block)
+        history = follow_record(self._index.record(self._job))
         self._artifacts = Artifacts(history, self._store, self._vault.keys, self._trusted_models)
         return self._artifacts
 

@@ -22,7 +22,8 @@ class MarksFromAnotherHead(MarksFromWrongHead):
     """Makes its marks from a head of the job, but not from the one that is due."""
 
     def released(self, round_: int, trained: TrainedSegment, out: State) -> State:  # noqa: ARG002
-        rounds = follow_record(self._contract.record(self._job)).rounds
+        self._index.sync()
+        rounds = follow_record(self._index.record(self._job)).rounds
         keys = self._secrets.mark_keys(self._job, round_, self.seat)
         return self.marked(trained, round_, self.chosen(rounds), keys.of)
 

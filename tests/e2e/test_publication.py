@@ -85,7 +85,7 @@ def assert_nothing_held_against_anybody(report: AuditReport) -> None:
 def test_paid_job_is_audited_and_travels_without_the_states_that_nobody_published(tmp_path: Path) -> None:
     with rehearsal(tmp_path / "run", SAMPLED) as job:
         rounds = run_rounds(job.opened, quiet)
-        record = finish_job(job.opened, job.parties)
+        record = finish_job(job.opened)
         write_record(job.folder.record, record)
         keys = job.opened.owner.keys()
         assert any(len(published(job, segment)) < 5 for settled in rounds for segment in settled.commitments)
