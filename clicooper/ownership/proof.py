@@ -222,8 +222,7 @@ def _show_intervals(artifacts: Artifacts, pack: _Pack, round_: int, seat: int, c
     for index in chosen:
         try:
             starts = [artifacts.state(artifacts.start_state(round_, other, index)) for other in seats]
-            labels, activations = artifacts.pseudo_labels_until(round_), artifacts.activations
-            witness = take_witness(artifacts.spec, round_, index, seat, starts, activations, labels)
+            witness = take_witness(artifacts.spec, artifacts.inputs(round_, index), seat, starts)
             pack.open_state(artifacts.start_state(round_, seat, index))
             if index + 1 < artifacts.intervals:
                 pack.open_state(artifacts.start_state(round_, seat, index + 1))

@@ -9,7 +9,7 @@ import pytest
 from clicooper.errors import DataError, PrivacyClaimError, SpecError
 from clicooper.learning.bottom_model import CENTER, SCALE, HeadSpec, head_from_state, load_head, random_head, train_head
 from clicooper.learning.bottom_model_kinds import head_claim, head_kind, make_head
-from clicooper.learning.checkpoint import diff_states, save_state
+from clicooper.learning.checkpoint import save_state
 from clicooper.learning.data import Dataset, Splits
 from clicooper.learning.dp_head import dp_head, training_digest
 from clicooper.learning.released import label_records
@@ -19,6 +19,7 @@ from clicooper.privacy.labels import expand_labels
 from clicooper.privacy.ledger import HeadSpending
 from clicooper.privacy.randomness import MasterSecret, bind
 from clicooper.privacy.release import ReleaseParams, make_release
+from tests.learning_jobs import diff_states
 
 SECRET, DATA = MasterSecret.from_seed(1), bind("data")
 SPEC = HeadSpec("dp-sgd", dims=6, hidden=())
