@@ -29,8 +29,8 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from clicooper.audit.artifacts import Artifacts  # noqa: E402
+from clicooper.audit.checks.replay import replay_intervals  # noqa: E402
 from clicooper.audit.replay.executors import HERE, Executor, Processes  # noqa: E402
-from clicooper.audit.replay.round_replay import replay_intervals  # noqa: E402
 from clicooper.audit.replay.sampling import Sample  # noqa: E402
 from clicooper.audit.rounds import check_commitments, check_round  # noqa: E402
 from clicooper.audit.verdict import CheckResult, combine  # noqa: E402

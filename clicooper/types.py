@@ -23,6 +23,7 @@ __all__ = [
     "Phase",
     "VacancyReason",
     "Verdict",
+    "address_bytes",
 ]
 
 Digest = NewType("Digest", bytes)
@@ -35,6 +36,12 @@ Address = NewType("Address", str)
 """EIP-55 checksummed account address."""
 
 JobId = NewType("JobId", int)
+
+
+def address_bytes(address: str) -> bytes:
+    """An address as manifests, grants and evidence have it, 20 bytes."""
+    return bytes.fromhex(address[2:])
+
 
 ZERO_ADDRESS = Address("0x" + "00" * 20)
 ZERO_DIGEST = Digest(bytes(32))

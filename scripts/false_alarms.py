@@ -21,7 +21,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from clicooper.audit.replay.round_replay import MIN_SUMMED_RESIDUALS
+from clicooper.audit.checks.replay import MIN_SUMMED_RESIDUALS
 from clicooper.commitments.manifest import ModelSpec
 from clicooper.learning.checkpoint import State, cast_state
 from clicooper.learning.replay import compare_states, first_difference, replay_interval, summed_residual

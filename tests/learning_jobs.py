@@ -22,10 +22,12 @@ from clicooper.commitments.manifest import (
 )
 from clicooper.learning.checkpoint import State
 from clicooper.learning.models import build_segments, carrying_weights
+from clicooper.learning.replay import Difference, IntervalReplay, difference_in_rows
 from clicooper.learning.runtime import runtime_class
 from clicooper.learning.schedule import batch_rows, round_batches
 from clicooper.learning.segments import initial_state
 from clicooper.learning.training import SeatWorker, TrainedSegment, train_round
+from clicooper.learning.transcript import Transcript
 
 Starts = Sequence[tuple[State, State | None]]
 
@@ -190,3 +192,13 @@ def segment_sizes(spec: ModelSpec) -> tuple[SegmentSize, ...]:
     """Sizes of all segments, in seat order."""
     segments = build_segments(spec)
     return tuple(SegmentSize(sum(w.numel() for w in one.parameters()), carrying_weights(one)) for one in segments)
+
+
+def first_difference(claimed: Sequence[Transcript], replayed: IntervalReplay) -> Difference | None:
+    """``difference_in_rows`` for the transcripts of a whole round.
+
+    Raises:
+        SpecError: transcripts that do not cover the interval, or not every seat.
+    """
+    first, last = replayed.first_step, replayed.first_step + replayed.steps_count
+    return difference_in_rows([transcript.steps[first:last] for transcript in claimed], replayed)

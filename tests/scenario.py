@@ -15,7 +15,7 @@ from typing import Any
 from multiformats import CID
 
 from clicooper.access.grants import AuditKeys, Grant, write_grants
-from clicooper.access.sealing import new_identity, write_secret
+from clicooper.access.sealing import new_identity
 from clicooper.audit.auditor import audit_record
 from clicooper.audit.verdict import AuditReport, Check, CheckResult
 from clicooper.chain.client import Contract
@@ -25,6 +25,7 @@ from clicooper.cli.main import main
 from clicooper.commitments.manifest import SegmentManifest
 from clicooper.config import JobConfig
 from clicooper.errors import SpecError
+from clicooper.files import write_secret
 from clicooper.learning.runtime import use_threads
 from clicooper.learning.training import TrainedSegment, train_round
 from clicooper.protocol.job import JobParties, OpenJob, finish_job, open_job, run_rounds

@@ -19,9 +19,10 @@ from eth_utils import to_checksum_address
 from pydantic import Field
 
 from clicooper.access.identity import parse_identity
-from clicooper.access.sealing import unwrap, wrap, write_secret
+from clicooper.access.sealing import unwrap, wrap
 from clicooper.commitments.manifest import Bytes20, Bytes32, Count, Part, Record
 from clicooper.errors import SealError, SpecError, StorageError
+from clicooper.files import write_secret
 from clicooper.types import Address, Head
 
 __all__ = [

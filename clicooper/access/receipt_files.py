@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clicooper.access.sealing import write_secret
 from clicooper.commitments.boundary import BoundaryReceipt
 from clicooper.errors import EvidenceUnusable, SpecError
+from clicooper.files import write_secret
 from clicooper.storage.base import reading
 
 __all__ = ["keep_receipt", "read_receipt", "read_receipts"]

@@ -8,15 +8,13 @@ A confidential file is AES-256-CTR under a key of its own, so that the same file
 import hashlib
 import hmac
 from collections.abc import Sequence
-from pathlib import Path
 
 import pyrage
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from clicooper.errors import SealError, StorageError
-from clicooper.storage.local import write_atomic
+from clicooper.errors import SealError
 from clicooper.types import Digest, Head
 
 __all__ = [
@@ -32,7 +30,6 @@ __all__ = [
     "stream_cipher",
     "unwrap",
     "wrap",
-    "write_secret",
 ]
 
 KEY_BYTES = 32
@@ -177,20 +174,3 @@ def unwrap(data: bytes, identity: str) -> bytes:
     except pyrage.DecryptError as e:
         hint = f"ask for a grant to {key.to_public()}, or use the identity that was granted"
         raise SealError(f"the grant does not open with this identity: {e}", hint=hint) from e
-
-
-def write_secret(path: Path, data: bytes) -> None:
-    """Replaces ``path`` by ``data``, readable by its owner alone (0600) from the first moment.
-
-    Folders on the way to it are created with mode 0700 if absent. The bytes are on the disk when it returns.
-
-    Raises:
-        StorageError: it cannot be written; nothing is left behind.
-    """
-    try:
-        for folder in reversed([path.parent, *path.parent.parents]):  # ``parents=True`` would leave these to the umask.
-            folder.mkdir(mode=0o700, exist_ok=True)
-    except OSError as e:
-        hint = "check the path and its permissions"
-        raise StorageError(f"cannot create {path.parent}: {e.strerror}", hint=hint) from e
-    write_atomic(path, data, mode=0o600, sync=True)

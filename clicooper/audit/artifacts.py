@@ -28,7 +28,7 @@ from clicooper.commitments.manifest import (
     StateLinks,
 )
 from clicooper.errors import ArtifactMissing, CliCooperError, SealError, SpecError
-from clicooper.history.follow import Commitment, History
+from clicooper.history.history import Commitment, History
 from clicooper.learning.checkpoint import MAX_STATE_BYTES, State, decode_state
 from clicooper.learning.models import require_trusted
 from clicooper.learning.replay import IntervalInputs, interval_inputs
@@ -159,8 +159,7 @@ class Artifacts:
                 "and {}".format(*claimed, *demanded),
                 hint="the trainer did other work than the job's",
             )
-        rows = open_bytes(self.store, links.leaves, self.secret_of(links.leaves.author), MAX_LEAVES_BYTES)
-        transcript = Transcript.from_bytes(rows, links.interval)
+        transcript = Transcript.from_bytes(self.open_file(links.leaves, MAX_LEAVES_BYTES), links.interval)
         if len(transcript.steps) != links.steps:
             raise SpecError(
                 f"a transcript of {len(transcript.steps)} steps, where its manifest says {links.steps}",
@@ -182,7 +181,7 @@ class Artifacts:
     def secret_of(self, author: bytes) -> bytes:
         """The sealing secret of an author, known to be the one that it registered.
 
-        Only then does a file that does not open convict its author: what was granted may be wrong without its doing.
+        Only then does a file that does not open convict its author, who has no part in a wrong grant.
 
         Raises:
             SealError: it was not granted, or something else was.
@@ -198,14 +197,18 @@ class Artifacts:
             )
         return secret
 
-    def state_file(self, sealed: SealedFile) -> State:
-        """A sealed safetensors file as arrays by name.
+    def open_file(self, sealed: SealedFile, max_bytes: int = MAX_STATE_BYTES) -> bytes:
+        """The plaintext of a sealed file.
 
         Raises:
             SealError: its author's secret is not at hand.
             SealBroken: it does not open under that secret.
         """
-        return decode_state(open_bytes(self.store, sealed, self.secret_of(sealed.author), MAX_STATE_BYTES))
+        return open_bytes(self.store, sealed, self.secret_of(sealed.author), max_bytes)
+
+    def state_file(self, sealed: SealedFile) -> State:
+        """A sealed safetensors file as arrays by name; raises as ``open_file``, and SpecError for other content."""
+        return decode_state(self.open_file(sealed))
 
     def state(self, links: StateLinks) -> tuple[State, State | None]:
         """Weights and optimizer state."""

@@ -1,8 +1,8 @@
 """An audit: follow the record, then judge every claim that its artifacts make.
 
-``audit_record`` is what anyone runs over a whole history, ``audit_files`` the same over files that anybody may have
-damaged; ``check_commitments`` and ``check_round`` (from ``rounds``) are what an owner runs before it pays for a round.
-A ``Plan`` says how much is replayed, and by whom; the verdict on what is replayed does not depend on the latter.
+``audit_record`` is what anyone runs over a whole history, ``audit_files`` the same over files that may be damaged. The
+checks of a round are in ``rounds``, where an owner takes them from before it pays. A ``Plan`` says how much is
+replayed, and by whom; the verdict on what is replayed does not depend on the latter.
 """
 
 from __future__ import annotations
@@ -18,25 +18,29 @@ from multiformats import CID
 from clicooper import __version__
 from clicooper.access.grants import AuditKeys
 from clicooper.audit.artifacts import Artifacts
-from clicooper.audit.checks import claims as checks
+from clicooper.audit.checks.frame import guarded
 from clicooper.audit.checks.payment import check_payment
+from clicooper.audit.checks.record import check_grant, check_history, check_seat
+from clicooper.audit.checks.release import check_release
+from clicooper.audit.checks.replay import RoundReplay
+from clicooper.audit.checks.store import check_store, outside_sample
 from clicooper.audit.replay.executors import HERE, Executor
 from clicooper.audit.replay.journal import Journal
-from clicooper.audit.replay.round_replay import RoundReplay
 from clicooper.audit.replay.sampling import Draw, Sample
-from clicooper.audit.replay.unpublished import unpublished_states, without_unpublished
-from clicooper.audit.rounds import check_commitments, check_round, examine_round
+from clicooper.audit.replay.unpublished import unpublished_states
+from clicooper.audit.rounds import check_commitments, examine_round
 from clicooper.audit.verdict import AuditReport, Check, CheckResult, Replayed, Sampled, combine
 from clicooper.chain.record import JobRecord, record_from_json
 from clicooper.errors import RecordError, StorageError
 from clicooper.history.dag_roots import dag_roots
-from clicooper.history.follow import History, follow_record
+from clicooper.history.follow import follow_record
+from clicooper.history.history import History
 from clicooper.history.timeline import make_timeline
 from clicooper.storage.base import Store
 from clicooper.storage.local import LocalStore
-from clicooper.types import ACCUSED_OWNER, Verdict
+from clicooper.types import Verdict
 
-__all__ = ["FULL", "Plan", "Progress", "audit_files", "audit_record", "check_commitments", "check_round", "silent"]
+__all__ = ["FULL", "Plan", "Progress", "audit_files", "audit_record", "silent"]
 
 STORE_MARKER = "clicooper-store"
 """The file by which a folder says that it is a store."""
@@ -67,7 +71,7 @@ FULL = Plan()
 
 
 def silent(what: str, done: int, total: int) -> None:
-    """The progress of an audit that nobody watches."""
+    """Ignores the progress of an audit."""
 
 
 def audit_record(
@@ -78,7 +82,6 @@ def audit_record(
     trusted_models: Collection[str] = frozenset(),
     plan: Plan = FULL,
     progress: Progress = silent,
-    clock: Callable[[], float] = time.perf_counter,
 ) -> AuditReport:
     """Judges every claim of a job's history, replaying all of its training or a sample.
 
@@ -92,17 +95,17 @@ def audit_record(
     Raises:
         WorkersLost: those who were to replay are gone; a journal keeps what they had done.
     """
-    started = clock()
+    started = time.perf_counter()
     try:
         history = follow_record(record)
     except RecordError as e:
-        rows = (*_store_rows(store), CheckResult.of_error(Check.RECORD, "record", e))
-        return AuditReport(record.source, record.blocks, 0, rows, Replayed(0, 0, 0.0), clock() - started)
+        rows = (*_check_store(store), CheckResult.of_error(Check.RECORD, "record", e))
+        return AuditReport.without_replay(record.source, rows, time.perf_counter() - started, record.blocks)
     artifacts = Artifacts(history, store, keys, trusted_models)
     draws = None if plan.sample is None else _draw_all(artifacts, plan.sample)
     progress("reading the artifacts", 0, 0)
-    in_store = _store_rows(store, dag_roots(history).required, checks.outside_sample(artifacts, draws))
-    rows = tuple(without_unpublished(in_store, unpublished_states(history, store)))
+    unread, unpublished = outside_sample(artifacts, draws), unpublished_states(history, store)
+    rows = _check_store(store, dag_roots(history).required, unread, unpublished)
     work = _Work(artifacts, draws, plan.executor, _journal(artifacts, plan), progress)
     found = work.audit()
     if work.journal is not None and combine(found) is not Verdict.INCONCLUSIVE:
@@ -113,7 +116,7 @@ def audit_record(
         len(history.commitments),
         (*rows, *found),
         work.replayed(),
-        clock() - started,
+        time.perf_counter() - started,
         sampled=_sampled(artifacts, plan.sample, draws, work.confirmed),
         timeline=make_timeline(record, _heads(record, history), work.losses),
         resumed=work.resumed,
@@ -169,7 +172,6 @@ def audit_files(
     trusted_models: Collection[str] = frozenset(),
     plan: Plan = FULL,
     progress: Progress = silent,
-    clock: Callable[[], float] = time.perf_counter,
 ) -> AuditReport:
     """Judges a record and a store as they lie on a disk, or a store elsewhere, whatever has happened to them.
 
@@ -179,20 +181,18 @@ def audit_files(
     Raises:
         StorageError: the record cannot be read, or the store's folder cannot be listed.
     """
-    started = clock()
+    started = time.perf_counter()
     store = _open_store(store_at) if isinstance(store_at, Path) else store_at
     try:
         record = record_from_json(_read(record_path))
     except RecordError as e:
-        rows = (CheckResult.of_error(Check.RECORD, record_path.name, e), *_store_rows(store))
-        return AuditReport(record_path.name, (0, 0), 0, rows, Replayed(0, 0, 0.0), clock() - started)
+        rows = (CheckResult.of_error(Check.RECORD, record_path.name, e), *_check_store(store))
+        return AuditReport.without_replay(record_path.name, rows, time.perf_counter() - started)
     if not isinstance(store, CheckResult):
-        return audit_record(
-            record, store, keys, trusted_models=trusted_models, plan=plan, progress=progress, clock=clock
-        )
+        return audit_record(record, store, keys, trusted_models=trusted_models, plan=plan, progress=progress)
     rows, commitments = _judge_events(record)
-    return AuditReport(
-        record.source, record.blocks, commitments, (store, *rows), Replayed(0, 0, 0.0), clock() - started
+    return AuditReport.without_replay(
+        record.source, (store, *rows), time.perf_counter() - started, record.blocks, commitments
     )
 
 
@@ -213,12 +213,15 @@ def _open_store(path: Path) -> LocalStore | CheckResult:
         return CheckResult(Check.ARTIFACTS, verdict, STORE_MARKER, e.message)
 
 
-def _store_rows(
-    store: Store | CheckResult, roots: Collection[CID] = (), unread: frozenset[bytes] = frozenset()
+def _check_store(
+    store: Store | CheckResult,
+    roots: Collection[CID] = (),
+    unread: frozenset[bytes] = frozenset(),
+    unpublished: frozenset[CID] = frozenset(),
 ) -> tuple[CheckResult, ...]:
     if isinstance(store, CheckResult):
         return (store,)
-    return checks.guarded(Check.ARTIFACTS, "store", partial(checks.check_store, store, roots, unread))
+    return guarded(Check.ARTIFACTS, "store", partial(check_store, store, roots, unread, unpublished))
 
 
 def _judge_events(record: JobRecord) -> tuple[tuple[CheckResult, ...], int]:
@@ -227,7 +230,7 @@ def _judge_events(record: JobRecord) -> tuple[tuple[CheckResult, ...], int]:
         history = follow_record(record)
     except RecordError as e:
         return (CheckResult.of_error(Check.RECORD, "record", e),), 0
-    return (_followed(history), *check_payment(history)), len(history.commitments)
+    return (*check_history(history), *check_payment(history)), len(history.commitments)
 
 
 class _Work:
@@ -241,7 +244,7 @@ class _Work:
         journal: Journal | None,
         progress: Progress,
     ) -> None:
-        self._evidence, self._draws, self._executor = artifacts, draws, executor
+        self._artifacts, self._draws, self._executor = artifacts, draws, executor
         self.journal, self._progress = journal, progress
         self.losses: dict[int, tuple[tuple[int, float], ...]] = {}
         self.confirmed: dict[int, int] = {}
@@ -250,14 +253,12 @@ class _Work:
 
     def audit(self) -> list[CheckResult]:
         """All rows after the record's own, in the order of the history."""
-        artifacts, history = self._evidence, self._evidence.history
-        rows = [_followed(history)]
+        artifacts, history = self._artifacts, self._artifacts.history
+        rows = [*check_history(history)]
         for seat in history.holders:
-            rows += checks.guarded(Check.RECORD, seat.trainer, partial(checks.check_seat, seat), seat=seat.seat)
-            rows += checks.guarded(
-                Check.ARTIFACTS, seat.trainer, partial(checks.check_grant, artifacts, seat), seat=seat.seat
-            )
-        rows += checks.guarded(Check.RELEASE, "activation release", partial(checks.check_release, artifacts))
+            rows += guarded(Check.RECORD, seat.trainer, partial(check_seat, seat), seat=seat.seat)
+            rows += guarded(Check.ARTIFACTS, seat.trainer, partial(check_grant, artifacts, seat), seat=seat.seat)
+        rows += guarded(Check.RELEASE, "activation release", partial(check_release, artifacts))
         for round_ in range(len(history.rounds)):
             rows += self._audit_round(round_)
         rows += check_payment(history)
@@ -267,25 +268,25 @@ class _Work:
         draw = None if self._draws is None else self._draws.get(round_)
         intervals = None if draw is None else draw.intervals
         self._tell(round_, 0)
-        rows = [*check_commitments(self._evidence, round_, intervals)]
+        rows = [*check_commitments(self._artifacts, round_, intervals)]
         found, replay = examine_round(
-            self._evidence, round_, intervals, self._executor, self.journal, partial(self._tell, round_)
+            self._artifacts, round_, intervals, self._executor, self.journal, partial(self._tell, round_)
         )
         rows += found
-        if draw is not None and not draw.intervals and self._evidence.history.rounds[round_].commitments:
+        if draw is not None and not draw.intervals and self._artifacts.history.rounds[round_].commitments:
             rows.append(CheckResult(Check.REPLAY, Verdict.INCONCLUSIVE, f"round {round_}", draw.missing, round_))
-        if self._evidence.history.rounds[round_].commitments:
-            self._committed_steps += self._evidence.spec_steps()
+        if self._artifacts.history.rounds[round_].commitments:
+            self._committed_steps += self._artifacts.spec_steps()
         if replay is not None:
             self._intervals, self._steps = self._intervals + replay.intervals, self._steps + replay.steps
             self.confirmed[round_] = len(replay.losses)
-            self.losses[round_] = tuple(_numbered(self._evidence, replay))
+            self.losses[round_] = tuple(_numbered(self._artifacts, replay))
         return rows
 
     def _tell(self, round_: int, done: int) -> None:
         """Progress in intervals over the whole job, so that the time that is left can be told."""
-        history = self._evidence.history
-        per_round = 1 if self._draws is not None else self._evidence.intervals_or(1)
+        history = self._artifacts.history
+        per_round = 1 if self._draws is not None else self._artifacts.intervals_or(1)
         drawn = [len(draw.intervals) for draw in (self._draws or {}).values()]
         total = sum(drawn) if drawn else per_round * len(history.rounds)
         before = sum(drawn[:round_]) if drawn else per_round * round_
@@ -302,20 +303,3 @@ def _numbered(artifacts: Artifacts, replay: RoundReplay) -> Iterator[tuple[int, 
     for interval, losses in sorted(replay.losses.items()):
         first = interval * artifacts.spec.replay.interval
         yield from ((first + offset, loss) for offset, loss in enumerate(losses))
-
-
-def _followed(history: History) -> CheckResult:
-    accepted = f"{history.accepted_rounds} of {history.params.rounds} rounds accepted"
-    parts = [f"{len(history.commitments)} commitments", accepted, *_disputed(history), f"head 0x{history.head.hex()}"]
-    return CheckResult(Check.RECORD, Verdict.PASS, "state machine", ", ".join(parts))
-
-
-def _disputed(history: History) -> Iterator[str]:
-    """What a job without disputes has none of: it stays visible, though it does not count any more."""
-    if abandoned := sum(len(round_.abandoned) for round_ in history.rounds):
-        yield f"{abandoned} commitments of abandoned attempts"
-    if history.evicted:
-        yield f"{len(history.evicted)} seats vacated"
-    for challenge in history.challenges:
-        accused = "owner" if challenge.accused == ACCUSED_OWNER else f"seat {challenge.accused}"
-        yield f"challenge of {accused} in round {challenge.round}: {challenge.outcome.value}"

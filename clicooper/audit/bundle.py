@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,12 +17,14 @@ from multiformats import CID
 
 from clicooper.access.grants import AuditKeys
 from clicooper.audit.auditor import FULL, Plan, Progress, audit_record, silent
-from clicooper.audit.checks import claims as checks
+from clicooper.audit.checks.frame import guarded
+from clicooper.audit.checks.store import check_store
 from clicooper.audit.replay.unpublished import unpublished_states
-from clicooper.audit.verdict import AuditReport, Check, CheckResult, Replayed
+from clicooper.audit.verdict import AuditReport, Check, CheckResult
 from clicooper.chain.record import JobRecord, record_from_json, record_to_json
 from clicooper.commitments.bundle import JobBundle
 from clicooper.errors import ArtifactCorrupt, ArtifactMissing, CarError, CliCooperError, GraphTooLarge, RecordError
+from clicooper.files import whole_file
 from clicooper.history.dag_roots import dag_roots
 from clicooper.history.follow import follow_record
 from clicooper.storage.base import Store, get_bytes
@@ -30,7 +32,6 @@ from clicooper.storage.car_store import CarStore
 from clicooper.storage.ipld.car import write_car
 from clicooper.storage.ipld.cid import build_file
 from clicooper.storage.ipld.graph import walk
-from clicooper.storage.whole_file import whole_file
 from clicooper.types import Verdict
 
 __all__ = ["PackedJob", "audit_car", "pack_job", "read_bundle"]
@@ -112,43 +113,38 @@ def audit_car(
     trusted_models: Collection[str] = frozenset(),
     plan: Plan = FULL,
     progress: Progress = silent,
-    clock: Callable[[], float] = time.perf_counter,
 ) -> AuditReport:
-    """Judges a job from its CAR file alone, whatever has happened to the file.
+    """Judges a job from its CAR file alone, which may be damaged.
 
     Damage of the file's structure, its bundle or its record leaves no history to judge: it is a row like any other.
 
     Raises:
         StorageError: the file cannot be read.
     """
-    started = clock()
+    started = time.perf_counter()
     try:
         with CarStore(path) as store:
-            rows, record = _record_rows(store, path.name)
+            rows, record = _read_record(store, path.name)
             if record is None:
-                return AuditReport(path.name, (0, 0), 0, rows, Replayed(0, 0, 0.0), clock() - started)
-            report = audit_record(
-                record, store, keys, trusted_models=trusted_models, plan=plan, progress=progress, clock=clock
-            )
+                return AuditReport.without_replay(path.name, rows, time.perf_counter() - started)
+            report = audit_record(record, store, keys, trusted_models=trusted_models, plan=plan, progress=progress)
     except CarError as e:
         row = CheckResult.of_error(Check.ARTIFACTS, path.name, e)
-        return AuditReport(path.name, (0, 0), 0, (row,), Replayed(0, 0, 0.0), clock() - started)
+        return AuditReport.without_replay(path.name, (row,), time.perf_counter() - started)
     return report.with_rows(rows)
 
 
-def _record_rows(store: CarStore, name: str) -> tuple[tuple[CheckResult, ...], JobRecord | None]:
+def _read_record(store: CarStore, name: str) -> tuple[tuple[CheckResult, ...], JobRecord | None]:
     """The record in a file, and what its bundle shows; without a record, all that can be said."""
+    check = Check.ARTIFACTS
     try:
         bundle, data = read_bundle(store)
-    except CliCooperError as e:
-        bad = CheckResult.of_error(Check.ARTIFACTS, name, e)
-        return (bad, *checks.guarded(Check.ARTIFACTS, "store", partial(checks.check_store, store))), None
-    try:
+        check = Check.RECORD
         record = record_from_json(data)
-    except RecordError as e:
-        bad = CheckResult.of_error(Check.RECORD, name, e)
-        return (bad, *checks.guarded(Check.ARTIFACTS, "store", partial(checks.check_store, store))), None
-    return checks.guarded(Check.ARTIFACTS, "bundle", partial(_check_bundle, bundle, record)), record
+    except CliCooperError as e:
+        rows = guarded(Check.ARTIFACTS, "store", partial(check_store, store))
+        return (CheckResult.of_error(check, name, e), *rows), None
+    return guarded(Check.ARTIFACTS, "bundle", partial(_check_bundle, bundle, record)), record
 
 
 def _check_bundle(bundle: JobBundle, record: JobRecord) -> Iterator[CheckResult]:

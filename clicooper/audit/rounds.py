@@ -1,25 +1,36 @@
 """The checks of one round, in their order: what an audit runs for each, and an owner before it pays.
 
-Job: which checks, and which of them need the round to be complete. Non-jobs: what each demands (``checks``), and the
-whole history (``auditor``).
+Read top to bottom this is the list of checks: first those of each commitment, then those of the round. What each
+demands is in ``checks``; ``auditor`` runs them over a whole history.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 from clicooper.audit.artifacts import Artifacts
-from clicooper.audit.checks import claims as checks
+from clicooper.audit.checks.artifacts import check_artifacts
+from clicooper.audit.checks.boundary import check_boundary
+from clicooper.audit.checks.coverage import check_coverage
+from clicooper.audit.checks.embed import check_embed
+from clicooper.audit.checks.frame import guarded
+from clicooper.audit.checks.labels import check_labels
+from clicooper.audit.checks.links import check_links
+from clicooper.audit.checks.manifest import check_manifest
+from clicooper.audit.checks.mark import check_mark
 from clicooper.audit.checks.progress import check_progress
+from clicooper.audit.checks.replay import RoundReplay, judge, replay_intervals
 from clicooper.audit.replay.executors import HERE, Executor, Tell, unheard
 from clicooper.audit.replay.journal import Journal
-from clicooper.audit.replay.round_replay import RoundReplay, judge, replay_intervals
 from clicooper.audit.verdict import Check, CheckResult, Replayed
 from clicooper.errors import CliCooperError, WorkersLost
+from clicooper.history.history import Commitment
 from clicooper.types import Verdict
 
-__all__ = ["check_commitments", "check_round", "examine_round"]
+__all__ = ["CommitmentCheck", "check_commitments", "check_round", "examine_round"]
+
+CommitmentCheck = Callable[[Artifacts, Commitment], Iterable[CheckResult]]
 
 
 def check_commitments(
@@ -30,18 +41,18 @@ def check_commitments(
     Args:
         intervals: whose states are opened; None opens all.
     """
+    checks: dict[Check, CommitmentCheck] = {
+        Check.MANIFEST: check_manifest,
+        Check.LINKS: check_links,
+        Check.ARTIFACTS: partial(check_artifacts, intervals=intervals),
+        Check.BOUNDARY: check_boundary,
+        Check.MARK: check_mark,
+        Check.EMBED: check_embed,
+    }
     for commitment in artifacts.history.rounds[round_].commitments:
-        seat = commitment.seat
         subject = f"0x{commitment.manifest_digest.hex()}"
-        for check, run in (
-            (Check.MANIFEST, checks.check_manifest),
-            (Check.LINKS, checks.check_links),
-            (Check.ARTIFACTS, partial(checks.check_artifacts, intervals=intervals)),
-            (Check.BOUNDARY, checks.check_boundary),
-            (Check.MARK, checks.check_mark),
-            (Check.EMBED, checks.check_embed),
-        ):
-            yield from checks.guarded(check, subject, partial(run, artifacts, commitment), round_, seat)
+        for check, run in checks.items():
+            yield from guarded(check, subject, partial(run, artifacts, commitment), round_, commitment.seat)
 
 
 def check_round(
@@ -54,7 +65,7 @@ def check_round(
     """
     rows, replay = examine_round(artifacts, round_, intervals)
     if replay is None:
-        return rows, Replayed(0, 0, 0.0)
+        return rows, Replayed()
     total = artifacts.spec_steps()
     return rows, Replayed(replay.intervals, replay.steps, replay.steps / total if total else 0.0)
 
@@ -72,36 +83,25 @@ def examine_round(
     Raises:
         WorkersLost: those who were to replay are gone.
     """
-    rows = checks.guarded(
-        Check.LABELS, f"labels of round {round_}", partial(checks.check_labels, artifacts, round_), round_
-    )
-    committed = len(artifacts.history.rounds[round_].commitments)
-    if committed < artifacts.history.params.seats:
-        # Where nobody committed anything, nothing is claimed that a replay could confirm.
-        why = f"{committed} of {artifacts.history.params.seats} seats have committed: the work cannot be done again"
-        unfinished = CheckResult(Check.REPLAY, Verdict.INCONCLUSIVE, f"round {round_}", why, round_)
-        return (*rows, *([unfinished] if committed else [])), None
-    covered = partial(checks.check_coverage, artifacts, round_, intervals)
-    rows += checks.guarded(Check.COVERAGE, "batches", covered, round_, 0)
+    labels = partial(check_labels, artifacts, round_)
+    rows = guarded(Check.LABELS, f"labels of round {round_}", labels, round_)
+    committed, seats = len(artifacts.history.rounds[round_].commitments), artifacts.history.params.seats
+    if not committed:
+        # Nothing is claimed that a replay could confirm.
+        return rows, None
+    if committed < seats:
+        why = f"{committed} of {seats} seats have committed: the work cannot be done again"
+        return (*rows, CheckResult(Check.REPLAY, Verdict.INCONCLUSIVE, f"round {round_}", why, round_)), None
+    coverage = partial(check_coverage, artifacts, round_, intervals)
+    rows += guarded(Check.COVERAGE, "batches", coverage, round_, 0)
     if intervals is not None and not intervals:
         return rows, None
-    result = None
-
-    def replay() -> Iterator[CheckResult]:
-        nonlocal result
-        chosen = range(artifacts.intervals) if intervals is None else intervals
-        result = replay_intervals(artifacts, round_, chosen, executor, journal, tell)
-        yield from judge(artifacts, result)
-
     try:
-        rows += tuple(replay())
+        chosen = range(artifacts.intervals) if intervals is None else intervals
+        replay = replay_intervals(artifacts, round_, chosen, executor, journal, tell)
     except WorkersLost:
         raise
     except CliCooperError as e:
-        rows += (CheckResult.of_error(Check.REPLAY, f"round {round_}", e, round_=round_),)
-    if result is None:
-        return rows, None
-    return (
-        *rows,
-        *checks.guarded(Check.PROGRESS, "metrics", partial(check_progress, artifacts, result), round_),
-    ), result
+        return (*rows, CheckResult.of_error(Check.REPLAY, f"round {round_}", e, round_=round_)), None
+    progress = partial(check_progress, artifacts, round_, replay.losses)
+    return (*rows, *judge(artifacts, replay), *guarded(Check.PROGRESS, "metrics", progress, round_)), replay

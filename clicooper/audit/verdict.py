@@ -5,10 +5,11 @@ A fail outweighs everything; anything that could not be checked keeps the whole 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 from clicooper.audit.replay.sampling import Draw, escape_probability
 from clicooper.chain.index.confirm import Confirmation
@@ -22,7 +23,7 @@ from clicooper.errors import (
     SealBroken,
 )
 from clicooper.history.timeline import Timeline
-from clicooper.types import Digest, Verdict
+from clicooper.types import ACCUSED_OWNER, Digest, Verdict
 
 __all__ = [
     "AuditReport",
@@ -33,6 +34,7 @@ __all__ = [
     "Sampled",
     "combine",
     "exit_code",
+    "verdict_of",
     "verdict_tree",
 ]
 
@@ -58,15 +60,24 @@ class Check(Enum):
     PAYMENT = "payment"
 
 
+OWNERS_CHECKS = frozenset({Check.LABELS, Check.RELEASE})
+"""Checks of what the owner alone makes."""
+
+
 @dataclass(frozen=True)
 class CheckResult:
     """One checked claim.
 
     Attributes:
-        subject: what was checked, such as a CID, an event or a step.
+        subject: what was checked, such as a CID, an event or a step, for a person.
+        detail: one sentence for a person.
+        seat: whom the claim is about; None where it is about no seat in particular, or about two.
         expected: what the protocol demands, as text; empty where the verdict is not a comparison.
         actual: what was found.
-        detail: one sentence for a person.
+        step: of the round, where the claim is about one step.
+        interval: of the round, where it is about one interval.
+        field: of ``StepDigests``: what differs in the step.
+        seats: both seats, where a difference lies between two of them.
     """
 
     check: Check
@@ -77,6 +88,17 @@ class CheckResult:
     seat: int | None = None
     expected: str = ""
     actual: str = ""
+    step: int | None = None
+    interval: int | None = None
+    field: str = ""
+    seats: tuple[int, ...] = ()
+
+    @property
+    def culprit(self) -> int | None:
+        """Whom a failure contradicts: a seat, or ``ACCUSED_OWNER``; None without a failure, or where nothing tells."""
+        if self.verdict is not Verdict.FAIL:
+            return None
+        return ACCUSED_OWNER if self.seat is None and self.check in OWNERS_CHECKS else self.seat
 
     @classmethod
     def compare(
@@ -89,10 +111,13 @@ class CheckResult:
         round_: int | None = None,
         seat: int | None = None,
         detail: str = "",
+        step: int | None = None,
+        field: str = "",
+        seats: tuple[int, ...] = (),
     ) -> CheckResult:
         """Pass iff ``expected == actual``."""
-        verdict = Verdict.PASS if expected == actual else Verdict.FAIL
-        return cls(check, verdict, subject, detail, round_, seat, _text(expected), _text(actual))
+        verdict, sides = Verdict.PASS if expected == actual else Verdict.FAIL, (_text(expected), _text(actual))
+        return cls(check, verdict, subject, detail, round_, seat, *sides, step=step, field=field, seats=seats)
 
     @classmethod
     def of_error(
@@ -102,21 +127,29 @@ class CheckResult:
         if isinstance(error, (ArtifactCorrupt, ArtifactMissing, SealBroken)):
             check = check if isinstance(error, ArtifactMissing) else Check.ARTIFACTS
             subject = error.cid
-        could_not_check = error.exit_code in {EXIT_NETWORK, EXIT_INCONCLUSIVE}
-        verdict = Verdict.INCONCLUSIVE if could_not_check else Verdict.FAIL
-        return cls(check, verdict, subject, error.message, round_, seat)
+        return cls(check, verdict_of(error), subject, error.message, round_, seat)
 
     def to_json(self) -> dict[str, Any]:
         """The row as ``audit --json`` prints it."""
-        return asdict(self) | {"check": self.check.value, "verdict": self.verdict.value}
+        return asdict(self) | {"check": self.check.value, "verdict": self.verdict.value, "culprit": self.culprit}
 
 
 def _text(value: object) -> str:
     return "0x" + value.hex() if isinstance(value, bytes) else str(value)
 
 
-def combine(results: Iterable[CheckResult]) -> Verdict:
-    """The verdict over many rows; no rows at all is inconclusive."""
+def verdict_of(error: CliCooperError) -> Verdict:
+    """Of a check that ended in an error: what could not be looked at is inconclusive, all else fails."""
+    return Verdict.INCONCLUSIVE if error.exit_code in {EXIT_NETWORK, EXIT_INCONCLUSIVE} else Verdict.FAIL
+
+
+class _HasVerdict(Protocol):
+    @property
+    def verdict(self) -> Verdict: ...
+
+
+def combine(results: Iterable[_HasVerdict]) -> Verdict:
+    """The verdict over many rows or parts; none at all is inconclusive."""
     verdicts = {result.verdict for result in results}
     if Verdict.FAIL in verdicts:
         return Verdict.FAIL
@@ -153,51 +186,35 @@ class Branch:
 
 def verdict_tree(results: Iterable[CheckResult]) -> Branch:
     """All rows as a tree: the job's own, then by round; in each its own, then by seat; in each check by check."""
-    rows = tuple(results)
-    return _branch("job", "job", rows, _below(rows, "round", lambda row: row.round, _seats))
+    return _grow("job", "job", tuple(results), ("round", "seat"))
 
 
-def _seats(rows: tuple[CheckResult, ...]) -> tuple[Branch, ...]:
-    return _below(rows, "seat", lambda row: row.seat, _checks)
+def _grow(level: str, name: str, rows: Sequence[CheckResult], deeper: tuple[str, ...]) -> Branch:
+    """A branch: the rows without a place of the next level check by check, then every place in numeric order."""
+    places: defaultdict[int, list[CheckResult]] = defaultdict(list)
+    own = [] if deeper else [*rows]
+    if deeper:
+        for row in rows:
+            at = getattr(row, deeper[0])
+            (own if at is None else places[at]).append(row)
+    checks = [(check, [row for row in own if row.check is check]) for check in Check]
+    branches = [_branch("check", check.value, some) for check, some in checks if some]
+    branches += [_grow(deeper[0], f"{deeper[0]} {at}", places[at], deeper[1:]) for at in sorted(places)]
+    return _branch(level, name, rows, tuple(branches))
 
 
-def _checks(rows: tuple[CheckResult, ...]) -> tuple[Branch, ...]:
-    found = {check: tuple(row for row in rows if row.check is check) for check in Check}
-    return tuple(_branch("check", check.value, some) for check, some in found.items() if some)
-
-
-def _below(
-    rows: tuple[CheckResult, ...],
-    level: str,
-    place: Callable[[CheckResult], int | None],
-    deeper: Callable[[tuple[CheckResult, ...]], tuple[Branch, ...]],
-) -> tuple[Branch, ...]:
-    """The rows without a place of that level check by check, then every place in numeric order."""
-    places: dict[int, list[CheckResult]] = {}
-    own = []
-    for row in rows:
-        at = place(row)
-        if at is None:
-            own.append(row)
-        else:
-            places.setdefault(at, []).append(row)
-    parts = ((at, tuple(places[at])) for at in sorted(places))
-    return (*_checks(tuple(own)), *(_branch(level, f"{level} {at}", some, deeper(some)) for at, some in parts))
-
-
-def _branch(level: str, name: str, rows: tuple[CheckResult, ...], branches: tuple[Branch, ...] = ()) -> Branch:
-    found = [row.verdict for row in rows]
-    counts = tuple(found.count(verdict) for verdict in Verdict)
-    return Branch(level, name, combine(rows), (counts[0], counts[1], counts[2]), branches)
+def _branch(level: str, name: str, rows: Sequence[CheckResult], branches: tuple[Branch, ...] = ()) -> Branch:
+    passed, failed, unknown = (sum(row.verdict is verdict for row in rows) for verdict in Verdict)
+    return Branch(level, name, combine(rows), (passed, failed, unknown), branches)
 
 
 @dataclass(frozen=True)
 class Replayed:
     """How much work was done again: intervals, steps, and the share of all committed steps."""
 
-    intervals: int
-    steps: int
-    share: float
+    intervals: int = 0
+    steps: int = 0
+    share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -254,7 +271,7 @@ class AuditReport:
     Attributes:
         verified: against which node the record was compared; None for a record that nothing but its file vouches for.
         sampled: what was drawn; None for an audit that replays everything.
-        story: what the record tells, for people; None where it could not be followed.
+        timeline: what the record tells, for people; None where it could not be followed.
         resumed: intervals that an interrupted audit had replayed.
     """
 
@@ -268,6 +285,18 @@ class AuditReport:
     sampled: Sampled | None = None
     timeline: Timeline | None = None
     resumed: int = 0
+
+    @classmethod
+    def without_replay(
+        cls,
+        source: str,
+        rows: Iterable[CheckResult],
+        seconds: float,
+        blocks: tuple[int, int] = (0, 0),
+        commitments: int = 0,
+    ) -> AuditReport:
+        """The report on something of which nothing could be replayed."""
+        return cls(source, blocks, commitments, tuple(rows), Replayed(), seconds)
 
     @property
     def verdict(self) -> Verdict:

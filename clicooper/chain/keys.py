@@ -4,7 +4,6 @@ Private keys leave this module inside ``LocalAccount`` objects only; signing hap
 """
 
 import json
-import os
 import re
 import secrets
 from pathlib import Path
@@ -12,9 +11,10 @@ from pathlib import Path
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from clicooper.chain.rpc.json_values import parse_json
 from clicooper.chain.rpc.recursion import recursion_limit_kept
 from clicooper.errors import UsageError
+from clicooper.files import write_whole
+from clicooper.json_values import parse_json
 
 with recursion_limit_kept():
     from eth_account import Account
@@ -71,17 +71,7 @@ def save_keystore(path: Path, account: LocalAccount, password: str) -> None:
     if not password:
         raise UsageError("a keystore needs a password", hint="give one with --password-file or at the prompt")
     data = json.dumps(Account.encrypt(account.key, password)).encode()
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        _write_private(temporary, data)
-        try:
-            os.link(temporary, path)
-        finally:
-            temporary.unlink()
-    except FileExistsError as e:
-        raise UsageError(f"{path} exists and is not overwritten", hint="choose another name") from e
-    except OSError as e:
-        raise UsageError(f"cannot write {path}: {e.strerror}", hint="choose a folder you can write") from e
+    write_whole(path, data, mode=0o600, new=True, parents=False, error=UsageError, hint="choose a folder you can write")
 
 
 def read_keystore(path: Path) -> dict[str, object]:
@@ -140,11 +130,3 @@ def account_from_key(text: str) -> LocalAccount:
 def _account(key: bytes) -> LocalAccount:
     account: LocalAccount = Account.from_key(key)
     return account
-
-
-def _write_private(path: Path, data: bytes) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())

@@ -8,8 +8,6 @@ recompute it, so authenticity comes from comparison with a node alone. Round-tri
 
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,8 +15,9 @@ from typing import Any
 
 from clicooper.chain._record_codec import decode, encode
 from clicooper.chain.events import LoggedEvent
-from clicooper.chain.rpc.json_values import parse_json
 from clicooper.errors import RecordError
+from clicooper.files import write_whole
+from clicooper.json_values import parse_json
 from clicooper.types import Address, JobId
 
 __all__ = ["RECORD_VERSION", "JobRecord", "read_record", "record_from_json", "record_to_json", "write_record"]
@@ -86,21 +85,9 @@ def write_record(path: Path, record: JobRecord) -> None:
     Raises:
         RecordError: the path cannot be written.
     """
-    data = record_to_json(record)
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as e:
-        raise RecordError(f"cannot write the record {path}: {e.strerror}", hint="choose a folder you can write") from e
+    write_whole(
+        path, record_to_json(record), mode=0o644, parents=False, error=RecordError, hint="choose a folder you can write"
+    )
 
 
 def read_record(path: Path) -> JobRecord:

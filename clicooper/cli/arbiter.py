@@ -165,7 +165,7 @@ def _ruling(judgement: Judgement | None) -> bool:
     from clicooper.disputes.opinion import Answer  # noqa: PLC0415
     from clicooper.errors import RulingRefused  # noqa: PLC0415
 
-    guilty = judgement is not None and judgement.opinion.finding is Answer.GUILTY
+    guilty = judgement is not None and judgement.opinion.answer is Answer.GUILTY
     fault = None if judgement is None else judgement.opinion.fault
     if guilty and fault is not None and fault.pair is not None and fault.cleared is None:
         raise RulingRefused(

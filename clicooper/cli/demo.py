@@ -165,7 +165,8 @@ def _connected(network: str) -> Node:
 def _write_grants(folder: RunFolder, keys: AuditKeys) -> None:
     """Grants everything to a throw-away auditor, whose identity lies beside."""
     from clicooper.access.grants import IDENTITY_NAME, write_grants  # noqa: PLC0415
-    from clicooper.access.sealing import new_identity, write_secret  # noqa: PLC0415
+    from clicooper.access.sealing import new_identity  # noqa: PLC0415
+    from clicooper.files import write_secret  # noqa: PLC0415
 
     identity, recipient = new_identity()
     write_secret(folder.auditor / IDENTITY_NAME, identity.encode() + b"\n")

@@ -218,10 +218,10 @@ def print_opinion(console: Console, opinion: Opinion) -> None:
     """The finding, then the numbers behind it."""
     from clicooper.disputes.opinion import Answer, named  # noqa: PLC0415
 
-    colour = {Answer.GUILTY: "red", Answer.NOT_GUILTY: "green"}.get(opinion.finding, "yellow")
+    colour = {Answer.GUILTY: "red", Answer.NOT_GUILTY: "green"}.get(opinion.answer, "yellow")
     fault = opinion.fault
-    who = f": {named(fault)}" if fault is not None and opinion.finding is Answer.GUILTY else ""
-    console.print(f"Finding: [{colour}]{opinion.finding.value}[/]{who}")
+    who = f": {named(fault)}" if fault is not None and opinion.answer is Answer.GUILTY else ""
+    console.print(f"Finding: [{colour}]{opinion.answer.value}[/]{who}")
     lines = [opinion.detail]
     if fault is not None and fault.expected:
         lines += [f"expected {fault.expected}", f"found    {fault.actual}"]

@@ -163,9 +163,9 @@ def _recipients(evidence: Artifacts, to: list[str] | None, plaintext: bool) -> S
 def _made(
     record: Any, evidence: Artifacts, subject: Subject, by: Any, recipients: Sequence[str] | None, target: Path
 ) -> dict[str, Any]:
-    from clicooper.access.sealing import write_secret  # noqa: PLC0415
     from clicooper.disputes.collect import make_evidence  # noqa: PLC0415
     from clicooper.disputes.evidence_file import enclose  # noqa: PLC0415
+    from clicooper.files import write_secret  # noqa: PLC0415
 
     packed = make_evidence(record, evidence, subject, by)
     sealed = enclose(evidence.history.genesis, packed.evidence, packed.plaintext, recipients)

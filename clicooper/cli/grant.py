@@ -104,7 +104,7 @@ def _refuse_existing(path: Path | None) -> None:
 
 
 def _write_file(path: Path | None, data: bytes) -> None:
-    from clicooper.access.sealing import write_secret  # noqa: PLC0415
+    from clicooper.files import write_secret  # noqa: PLC0415
 
     if path is not None:
         write_secret(path, data)

@@ -6,17 +6,17 @@ demand alone, for programs that cannot ask for a password.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clicooper.cli.session import keystore_file
 from clicooper.errors import UsageError
+from clicooper.files import write_whole
 
 if TYPE_CHECKING:
     from clicooper.config import ClientConfig
 
-__all__ = ["discard_identity", "export_identity", "identity_exists", "make_identity", "stored_recipient", "write_new"]
+__all__ = ["discard_identity", "export_identity", "identity_exists", "make_identity", "stored_recipient"]
 
 
 def _identity_file(config: ClientConfig, name: str) -> Path:
@@ -42,9 +42,9 @@ def make_identity(config: ClientConfig, name: str, password: str) -> str:
     from clicooper.access.sealing import new_identity  # noqa: PLC0415
 
     identity, recipient = new_identity()
-    write_new(_identity_file(config, name), lock_identity(identity, password))
+    _write_new(_identity_file(config, name), lock_identity(identity, password))
     try:
-        write_new(_recipient_file(config, name), recipient.encode() + b"\n")
+        _write_new(_recipient_file(config, name), recipient.encode() + b"\n")
     except BaseException:
         _identity_file(config, name).unlink()
         raise
@@ -86,27 +86,9 @@ def export_identity(config: ClientConfig, name: str, password: str, target: Path
     if stored_recipient(config, name) not in (None, recipient):
         hint = "do not use what was wrapped for that recipient; restore the file from a copy"
         raise UsageError(f"{_recipient_file(config, name)} is not the recipient of {path.name}", hint=hint)
-    write_new(target, f"# recipient: {recipient}\n{identity}\n".encode())
+    _write_new(target, f"# recipient: {recipient}\n{identity}\n".encode())
     return recipient
 
 
-def write_new(path: Path, data: bytes) -> None:
-    """Writes a file of mode 0600 that did not exist, whole or not at all.
-
-    Raises:
-        UsageError: it exists, or cannot be written.
-    """
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        except BaseException:
-            path.unlink()
-            raise
-    except FileExistsError as e:
-        raise UsageError(f"{path} exists and is not overwritten", hint="choose another name") from e
-    except OSError as e:
-        raise UsageError(f"cannot write {path}: {e.strerror}", hint="choose a folder you can write") from e
+def _write_new(path: Path, data: bytes) -> None:
+    write_whole(path, data, mode=0o600, new=True, parents=False, error=UsageError, hint="choose a folder you can write")

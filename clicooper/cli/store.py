@@ -55,8 +55,8 @@ def get(
     run: Run = None,
 ) -> None:
     """Writes an artifact: a file's content, or the bytes of a record. Every block is hashed before it is written."""
+    from clicooper.files import whole_file  # noqa: PLC0415 - keeps --help fast
     from clicooper.storage.ipld.cid import cid_text, parse_cid  # noqa: PLC0415
-    from clicooper.storage.whole_file import whole_file  # noqa: PLC0415 - keeps --help fast
 
     shown: Output = context.obj["output"]
     name, store = parse_cid(cid), retention.any_store(context, run)

@@ -338,6 +338,11 @@ class StateLinks(Part):
     weights: SealedFile
     optimizer: SealedFile | None
 
+    @property
+    def files(self) -> tuple[SealedFile, ...]:
+        """Its sealed files, one or two."""
+        return (self.weights,) if self.optimizer is None else (self.weights, self.optimizer)
+
 
 class TranscriptLinks(Part):
     """The transcript's steps, its file of leaf rows, and the states at interval ends before the last."""
@@ -387,3 +392,21 @@ class SegmentManifest(Record):
     metrics: dict[str, Number]
     runtime_class: str
     training_transcript_merkle_root: Bytes32
+
+    @property
+    def own_start(self) -> tuple[StateLinks, ...]:
+        """The initial weights, which anybody can derive and the seat seals itself; nothing after round 0."""
+        return (self.state_in,) if self.previous is None else ()
+
+    @property
+    def own_files(self) -> tuple[SealedFile, ...]:
+        """What the seat sealed itself: all its files but the state that it took over."""
+        states = (file for state in (*self.transcript.states, *self.own_start) for file in state.files)
+        return (self.trained, self.out, self.optimizer, self.transcript.leaves, *states)
+
+    def state_after(self, interval: int) -> StateLinks:
+        """The committed state in which an interval ends; the last one ends in the trained weights."""
+        states = self.transcript.states
+        if interval < len(states):
+            return states[interval]
+        return StateLinks(weights=self.trained, optimizer=self.optimizer)

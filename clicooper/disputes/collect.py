@@ -1,41 +1,35 @@
 """Collecting evidence from a job's record and artifacts: the least that its claim can be judged by.
 
-Everything is read through ``Artifacts``, so nothing goes in that does not hash to its name. Sealed files go in as
-plaintext, which their digests in the manifests authenticate: the evidence gives away no secret that opens more.
+What goes in is an ``Excerpt``: the evidence gives away no secret that opens more.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from eth_utils import to_bytes
 from multiformats import CID
 
-from clicooper.access.sealed_files import open_bytes
 from clicooper.audit.artifacts import Artifacts
-from clicooper.audit.release_rows import RowPlaces
-from clicooper.audit.sealed import sealed_by_seat
+from clicooper.audit.excerpt import Excerpt
 from clicooper.chain.record import JobRecord
 from clicooper.commitments.canonical import cid_of_digest
-from clicooper.commitments.manifest import Record, SealedFile, SegmentManifest, StateLinks
+from clicooper.commitments.manifest import SegmentManifest
 from clicooper.commitments.merkle import merkle_proof
-from clicooper.disputes.enclosed import end_state
-from clicooper.disputes.evidence import Claim, Evidence, PlainFile, RevealedKey, RevealedSecret, SeatRows
+from clicooper.disputes.evidence import Claim, Evidence, RevealedKey, RevealedSecret, SeatRows
 from clicooper.disputes.evidence_file import evidence_bytes
 from clicooper.disputes.head_proof import pack_params, prove_head
 from clicooper.disputes.opinion import party_name
+from clicooper.disputes.release_rows import RowPlaces
 from clicooper.disputes.subject import OWNERS, Subject, check_subject
 from clicooper.disputes.withheld import missing_of, owed_by
 from clicooper.errors import EvidenceUnusable, SealBroken, SealError, UsageError
-from clicooper.learning.checkpoint import MAX_STATE_BYTES
 from clicooper.learning.schedule import batch_rows
 from clicooper.learning.transcript import ROW_BYTES, interval_bounds
-from clicooper.storage.ipld.cid import build_file
 from clicooper.storage.ipld.graph import walk
 from clicooper.storage.ipld.slices import file_parts
-from clicooper.types import ACCUSED_OWNER, Address
+from clicooper.types import ACCUSED_OWNER, Address, address_bytes
 
 __all__ = ["PackedEvidence", "make_evidence"]
 
@@ -53,8 +47,8 @@ def make_evidence(record: JobRecord, artifacts: Artifacts, subject: Subject, cha
 
     Args:
         record: the record that ``artifacts`` follows.
-        artifacts: with the keys of whoever brings it forward.
-        challenger: whose evidence it will be; nobody else can use it.
+        artifacts: with the keys of the challenger.
+        challenger: whose evidence it will be; no other party can use it.
 
     Raises:
         UsageError: a subject that makes no sense for the job.
@@ -64,7 +58,7 @@ def make_evidence(record: JobRecord, artifacts: Artifacts, subject: Subject, cha
     check_subject(artifacts, subject)
     parts = _Parts(artifacts)
     if subject.claim != "withheld":
-        parts.link(cid_of_digest(artifacts.history.params.spec_digest))
+        parts.take(cid_of_digest(artifacts.history.params.spec_digest))
     _COLLECT[subject.claim](parts, subject)
     history = artifacts.history
     evidence = Evidence(
@@ -79,10 +73,10 @@ def make_evidence(record: JobRecord, artifacts: Artifacts, subject: Subject, cha
         round=subject.round,
         interval=subject.interval,
         label_key=history.rounds[subject.round].label_key,
-        trail=prove_head(record, history, subject.round),
+        head_proof=prove_head(record, history, subject.round),
         head=history.rounds[subject.round].commitments[-1].head,
         rows=tuple(parts.rows),
-        files=tuple(PlainFile(plaintext_digest=digest, content=cid) for digest, cid in sorted(parts.files.items())),
+        files=parts.files,
         progress=parts.progress,
         sealing=parts.sealing,
         wanted=parts.wanted,
@@ -90,63 +84,34 @@ def make_evidence(record: JobRecord, artifacts: Artifacts, subject: Subject, cha
     return PackedEvidence(evidence, evidence_bytes(evidence, parts.blocks))
 
 
-class _Parts:
+class _Parts(Excerpt):
     """What has been collected so far."""
 
     def __init__(self, artifacts: Artifacts) -> None:
-        self.artifacts = artifacts
-        self.blocks: dict[CID, bytes] = {}
-        self.files: dict[bytes, CID] = {}
+        super().__init__(artifacts)
         self.rows: list[CID] = []
         self.progress: RevealedKey | None = None
         self.sealing: RevealedSecret | None = None
         self.wanted: tuple[CID, ...] = ()
 
-    def link(self, cid: CID) -> None:
-        """Takes a block as it is in the store."""
-        self.blocks[cid] = self.artifacts.store.get_block(cid)
-
-    def keep(self, record: Record) -> CID:
-        """Takes a record of our own, or one that came sealed."""
-        self.blocks[record.cid] = record.to_block()
-        return record.cid
-
-    def manifests(self, round_: int, seats: Iterable[int]) -> None:
-        for seat in seats:
-            self.link(cid_of_digest(self.artifacts.commitment(round_, seat).manifest_digest))
-
-    def open(self, sealed: SealedFile) -> None:
-        """Takes the plaintext of a sealed file, once."""
-        if sealed.plaintext_digest not in self.files:
-            artifacts = self.artifacts
-            plaintext = open_bytes(artifacts.store, sealed, artifacts.secret_of(sealed.author), MAX_STATE_BYTES)
-            blocks = tuple(build_file(io.BytesIO(plaintext)))
-            self.blocks |= dict(blocks)
-            self.files[sealed.plaintext_digest] = blocks[-1][0]
-
-    def state(self, links: StateLinks) -> None:
-        self.open(links.weights)
-        if links.optimizer is not None:
-            self.open(links.optimizer)
-
-    def labels(self, round_: int) -> None:
+    def add_labels(self, round_: int) -> None:
         """The opened labels of all rounds up to one: their digests in the spec are of whole rounds."""
         for earlier in range(round_ + 1):
-            self.keep(self.artifacts.labels(earlier))
+            self.add_record(self.artifacts.labels(earlier))
 
 
 def _replay(parts: _Parts, subject: Subject) -> None:
     artifacts, round_, interval = parts.artifacts, subject.round, subject.interval or 0
     seats = range(artifacts.history.params.seats)
-    parts.manifests(round_, seats)
-    parts.labels(round_)
+    parts.add_labels(round_)
     first, last = interval_bounds(interval, artifacts.spec.training.steps, artifacts.spec.replay.interval)
     for seat in seats:
-        parts.rows.append(parts.keep(_seat_rows(artifacts, round_, seat, first, last)))
-        parts.state(artifacts.start_state(round_, seat, interval))
+        manifest = parts.take_manifest(round_, seat)
+        parts.rows.append(parts.add_record(_seat_rows(artifacts, round_, seat, first, last)))
+        parts.open(*artifacts.start_state(round_, seat, interval).files)
         if subject.end_states:
-            parts.state(end_state(artifacts.manifest(round_, seat), interval))
-    parts.link(artifacts.spec.activation_release)
+            parts.open(*manifest.state_after(interval).files)
+    parts.take(artifacts.spec.activation_release)
     if subject.release:
         _release_rows(parts, round_, first, last)
 
@@ -176,34 +141,31 @@ def _boundary(parts: _Parts, subject: Subject) -> None:
     """Whole transcripts of the seat and the one below it: boundary digests run over all steps."""
     seat = subject.accused or 0
     for one in range(max(0, seat - 1), seat + 1):
-        parts.manifests(subject.round, [one])
-        parts.open(parts.artifacts.manifest(subject.round, one).transcript.leaves)
+        parts.open(parts.take_manifest(subject.round, one).transcript.leaves)
 
 
 def _manifest(parts: _Parts, subject: Subject) -> None:
-    parts.manifests(subject.round, [subject.accused or 0])
+    parts.take_commitment(subject.round, subject.accused or 0)
 
 
 def _links(parts: _Parts, subject: Subject) -> None:
     for round_ in range(max(0, subject.round - 1), subject.round + 1):
-        parts.manifests(round_, [subject.accused or 0])
+        parts.take_commitment(round_, subject.accused or 0)
 
 
 def _mark(parts: _Parts, subject: Subject) -> None:
     seat = subject.accused or 0
-    parts.manifests(subject.round, [seat])
-    manifest = parts.artifacts.manifest(subject.round, seat)
+    manifest = parts.take_manifest(subject.round, seat)
     granted = parts.artifacts.keys.progress.get((subject.round, seat))
     if granted is None:
         hint = "the trainer grants it to the owner each round; one that does not withholds it"
         raise SealError(f"the progress key of seat {seat} is not at hand", hint=hint)
     parts.progress = RevealedKey(key=granted.key, ownership_key_hash=granted.ownership_key_hash)
-    parts.open(manifest.trained)
-    parts.open(manifest.out)
+    parts.open(manifest.trained, manifest.out)
 
 
 def _labels(parts: _Parts, subject: Subject) -> None:
-    parts.labels(subject.round)
+    parts.add_labels(subject.round)
 
 
 def _release(parts: _Parts, _subject: Subject) -> None:
@@ -214,23 +176,21 @@ def _release(parts: _Parts, _subject: Subject) -> None:
 def _seal(parts: _Parts, subject: Subject) -> None:
     """The first file of the seat that does not open, and the secret that it registered, which should open it."""
     artifacts, seat = parts.artifacts, subject.accused or 0
-    parts.manifests(subject.round, [seat])
-    trainer = artifacts.commitment(subject.round, seat).trainer
-    secret = artifacts.secret_of(bytes.fromhex(trainer[2:]))
-    broken = _first_broken(artifacts, artifacts.manifest(subject.round, seat), secret)
+    manifest, trainer = parts.take_manifest(subject.round, seat), artifacts.commitment(subject.round, seat).trainer
+    secret, broken = artifacts.secret_of(address_bytes(trainer)), _first_broken(artifacts, manifest)
     parts.blocks |= dict(walk(artifacts.store.get_block, [broken]))
     parts.wanted = (broken,)
     key_record = next(one.key_record for one in artifacts.history.holders if one.trainer == trainer)
     parts.sealing = RevealedSecret(secret=secret, key_record=key_record)
 
 
-def _first_broken(artifacts: Artifacts, manifest: SegmentManifest, secret: bytes) -> CID:
-    for sealed in sealed_by_seat(manifest):
+def _first_broken(artifacts: Artifacts, manifest: SegmentManifest) -> CID:
+    for sealed in manifest.own_files:
         try:
-            open_bytes(artifacts.store, sealed, secret, MAX_STATE_BYTES)
+            artifacts.open_file(sealed)
         except SealBroken:
             return sealed.ciphertext
-    raise UsageError("every file of that seat opens", hint="there is nothing to complain of")
+    raise UsageError("every file of that seat opens", hint="make evidence of another claim with --claim")
 
 
 def _withheld(parts: _Parts, subject: Subject) -> None:
@@ -240,11 +200,11 @@ def _withheld(parts: _Parts, subject: Subject) -> None:
     parts.wanted = missing_of(artifacts.store, owed)
     if not parts.wanted:
         raise UsageError(
-            f"nothing is missing of what {party_name(accused)} owes", hint="there is nothing to complain of"
+            f"nothing is missing of what {party_name(accused)} owes", hint="make evidence of another claim with --claim"
         )
     for cid in owed:
         if cid.codec.name == "dag-cbor" and cid not in parts.wanted:
-            parts.link(cid)
+            parts.take(cid)
 
 
 _COLLECT: Mapping[Claim, Callable[[_Parts, Subject], None]] = {

@@ -1,4 +1,4 @@
-"""The artifacts in evidence, by the same typed access as those in a store; nothing else is ever asked.
+"""The artifacts in evidence, by the same typed access as those in a store; nothing else is asked.
 
 Sealed files are there as plaintext and believed by the digest in their manifest; opened labels by the digest in the
 spec; transcript steps by their proofs; rows of the release by the leaves that hang below its name.
@@ -8,56 +8,50 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Collection
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clicooper.access.grants import AuditKeys, ProgressKey
 from clicooper.access.sealing import secret_digest
-from clicooper.audit.artifacts import MAX_LEAVES_BYTES, Artifacts
-from clicooper.audit.release_rows import ReleaseRows
+from clicooper.audit.artifacts import Artifacts
 from clicooper.chain.client import TranscriptStep
 from clicooper.commitments.canonical import cid_of_digest, sha256
 from clicooper.commitments.head import mark_commitment
-from clicooper.commitments.manifest import KeyRecord, LabelRelease, SealedFile, SegmentManifest, StateLinks
+from clicooper.commitments.manifest import KeyRecord, LabelRelease, SealedFile
 from clicooper.commitments.merkle import merkle_verify, transcript_leaf
 from clicooper.disputes.evidence import SeatRows
 from clicooper.disputes.evidence_file import OpenedEvidence
 from clicooper.disputes.head_proof import history_of
+from clicooper.disputes.release_rows import ReleaseRows
 from clicooper.errors import ArtifactMissing, EvidenceUnusable, SpecError
-from clicooper.learning.checkpoint import MAX_STATE_BYTES, State, decode_state
-from clicooper.learning.transcript import ROW_BYTES, StepDigests, Transcript, interval_bounds
+from clicooper.learning.checkpoint import MAX_STATE_BYTES
+from clicooper.learning.transcript import ROW_BYTES, StepDigests, interval_bounds, rows_from_bytes
 from clicooper.storage.base import Store, get_bytes
 from clicooper.types import Digest
 
-__all__ = ["EnclosedArtifacts", "ProvenStep", "end_state"]
+__all__ = ["EnclosedArtifacts", "ProvenStep"]
 
 HASH_BYTES = 32
 
 
-def end_state(manifest: SegmentManifest, interval: int) -> StateLinks:
-    """Links to the committed state in which an interval ends."""
-    states = manifest.transcript.states
-    if interval < len(states):
-        return states[interval]
-    return StateLinks(weights=manifest.trained, optimizer=manifest.optimizer)
-
-
+@dataclass(frozen=True)
 class ProvenStep:
     """One step of a seat's transcript with the proof that its manifest contains it, as the contract takes both."""
 
-    def __init__(self, step: int, digests: StepDigests, proof: tuple[Digest, ...]) -> None:
-        self.step = TranscriptStep(
-            step, digests.input, digests.output, digests.grad_received, digests.grad_sent, digests.state
-        )
-        self.digests = digests
-        self.proof = proof
+    number: int
+    digests: StepDigests
+    proof: tuple[Digest, ...]
+
+    @property
+    def step(self) -> TranscriptStep:
+        """The step as the contract takes it."""
+        return TranscriptStep(self.number, **vars(self.digests))
 
     def leads_to(self, root: bytes) -> bool:
         """Whether the proof ends in ``root``."""
-        d = self.digests
-        leaf = transcript_leaf(self.step.step, d.input, d.output, d.grad_received, d.grad_sent, d.state)
-        return merkle_verify(Digest(root), leaf, self.proof)
+        return merkle_verify(Digest(root), transcript_leaf(self.number, *vars(self.digests).values()), self.proof)
 
 
 class EnclosedArtifacts(Artifacts):
@@ -91,14 +85,21 @@ class EnclosedArtifacts(Artifacts):
         self._with_public = opened.blocks.before(public)
         self._contents = {file.plaintext_digest: file.content for file in evidence.files}
 
-    def state_file(self, sealed: SealedFile) -> State:
-        """The plaintext of a sealed file as arrays by name.
+    def open_file(self, sealed: SealedFile, max_bytes: int = MAX_STATE_BYTES) -> bytes:
+        """The plaintext of a sealed file; its author is answerable for what it holds.
 
         Raises:
-            SpecError: the committed file is no state: whoever committed it is answerable.
-            EvidenceUnusable: it is not in the evidence, or not what its manifest says.
+            ArtifactMissing: it is not in the evidence.
+            EvidenceUnusable: what is there is not what its manifest says.
         """
-        return decode_state(self._plaintext(sealed, MAX_STATE_BYTES))
+        name, cid = f"0x{sealed.plaintext_digest.hex()}", self._contents.get(sealed.plaintext_digest)
+        if cid is None:
+            hint = "ask its maker for evidence that holds it"
+            raise ArtifactMissing(f"the evidence does not hold file {name}", cid=name, hint=hint)
+        data = get_bytes(self.store, cid, max_bytes)
+        if not hmac.compare_digest(sha256(data), sealed.plaintext_digest):
+            raise _unusable(f"another file than {name}")
+        return data
 
     def proven_steps(self, seat: int) -> tuple[ProvenStep, ...]:
         """The steps of the evidence's interval in one seat's transcript.
@@ -121,14 +122,14 @@ class EnclosedArtifacts(Artifacts):
         root = self.manifest(evidence.round, seat).training_transcript_merkle_root
         for proven in steps:
             if not proven.leads_to(root):
-                raise _unusable(f"step {proven.step.step} of seat {seat} is not proven to be in its transcript")
+                raise _unusable(f"step {proven.number} of seat {seat} is not proven to be in its transcript")
         return steps
 
     def release_rows(self, wanted: NDArray[np.int64]) -> ReleaseRows:
         """Rows of the release, for their numbers."""
         return ReleaseRows(self.release, self._with_public, wanted)
 
-    def check_revealed_key(self) -> None:
+    def require_committed_key(self) -> None:
         """Raises EvidenceUnusable unless the progress key is the one that the accused committed to."""
         evidence, revealed = self.evidence, self.evidence.progress
         committed = self.commitment(evidence.round, evidence.accused or 0).mark_commitment
@@ -152,32 +153,10 @@ class EnclosedArtifacts(Artifacts):
             raise _unusable("another sealing secret than the trainer registered, which proves nothing against it")
         return revealed.secret
 
-    def _transcript(self, round_: int, seat: int) -> Transcript:
-        """The whole transcript of a seat; raises SpecError where the one committed is not what the spec demands."""
-        manifest, spec = self.manifest(round_, seat), self.spec
-        links = manifest.transcript
-        data = self._plaintext(links.leaves, MAX_LEAVES_BYTES)
-        transcript = Transcript.from_bytes(data, spec.replay.interval)
-        if len(transcript.steps) != spec.training.steps:
-            hint = "the trainer did other work than the job's"
-            raise SpecError(f"a transcript of {len(transcript.steps)} steps, not {spec.training.steps}", hint=hint)
-        return transcript
-
     def _labels(self, round_: int) -> LabelRelease:
         """The opened labels of a round, whose digest the spec names."""
         digest = Digest(self.spec.labels[round_].plaintext_digest)
         return LabelRelease.from_block(self.store.get_block(cid_of_digest(digest)))
-
-    def _plaintext(self, sealed: SealedFile, max_bytes: int) -> bytes:
-        cid = self._contents.get(sealed.plaintext_digest)
-        if cid is None:
-            hint = "ask its maker for evidence that holds it"
-            name = f"0x{sealed.plaintext_digest.hex()}"
-            raise ArtifactMissing(f"the evidence does not hold file {name}", cid=name, hint=hint)
-        data = get_bytes(self.store, cid, max_bytes)
-        if not hmac.compare_digest(sha256(data), sealed.plaintext_digest):
-            raise _unusable(f"another file than 0x{sealed.plaintext_digest.hex()}")
-        return data
 
 
 def _proven(held: SeatRows, step: int) -> ProvenStep:
@@ -185,9 +164,8 @@ def _proven(held: SeatRows, step: int) -> ProvenStep:
     row, proof = held.rows[at * ROW_BYTES : (at + 1) * ROW_BYTES], held.proofs[at]
     if len(proof) % HASH_BYTES:
         raise _unusable(f"the proof of step {step} has {len(proof)} bytes")
-    digests = [Digest(row[i : i + HASH_BYTES]) for i in range(0, ROW_BYTES, HASH_BYTES)]
     siblings = tuple(Digest(proof[i : i + HASH_BYTES]) for i in range(0, len(proof), HASH_BYTES))
-    return ProvenStep(step, StepDigests(*digests), siblings)
+    return ProvenStep(step, rows_from_bytes(row)[0], siblings)
 
 
 def _unusable(problem: str) -> EvidenceUnusable:

@@ -15,6 +15,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from clicooper.commitments.manifest import Bytes20, Bytes32, Count, Link, Part, Positive, Record
+from clicooper.commitments.ownership import OpenedFile
 from clicooper.history.params import MAX_KEY_RECORD_BYTES
 
 __all__ = [
@@ -23,7 +24,6 @@ __all__ = [
     "Evidence",
     "HeadProof",
     "HeadStep",
-    "PlainFile",
     "RevealedKey",
     "RevealedSecret",
     "SeatRows",
@@ -35,7 +35,7 @@ MAX_PARAMS_BYTES = 4096
 Claim = Literal["replay", "boundary", "manifest", "links", "mark", "labels", "release", "seal", "withheld"]
 """What the evidence is about: the check that an arbiter repeats. ``replay`` covers coverage and boundaries too, and the
 metrics of a round's end; ``seal`` is about a file that does not open; ``withheld`` says that something committed
-cannot be had, which only whoever looks for it can tell."""
+cannot be had, which only a search can tell."""
 
 
 class HeadStep(Part):
@@ -49,14 +49,14 @@ class HeadStep(Part):
 
 
 class HeadProof(Part):
-    """The acts from a known head to the head of the evidence, in order.
+    """The steps from a known head to the head of the evidence, in order.
 
     Attributes:
-        start: the genesis, or the head in which the round before the last one of ``acts`` began.
+        start: the genesis, or the head in which the round before the last one of ``steps`` began.
     """
 
     start: Bytes32
-    acts: Annotated[tuple[HeadStep, ...], Field(strict=False, min_length=1)]
+    steps: Annotated[tuple[HeadStep, ...], Field(strict=False, min_length=1)]
 
 
 class SeatRows(Record):
@@ -73,13 +73,6 @@ class SeatRows(Record):
     first: Count
     rows: bytes
     proofs: Annotated[tuple[bytes, ...], Field(strict=False)]
-
-
-class PlainFile(Part):
-    """A file that a manifest links under seal, in plaintext: the digest in the manifest, and where the bytes are."""
-
-    plaintext_digest: Bytes32
-    content: Link
 
 
 class RevealedKey(Part):
@@ -101,7 +94,7 @@ class Evidence(Record):
 
     Attributes:
         chain_id, contract, job, owner, params: what the genesis hashes; ``params`` ABI-encoded.
-        challenger: who brings it forward, so that nobody else can.
+        challenger: who brings it forward, and the only party that can.
         accused: a seat, ``ACCUSED_OWNER``, or None where the check shall say who it was.
         interval: which one, for a replay.
         label_key: of ``round``; the keys before it, and the anchor in the terms, are its hashes.
@@ -113,7 +106,7 @@ class Evidence(Record):
         wanted: what is said to be withheld, or not to open.
     """
 
-    kind: ClassVar[str] = "Exhibit"
+    kind: ClassVar[str] = "Evidence"
     chain_id: Positive
     contract: Bytes20
     job: Positive
@@ -125,10 +118,10 @@ class Evidence(Record):
     round: Count
     interval: Count | None
     label_key: Bytes32
-    trail: HeadProof
+    head_proof: HeadProof
     head: Bytes32
     rows: Annotated[tuple[Link, ...], Field(strict=False)]
-    files: Annotated[tuple[PlainFile, ...], Field(strict=False)]
+    files: Annotated[tuple[OpenedFile, ...], Field(strict=False)]
     progress: RevealedKey | None
     sealing: RevealedSecret | None
     wanted: Annotated[tuple[Link, ...], Field(strict=False)]

@@ -1,10 +1,10 @@
 """Evidence as files: one encoding of the plaintext, sealed inside an envelope, found in a store by its digest.
 
 The plaintext is a CAR file with the evidence as its root and the other blocks in the order of their names: equal
-evidence are equal bytes, and nothing else is read. It travels as the content of an ``Envelope``, wrapped by age unless
-its maker says otherwise. Both name the challenger: an envelope around somebody else's content does not open.
+evidence gives equal bytes, and no other encoding is read. It travels as the content of an ``Envelope``, wrapped by age
+unless its maker says otherwise. Both name the challenger: an envelope with another challenger's content does not open.
 
-Whatever is wrong with bytes that anybody may have written is ``EvidenceUnusable``: it accuses and clears nobody.
+The bytes may come from any hand. Evidence that cannot be read is ``EvidenceUnusable``: it accuses and clears no party.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class OpenedEvidence:
 
 
 def evidence_bytes(evidence: Evidence, blocks: Mapping[CID, bytes]) -> bytes:
-    """The plaintext: one encoding for one evidence."""
+    """The plaintext: one encoding of the evidence and its blocks."""
     target = io.BytesIO()
     rest = sorted(blocks.items(), key=lambda item: cid_bytes(item[0]))
     write_car(target, [evidence.cid], [(evidence.cid, evidence.to_block()), *rest])
@@ -97,14 +97,20 @@ def parse_evidence(plaintext: bytes) -> tuple[Evidence, HeldBlocks]:
         EvidenceUnusable: damaged, of another schema, or not in that one encoding.
     """
     with _usable("the evidence"):
-        roots, sections = read_car(io.BytesIO(plaintext))
-        blocks = [(section.cid, section.block) for section in sections]
-        if len(roots) != 1 or not blocks or blocks[0][0] != roots[0]:
-            raise EvidenceUnusable("the evidence does not begin with its one root", hint=_FRESH)
-        names = [cid_bytes(cid) for cid, _ in blocks[1:]]
+        root, blocks = _read_rooted(plaintext, "the evidence")
+        names = [cid_bytes(cid) for cid, _ in blocks]
         if names != sorted(names):
             raise EvidenceUnusable("the evidence is not in canonical order", hint=_FRESH)
-        return Evidence.from_block(blocks[0][1]), HeldBlocks(blocks[1:], "the evidence")
+        return Evidence.from_block(root), HeldBlocks(blocks, "the evidence")
+
+
+def _read_rooted(data: bytes, what: str) -> tuple[bytes, list[tuple[CID, bytes]]]:
+    """A CAR file's one root, which comes first, and its other blocks."""
+    roots, sections = read_car(io.BytesIO(data))
+    blocks = [(section.cid, section.block) for section in sections]
+    if len(roots) != 1 or not blocks or blocks[0][0] != roots[0]:
+        raise EvidenceUnusable(f"{what} does not begin with its one root", hint=_FRESH)
+    return blocks[0][1], blocks[1:]
 
 
 def enclose(genesis: bytes, evidence: Evidence, plaintext: bytes, recipients: Sequence[str] | None) -> SealedEvidence:
@@ -144,11 +150,8 @@ def read_evidence(path: Path) -> SealedEvidence:
     if len(data) > MAX_EVIDENCE_BYTES:
         raise EvidenceUnusable(f"{path} is larger than {MAX_EVIDENCE_BYTES} bytes", hint=_FRESH)
     with _usable(str(path)):
-        roots, sections = read_car(io.BytesIO(data))
-        blocks = [(section.cid, section.block) for section in sections]
-        if len(roots) != 1 or not blocks or blocks[0][0] != roots[0]:
-            raise EvidenceUnusable(f"{path} does not begin with its one root", hint=_FRESH)
-        return SealedEvidence(Envelope.from_block(blocks[0][1]), HeldBlocks(blocks[1:], str(path)))
+        root, blocks = _read_rooted(data, str(path))
+        return SealedEvidence(Envelope.from_block(root), HeldBlocks(blocks, str(path)))
 
 
 def publish_evidence(store: Store, sealed: SealedEvidence) -> CID:
@@ -201,7 +204,7 @@ def open_evidence(sealed: SealedEvidence, identity: str | None = None) -> Opened
 
 def _unsealed(content: bytes, identity: str | None) -> bytes:
     if identity is None:
-        raise SealError("the evidence is sealed", hint="pass --identity FILE of whom it was sealed to")
+        raise SealError("the evidence is sealed", hint="pass --identity FILE of a recipient of the seal")
     try:
         return unwrap(content, identity)
     except SealError as e:
@@ -212,7 +215,7 @@ def _unsealed(content: bytes, identity: str | None) -> bytes:
 
 @contextmanager
 def _usable(what: str) -> Iterator[None]:
-    """Turns whatever is wrong with bytes that anybody may have written into ``EvidenceUnusable``."""
+    """Turns every error about untrusted bytes into ``EvidenceUnusable``."""
     try:
         yield
     except EvidenceUnusable:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.disputes.evidence import Claim
 from clicooper.disputes.subject import Subject
-from clicooper.types import ACCUSED_OWNER, Verdict
+from clicooper.types import Verdict
 
 __all__ = ["subject_of_failure"]
 
@@ -21,8 +20,6 @@ CLAIMS: dict[Check, Claim] = {
     Check.RELEASE: "release",
 }
 """Checks that evidence repeats as they are; where steps or files decide, more has to be known."""
-
-STEP = re.compile(r"step (\d+)")
 
 
 def subject_of_failure(results: Sequence[CheckResult], round_: int, interval_steps: int) -> Subject | None:
@@ -38,13 +35,11 @@ def subject_of_failure(results: Sequence[CheckResult], round_: int, interval_ste
     failed = [row for row in results if row.verdict is Verdict.FAIL and row.round in (None, round_)]
     for row in failed:
         if (claim := CLAIMS.get(row.check)) is not None:
-            accused = ACCUSED_OWNER if claim in ("labels", "release") else row.seat
-            return Subject(claim, round_, None, accused)
-        if row.check is Check.BOUNDARY and row.seat is not None and row.expected:
+            return Subject(claim, round_, None, row.culprit)
+        if row.check is Check.BOUNDARY and row.seat is not None and not row.seats:
             # Its own transcript; whom a receipt convicts, evidence on the step shows where two seats differ.
             return Subject("boundary", round_, None, row.seat)
     for row in failed:
-        step = STEP.search(f"{row.subject} {row.detail}")
-        if row.check in (Check.REPLAY, Check.COVERAGE, Check.BOUNDARY, Check.ARTIFACTS) and step is not None:
-            return Subject("replay", round_, int(step[1]) // interval_steps, row.seat)
+        if row.step is not None:
+            return Subject("replay", round_, row.step // interval_steps, row.seat)
     return None

@@ -146,7 +146,7 @@ def proofs_on_chain(opened: OpenedEvidence, contract: Contract, trusted_models: 
             block = opened.blocks.get_block(cid_of_digest(digest))
             for proven in artifacts.proven_steps(seat):
                 if not _holds(contract, digest, block, proven):
-                    raise EvidenceUnusable(f"the contract refuses step {proven.step.step} of seat {seat}")
+                    raise EvidenceUnusable(f"the contract refuses step {proven.number} of seat {seat}")
                 accepted += 1
     except (EvidenceUnusable, ChainError):
         raise

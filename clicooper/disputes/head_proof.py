@@ -1,13 +1,13 @@
-"""The head proof of evidence: from what the record says to the acts that lead to one head, and back to a history.
+"""The head proof of evidence: from what the record says to the steps that lead to one head, and back to a history.
 
-What comes back is the part of the history that the acts prove: the head after them covers every one, so whoever knows
-that head from the chain knows the seats, trainers and manifests of both rounds. The label key proves itself: its
+What comes back is the part of the history that the steps prove: the head after them covers every one, so a reader who
+knows that head from the chain knows the seats, trainers and manifests of both rounds. The label key proves itself: its
 hashes end in the anchor that the terms name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from eth_abi import decode as abi_decode
@@ -29,16 +29,16 @@ from clicooper.disputes.evidence import Evidence, HeadProof, HeadStep
 from clicooper.errors import EvidenceUnusable
 from clicooper.history.history import Commitment, History, Round
 from clicooper.history.settlement import Settlement
-from clicooper.types import ZERO_DIGEST, Address, Digest, Head, JobId, JobParams, Phase
+from clicooper.types import ZERO_DIGEST, Address, Digest, Head, JobId, JobParams, Phase, address_bytes
 
 __all__ = ["history_of", "pack_params", "prove_head"]
 
 
 @dataclass(frozen=True)
 class _Moved:
-    """An act with the heads before and after it."""
+    """A step with the heads before and after it."""
 
-    act: HeadStep
+    step: HeadStep
     before: Head
     after: Head
 
@@ -49,57 +49,60 @@ def pack_params(params: JobParams) -> bytes:
 
 
 def prove_head(record: JobRecord, history: History, round_: int) -> HeadProof:
-    """The acts of a round and of the one before it, up to the round's last commitment that counts.
+    """The steps of a round and of the one before it, up to the round's last commitment that counts.
 
     Args:
         history: the followed record.
 
     Raises:
-        EvidenceUnusable: nobody has committed anything in that round.
+        EvidenceUnusable: no seat has committed in that round.
     """
     counted = history.rounds[round_].commitments if round_ < len(history.rounds) else ()
     if not counted:
-        raise EvidenceUnusable(f"nobody has committed anything in round {round_}", hint="there is nothing to accuse of")
-    start, acts = history.genesis, []
-    for moved in _moves(record, history):
-        if moved.act.round < round_ - 1:
+        raise EvidenceUnusable(f"no seat has committed in round {round_}", hint="accuse a seat of a later round")
+    start, steps = history.genesis, []
+    for moved in _retrace(history.genesis, _recorded_steps(record, history), history.job):
+        if moved.step.round < round_ - 1:
             start = moved.after
         else:
-            acts.append(moved.act)
+            steps.append(moved.step)
         if moved.after == counted[-1].head:
-            return HeadProof(start=start, acts=tuple(acts))
+            return HeadProof(start=start, steps=tuple(steps))
     raise EvidenceUnusable("the record's events do not lead to the round's head", hint="read the record again")
 
 
-def _moves(record: JobRecord, history: History) -> Iterator[_Moved]:
+def _recorded_steps(record: JobRecord, history: History) -> Iterator[HeadStep]:
     """Everything that moved the head, in order."""
-    head, accepted = history.genesis, 0
-    made = {c.head_before: c for r in history.rounds for c in (*r.abandoned, *r.commitments)}
-    for event in (logged.event for logged in record.events):
+    accepted = 0
+    commitments = {c.logged: c for r in history.rounds for c in (*r.abandoned, *r.commitments)}
+    for logged in record.events:
+        event = logged.event
         if isinstance(event, (RoundAccepted, RoundAcceptedByTimeout)):
             accepted = event.round + 1
         elif isinstance(event, Committed):
-            yield _Moved(_committed(made[head]), head, made[head].head)
-            head = made[head].head
+            made = commitments[logged]
+            yield HeadStep(
+                round=made.round,
+                seat=made.seat,
+                trainer=address_bytes(made.trainer),
+                manifest=made.manifest_digest,
+                mark=made.mark_commitment,
+            )
         elif isinstance(event, SeatVacated):
-            after = restart_head(head, history.job, accepted, event.seat, event.trainer)
-            act = HeadStep(round=accepted, seat=event.seat, trainer=_raw(event.trainer), manifest=None, mark=None)
-            yield _Moved(act, head, after)
-            head = after
+            trainer = address_bytes(event.trainer)
+            yield HeadStep(round=accepted, seat=event.seat, trainer=trainer, manifest=None, mark=None)
 
 
-def _committed(commitment: Commitment) -> HeadStep:
-    return HeadStep(
-        round=commitment.round,
-        seat=commitment.seat,
-        trainer=_raw(commitment.trainer),
-        manifest=commitment.manifest_digest,
-        mark=commitment.mark_commitment,
-    )
-
-
-def _raw(address: Address) -> bytes:
-    return bytes.fromhex(address[2:])
+def _retrace(head: Head, steps: Iterable[HeadStep], job: JobId) -> Iterator[_Moved]:
+    """The steps with the heads that they lead to, from the one before the first."""
+    for step in steps:
+        trainer = Address(to_checksum_address(step.trainer))
+        if step.manifest is None or step.mark is None:
+            after = restart_head(head, job, step.round, step.seat, trainer)
+        else:
+            after = next_head(head, job, step.round, step.seat, trainer, Digest(step.manifest), Digest(step.mark))
+        yield _Moved(step, head, after)
+        head = after
 
 
 def history_of(evidence: Evidence) -> History:
@@ -115,16 +118,16 @@ def history_of(evidence: Evidence) -> History:
     first = genesis(evidence.chain_id, contract, job, owner, params)
     if not 0 <= evidence.round < params.rounds:
         raise _misfit(f"round {evidence.round} of a job with {params.rounds}")
-    if evidence.round < 2 and evidence.trail.start != first:
-        raise _misfit("the trail does not begin at the job's genesis")
+    if evidence.round < 2 and evidence.head_proof.start != first:
+        raise _misfit("the head proof does not begin at the job's genesis")
     rounds = tuple(
         Round(round_, key, tuple(_last_attempt(evidence, round_, job)))
         for round_, key in enumerate(_label_keys(evidence, params))
     )
     if not rounds[-1].commitments:
-        raise _misfit(f"the trail holds no commitment of round {evidence.round}")
+        raise _misfit(f"the head proof holds no commitment of round {evidence.round}")
     if rounds[-1].commitments[-1].head != evidence.head:
-        raise _misfit("the trail does not end in its head")
+        raise _misfit("the head proof does not end in its head")
     return History(
         chain_id=evidence.chain_id,
         contract=contract,
@@ -165,40 +168,29 @@ def _label_keys(evidence: Evidence, params: JobParams) -> tuple[Digest, ...]:
 
 def _last_attempt(evidence: Evidence, round_: int, job: JobId) -> Iterator[Commitment]:
     """The commitments of a round that count: those after its last eviction, seat by seat from 0."""
-    attempt: list[Commitment] = []
-    for moved in _retraced(evidence, job):
-        if moved.act.round != round_:
+    proof, attempt = evidence.head_proof, list[Commitment]()
+    rounds = [step.round for step in proof.steps]
+    if rounds != sorted(rounds) or not {*rounds} <= {evidence.round - 1, evidence.round}:
+        raise _misfit("the head proof is not of one round and the one before it")
+    for moved in _retrace(Head(proof.start), proof.steps, job):
+        step = moved.step
+        if step.round != round_:
             continue
-        if moved.act.manifest is None or moved.act.mark is None:
+        if step.manifest is None or step.mark is None:
             attempt = []
             continue
-        if moved.act.seat != len(attempt):
-            raise _misfit(f"seat {moved.act.seat} commits where seat {len(attempt)} is due")
-        attempt.append(_commitment(moved, Digest(moved.act.manifest), Digest(moved.act.mark), job))
+        if step.seat != len(attempt):
+            raise _misfit(f"seat {step.seat} commits where seat {len(attempt)} is due")
+        attempt.append(_commitment(moved, Digest(step.manifest), Digest(step.mark), job))
     yield from attempt
 
 
-def _retraced(evidence: Evidence, job: JobId) -> Iterator[_Moved]:
-    head, trail = Head(evidence.trail.start), evidence.trail
-    rounds = [act.round for act in trail.acts]
-    if rounds != sorted(rounds) or not {*rounds} <= {evidence.round - 1, evidence.round}:
-        raise _misfit("the trail is not of one round and the one before it")
-    for act in trail.acts:
-        trainer = Address(to_checksum_address(act.trainer))
-        if act.manifest is None or act.mark is None:
-            after = restart_head(head, job, act.round, act.seat, trainer)
-        else:
-            after = next_head(head, job, act.round, act.seat, trainer, Digest(act.manifest), Digest(act.mark))
-        yield _Moved(act, head, after)
-        head = after
-
-
 def _commitment(moved: _Moved, manifest: Digest, mark: Digest, job: JobId) -> Commitment:
-    act, trainer = moved.act, Address(to_checksum_address(moved.act.trainer))
-    event = Committed(job, act.round, act.seat, manifest, mark)
+    step, trainer = moved.step, Address(to_checksum_address(moved.step.trainer))
+    event = Committed(job, step.round, step.seat, manifest, mark)
     # Where it stands on the chain, evidence does not say: its head does.
     logged = LoggedEvent(event, 0, ZERO_DIGEST, 0, ZERO_DIGEST, 0, trainer, 0)
-    return Commitment(act.round, act.seat, trainer, manifest, mark, moved.before, moved.after, logged)
+    return Commitment(step.round, step.seat, trainer, manifest, mark, moved.before, moved.after, logged)
 
 
 def _misfit(problem: str) -> EvidenceUnusable:

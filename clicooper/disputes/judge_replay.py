@@ -14,21 +14,26 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from clicooper.audit.checks import claims as checks
+from clicooper.audit.checks.manifest import check_manifest
 from clicooper.audit.checks.progress import check_progress
-from clicooper.audit.replay.round_replay import MAX_CROSS_CLASS_STEPS, RoundReplay
-from clicooper.audit.sealed import own_start
+from clicooper.audit.replay.intervals import MAX_CROSS_CLASS_STEPS
 from clicooper.audit.verdict import Check
-from clicooper.disputes.enclosed import EnclosedArtifacts, end_state
-from clicooper.disputes.faults import committed_manifest, faults_of, label_faults
+from clicooper.disputes.enclosed import EnclosedArtifacts
+from clicooper.disputes.faults import (
+    FaultProven,
+    committed_manifest,
+    describe_mismatch,
+    faults_of,
+    hold_against,
+    label_faults,
+)
 from clicooper.disputes.opinion import Fault, Judged
 from clicooper.errors import ArtifactMissing, EvidenceUnusable, SpecError
 from clicooper.learning.checkpoint import State, state_digest
-from clicooper.learning.replay import Difference, IntervalReplay, compare_states, first_difference, replay_interval
+from clicooper.learning.replay import Difference, IntervalReplay, compare_states, difference_in_rows, replay_interval
 from clicooper.learning.schedule import batch_rows
 from clicooper.learning.training import SeatWorker
 from clicooper.learning.transcript import StepDigests, Transcript, interval_bounds
-from clicooper.types import Digest
 
 __all__ = ["judge_replay"]
 
@@ -49,19 +54,17 @@ def judge_replay(artifacts: EnclosedArtifacts) -> Judged:
 
     Raises:
         EvidenceUnusable, ArtifactMissing, ArtifactCorrupt: the evidence does not hold what a replay needs.
-        SpecError: the spec or the release, which are not a seat's doing, cannot be used.
+        SpecError: the spec or the release, which are the owner's, cannot be used.
     """
-    seats = range(artifacts.history.params.seats)
-    faults = tuple(_manifest_faults(artifacts, seats)) or label_faults(artifacts, artifacts.evidence.round)
-    if faults:
-        return Judged(faults)
-    found = [_claimed(artifacts, seat) for seat in seats]
-    if faults := tuple(item for item in found if isinstance(item, Fault)):
-        return Judged(faults)
-    claimed = [item for item in found if isinstance(item, _Claimed)]
-    same_class = artifacts.spec.runtime_class == artifacts.runtime
-    replayed = _replayed(artifacts, claimed, same_class)
-    difference = _first_difference(artifacts, claimed, replayed) if same_class else _portable(claimed, replayed)
+    seats, same_class = range(artifacts.history.params.seats), artifacts.same_class
+    if wrong := tuple(_manifest_faults(artifacts, seats)) or label_faults(artifacts):
+        return Judged(wrong)
+    claimed, unusable = _read_all_claimed(artifacts, seats)
+    if unusable:
+        return Judged(unusable)
+    replayed = _replay(artifacts, claimed)
+    expected = replayed if same_class else _as_sent(claimed, replayed)
+    difference = difference_in_rows([seat.steps for seat in claimed], expected)
     first = () if difference is None else (_fault(difference, replay_decides=same_class),)
     faults = (*first, *_contradictions(claimed, replayed))
     judged = Judged(faults, distances=_distances(claimed, replayed), steps=replayed.steps_count)
@@ -78,56 +81,60 @@ def _with_metrics(artifacts: EnclosedArtifacts, judged: Judged, losses: tuple[fl
     complete = len(judged.distances) == artifacts.history.params.seats
     if judged.faults or not complete or interval != artifacts.intervals - 1:
         return judged
-    shown = RoundReplay(artifacts.evidence.round, losses={} if losses is None else {interval: losses})
-    return replace(judged, faults=tuple(faults_of(check_progress(artifacts, shown))))
+    shown = {} if losses is None else {interval: losses}
+    return replace(judged, faults=tuple(faults_of(check_progress(artifacts, artifacts.evidence.round, shown))))
 
 
 def _manifest_faults(artifacts: EnclosedArtifacts, seats: range) -> Iterator[Fault]:
     for seat in seats:
-        found = committed_manifest(artifacts, seat)
-        if isinstance(found, Fault):
-            yield found
+        try:
+            committed_manifest(artifacts, seat)
+        except FaultProven as e:
+            yield e.fault
         else:
-            yield from faults_of(checks.check_manifest(artifacts, artifacts.commitment(artifacts.evidence.round, seat)))
+            yield from faults_of(check_manifest(artifacts, artifacts.commitment(artifacts.evidence.round, seat)))
 
 
-def _claimed(artifacts: EnclosedArtifacts, seat: int) -> _Claimed | Fault:
-    """What a seat committed to, or its fault where that cannot be used."""
+def _read_all_claimed(artifacts: EnclosedArtifacts, seats: range) -> tuple[list[_Claimed], tuple[Fault, ...]]:
+    """What the seats committed to, and the faults of those whose content cannot be used."""
+    claimed, faults = [], []
+    for seat in seats:
+        try:
+            claimed.append(_read_claimed(artifacts, seat))
+        except FaultProven as e:
+            faults.append(e.fault)
+    return claimed, tuple(faults)
+
+
+def _read_claimed(artifacts: EnclosedArtifacts, seat: int) -> _Claimed:
+    """What a seat committed to.
+
+    Raises:
+        FaultProven: it cannot be used, and the seat is answerable for it.
+        EvidenceUnusable: the state that it started from is that of the round before.
+    """
+    evidence, spec, interval = artifacts.evidence, artifacts.spec, artifacts.evidence.interval or 0
+    manifest = artifacts.manifest(evidence.round, seat)
     steps = tuple(proven.digests for proven in artifacts.proven_steps(seat))
-    try:
-        Transcript(steps, artifacts.spec.replay.interval)
-    except SpecError as e:
-        return Fault(seat, Check.BOUNDARY, f"the committed steps of seat {seat} are no transcript: {e.message}")
-    start = _start(artifacts, seat)
-    if isinstance(start, Fault):
-        return start
-    try:
-        links = end_state(artifacts.manifest(artifacts.evidence.round, seat), artifacts.evidence.interval or 0)
-        return _Claimed(steps, start, artifacts.state(links))
-    except ArtifactMissing:
-        return _Claimed(steps, start, None)
-    except SpecError as e:
-        return Fault(seat, Check.ARTIFACTS, f"the committed state of seat {seat} cannot be used: {e.message}")
-
-
-def _start(artifacts: EnclosedArtifacts, seat: int) -> SeatState | Fault:
-    """The state that a seat starts from; one that does not fit its segment is the fault of whoever committed it."""
-    evidence, spec = artifacts.evidence, artifacts.spec
-    interval = evidence.interval or 0
-    try:
-        state = artifacts.state(artifacts.start_state(evidence.round, seat, interval))
-        SeatWorker(spec.model, spec.training, spec.replay, seat, *state)
-    except SpecError as e:
-        if interval == 0 and not own_start(artifacts.manifest(evidence.round, seat)):
+    with hold_against(seat, Check.BOUNDARY, f"the committed steps of seat {seat} are no transcript: "):
+        Transcript(steps, spec.replay.interval)
+    with hold_against(seat, Check.ARTIFACTS, f"the committed state of seat {seat} cannot be used: "):
+        try:
+            start = artifacts.state(artifacts.start_state(evidence.round, seat, interval))
+            SeatWorker(spec.model, spec.training, spec.replay, seat, *start)
+        except SpecError as e:
+            if interval or manifest.own_start:
+                raise
             hint = f"show the round before: that is where seat {seat} took it over from"
-            raise EvidenceUnusable(
-                f"the state that seat {seat} took over cannot be used: {e.message}", hint=hint
-            ) from e
-        return Fault(seat, Check.ARTIFACTS, f"the committed state of seat {seat} cannot be used: {e.message}")
-    return state
+            why = f"the state that seat {seat} took over cannot be used: {e.message}"
+            raise EvidenceUnusable(why, hint=hint) from e
+        try:
+            return _Claimed(steps, start, artifacts.state(manifest.state_after(interval)))
+        except ArtifactMissing:
+            return _Claimed(steps, start, None)
 
 
-def _replayed(artifacts: EnclosedArtifacts, claimed: Sequence[_Claimed], same_class: bool) -> IntervalReplay:
+def _replay(artifacts: EnclosedArtifacts, claimed: Sequence[_Claimed]) -> IntervalReplay:
     spec, evidence = artifacts.spec, artifacts.evidence
     interval = evidence.interval or 0
     first, last = interval_bounds(interval, spec.training.steps, spec.replay.interval)
@@ -139,35 +146,26 @@ def _replayed(artifacts: EnclosedArtifacts, claimed: Sequence[_Claimed], same_cl
         [seat.start for seat in claimed],
         artifacts.release_rows(rows[first:last]).as_array(),
         artifacts.pseudo_labels_until(evidence.round),
-        dtype=None if same_class else np.float64,
+        dtype=None if artifacts.same_class else np.float64,
     )
 
 
-def _first_difference(
-    artifacts: EnclosedArtifacts, claimed: Sequence[_Claimed], replayed: IntervalReplay
-) -> Difference | None:
-    """The first digest in causal order that the replay does not confirm, counted in steps of the round."""
-    alone = replace(replayed, first_step=0)
-    interval = artifacts.spec.replay.interval
-    found = first_difference([Transcript(seat.steps, interval) for seat in claimed], alone)
-    return None if found is None else replace(found, step=replayed.first_step + found.step)
-
-
-def _portable(claimed: Sequence[_Claimed], replayed: IntervalReplay) -> Difference | None:
-    """The first difference that is none of arithmetic: a batch that is not the schedule's, or a boundary in dispute."""
-    for offset in range(replayed.steps_count):
-        step = replayed.first_step + offset
-        rows = [seat.steps[offset] for seat in claimed]
-        pairs = [("coverage", 0, "input", replayed.steps[0][offset].input, rows[0].input)]
-        pairs += [("boundary", i + 1, "input", rows[i].output, rows[i + 1].input) for i in range(len(rows) - 1)]
-        pairs += [
-            ("boundary", i, "grad_received", rows[i + 1].grad_sent, rows[i].grad_received)
-            for i in reversed(range(len(rows) - 1))
-        ]
-        for check, seat, field, expected, actual in pairs:
-            if expected != actual:
-                return Difference(check, step, seat, field, Digest(expected), Digest(actual))  # type: ignore[arg-type]
-    return None
+def _as_sent(claimed: Sequence[_Claimed], replayed: IntervalReplay) -> IntervalReplay:
+    """What transcripts have to say whatever the arithmetic: the schedule's batches, and what neighbours sent."""
+    rows = [seat.steps for seat in claimed]
+    last = len(rows) - 1
+    expected = tuple(
+        tuple(
+            replace(
+                own,
+                input=rows[seat - 1][at].output if seat else replayed.steps[0][at].input,
+                grad_received=rows[seat + 1][at].grad_sent if seat < last else own.grad_received,
+            )
+            for at, own in enumerate(steps)
+        )
+        for seat, steps in enumerate(rows)
+    )
+    return replace(replayed, steps=expected)
 
 
 def _fault(difference: Difference, *, replay_decides: bool) -> Fault:
@@ -176,21 +174,22 @@ def _fault(difference: Difference, *, replay_decides: bool) -> Fault:
     At a boundary where the replay confirms what the sender committed to, the receiver has to answer for its other
     value, unless it shows the sender's signature over it. Without a replay either may have lied.
     """
-    seat, step, field = difference.seat, difference.step, difference.field
-    sides = "0x" + difference.expected.hex(), "0x" + difference.actual.hex()
-    if difference.check == "coverage":
+    seat, step, field, pair = difference.seat, difference.step, difference.field, None
+    culprit: int | None = seat
+    check = Check(difference.check)
+    if check is Check.COVERAGE:
         detail = f"seat {seat} committed to another batch in step {step} than the schedule's"
-        return Fault(seat, Check.COVERAGE, detail, None, step, field, *sides)
-    if difference.check == "boundary":
-        pair = (seat - 1, seat) if field == "input" else (seat, seat + 1)
-        what = "activations" if field == "input" else "gradients"
-        detail = f"seats {pair[0]} and {pair[1]} committed to different {what} in step {step}"
-        if not replay_decides:
-            return Fault(None, Check.BOUNDARY, detail, pair, step, field, *sides)
-        detail += ", and the replay confirms what was sent"
-        return Fault(seat, Check.BOUNDARY, detail, pair, step, field, *sides)
-    detail = f"the {field} that seat {seat} committed for step {step} is not what state, data and labels give"
-    return Fault(seat, Check.REPLAY, detail, None, step, field, *sides)
+    elif check is Check.BOUNDARY:
+        pair = difference.seats[0], difference.seats[1]
+        detail = describe_mismatch(pair, field, step)
+        if replay_decides:
+            detail += ", and the replay confirms what was sent"
+        else:
+            culprit = None
+    else:
+        detail = f"the {field} that seat {seat} committed for step {step} is not what state, data and labels give"
+    sides = "0x" + difference.expected.hex(), "0x" + difference.actual.hex()
+    return Fault(culprit, check, detail, pair, step, field, *sides)
 
 
 def _contradictions(claimed: Sequence[_Claimed], replayed: IntervalReplay) -> Iterator[Fault]:

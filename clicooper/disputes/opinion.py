@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -42,7 +42,7 @@ class Fault:
         step: of the round, where the fault is in a step.
         field: what differs.
         expected, actual: both sides, as text.
-        cleared: the other seat of ``pair``, where a receipt shows that the difference is the doing of ``seat``.
+        cleared: the other seat of ``pair``, where a receipt shows that the difference is the fault of ``seat``.
     """
 
     seat: int | None
@@ -79,14 +79,14 @@ class Judged:
 
 @dataclass(frozen=True)
 class Opinion:
-    """The answer about the accused, or, where nobody is accused, about everybody.
+    """The answer about the accused, or about all parties where none is accused.
 
     Attributes:
         fault: the fault that decides, or that keeps the accused from being judged.
         detail: one sentence for a person.
     """
 
-    finding: Answer
+    answer: Answer
     accused: int | None
     detail: str
     judged: Judged = field(default_factory=Judged)
@@ -94,29 +94,26 @@ class Opinion:
 
     def unless_foreign(self, why: str) -> Opinion:
         """The same where ``why`` is empty, else that nothing can be told, for that reason."""
-        return replace(self, finding=Answer.CANNOT_TELL, detail=why) if why else self
+        return replace(self, answer=Answer.CANNOT_TELL, detail=why) if why else self
 
     def to_json(self) -> dict[str, Any]:
         """What ``evidence check --json`` prints of it."""
-        fault = self.fault
-        guilty = self.finding is Answer.GUILTY
+        fault, judged = self.fault, self.judged
+        told = {} if fault is None else asdict(fault) | {"check": fault.check.value}
+        shown = {name: told.get(name) for name in ("cleared", "check", "step")}
+        shown |= {name: told.get(name) or None for name in ("field", "expected", "actual")}
         return {
-            "ok": self.finding.exit_code == 0,
-            "code": self.finding.exit_code,
-            "finding": self.finding.value,
+            "ok": self.answer.exit_code == 0,
+            "code": self.answer.exit_code,
+            "finding": self.answer.value,
             "accused": None if self.accused is None else party_name(self.accused),
-            "guilty": named(fault) if guilty and fault is not None else None,
-            "seat": fault.seat if fault is not None and fault.seat != ACCUSED_OWNER else None,
+            "guilty": named(fault) if fault is not None and self.answer is Answer.GUILTY else None,
+            "seat": None if told.get("seat") == ACCUSED_OWNER else told.get("seat"),
             "pair": None if fault is None or fault.pair is None else list(fault.pair),
-            "cleared": None if fault is None else fault.cleared,
-            "check": None if fault is None else fault.check.value,
-            "step": None if fault is None else fault.step,
-            "field": None if fault is None else fault.field or None,
-            "expected": None if fault is None else fault.expected or None,
-            "actual": None if fault is None else fault.actual or None,
-            "distances": {str(seat): _number(value) for seat, value in sorted(self.judged.distances.items())},
-            "tolerance": self.judged.tolerance,
-            "replayed_steps": self.judged.steps,
+            **shown,
+            "distances": {str(seat): _number(value) for seat, value in sorted(judged.distances.items())},
+            "tolerance": judged.tolerance,
+            "replayed_steps": judged.steps,
             "detail": self.detail,
         }
 

@@ -22,10 +22,10 @@ __all__ = ["ShownReceipts", "weigh_receipts"]
 
 @dataclass(frozen=True)
 class ShownReceipts:
-    """What somebody shows beside evidence.
+    """What a party shows beside evidence.
 
     Attributes:
-        receipts: anybody's; what they are about is believed of none.
+        receipts: from any hand; none is believed to be about this boundary.
         transports: by trainer, the key that it registered, as the chain has it; empty where no node was asked.
     """
 
@@ -34,7 +34,7 @@ class ShownReceipts:
 
 
 def weigh_receipts(artifacts: EnclosedArtifacts, judged: Judged, shown: ShownReceipts) -> Judged:
-    """The same, with each fault between two seats held against the one whom its manifests and receipts convict."""
+    """The same, with each fault between two seats held against the seat that manifests and receipts convict."""
     return replace(judged, faults=tuple(_weighed(artifacts, fault, shown) for fault in judged.faults))
 
 

@@ -1,4 +1,4 @@
-"""What evidence can be about, and whom it can be about. Collecting it is the job of ``collect``."""
+"""What evidence can be about, and which party it can accuse. ``collect`` collects it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def check_subject(artifacts: Artifacts, subject: Subject) -> None:
     """Raises UsageError for a subject that makes no sense for the job."""
     history = artifacts.history
     if not 0 <= subject.round < len(history.rounds) or not history.rounds[subject.round].commitments:
-        raise UsageError(f"nobody has committed anything in round {subject.round}", hint="name a round with --round")
+        raise UsageError(f"no seat has committed in round {subject.round}", hint="name a round with --round")
     if (subject.claim == "replay") != (subject.interval is not None):
         raise UsageError("a replay is of one interval, and nothing else is", hint="name it with --step or --interval")
     if subject.interval is not None:
@@ -55,17 +55,22 @@ def check_subject(artifacts: Artifacts, subject: Subject) -> None:
     _check_accused(subject)
     committed = range(len(history.rounds[subject.round].commitments))
     if subject.accused not in (None, ACCUSED_OWNER) and subject.accused not in committed:
-        raise UsageError(f"seat {subject.accused} has committed nothing in round {subject.round}", hint="see --seat")
+        raise UsageError(
+            f"seat {subject.accused} has committed nothing in round {subject.round}",
+            hint="name another seat with --seat",
+        )
 
 
 def _check_accused(subject: Subject) -> None:
-    """Raises UsageError for a claim about somebody whose doing it cannot be."""
+    """Raises UsageError for a claim about a party that cannot be at fault."""
     claim, accused = subject.claim, subject.accused
     if claim in OWNERS and accused not in (None, ACCUSED_OWNER):
         raise UsageError(f"{claim} are the owner's doing", hint="leave out --seat")
     if claim in ("boundary", "manifest", "links", "mark", "seal") and accused in (None, ACCUSED_OWNER):
         raise UsageError(f"a claim about {claim} is about a seat", hint="name it with --seat")
     if claim == "withheld" and accused is None:
-        raise UsageError("somebody withholds it, or nobody", hint="name it with --seat or --owner")
+        raise UsageError("a claim about withheld data needs a party", hint="name it with --seat or --owner")
     if claim == "replay" and accused == ACCUSED_OWNER:
-        raise UsageError("an interval is the seats' work", hint="of the owner, show its labels or its release")
+        raise UsageError(
+            "an interval is the seats' work", hint="accuse the owner with --claim labels or --claim release"
+        )

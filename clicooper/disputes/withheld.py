@@ -1,7 +1,7 @@
 """Withheld artifacts: what the accused has to publish, and whether a store can get it.
 
 A missing artifact proves nothing by itself, and publishing it cures the charge. So the evidence only names what is
-owed and shows that it is owed; whoever judges looks for it in a store of their own.
+owed and shows that it is owed; the judge looks for it in a store of their own.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from multiformats import CID
 
 from clicooper.audit.artifacts import Artifacts
-from clicooper.audit.sealed import sealed_by_seat
 from clicooper.audit.verdict import Check
 from clicooper.commitments.canonical import cid_of_digest
 from clicooper.commitments.manifest import SegmentManifest
@@ -20,7 +19,7 @@ from clicooper.disputes.opinion import Fault, Judged, party_name
 from clicooper.errors import ArtifactMissing, EvidenceUnusable, SpecError
 from clicooper.storage.base import Store
 from clicooper.storage.ipld.cid import cid_text
-from clicooper.storage.ipld.graph import walk
+from clicooper.storage.ipld.graph import is_there
 from clicooper.types import ACCUSED_OWNER
 
 __all__ = ["judge_withheld", "missing_of", "owed_by"]
@@ -54,36 +53,24 @@ def _owed_by_seat(artifacts: Artifacts, seat: int, round_: int) -> Iterator[CID]
         committed = SegmentManifest.from_block(artifacts.store.get_block(manifest))
     except (ArtifactMissing, SpecError):
         return
-    yield from dict.fromkeys(sealed.ciphertext for sealed in sealed_by_seat(committed))
+    yield from dict.fromkeys(sealed.ciphertext for sealed in committed.own_files)
 
 
 def missing_of(store: Store, cids: Iterable[CID]) -> tuple[CID, ...]:
     """Those of which a block is missing; a record counts by itself, a file with all its blocks.
 
     Raises:
-        StorageError: the store cannot be asked, which says nothing about anybody.
+        StorageError: the store cannot be asked, which says nothing about the parties.
         ArtifactCorrupt: it has other bytes under a name.
     """
-    return tuple(cid for cid in cids if not _is_there(store, cid))
-
-
-def _is_there(store: Store, cid: CID) -> bool:
-    try:
-        if cid.codec.name == "dag-cbor":
-            store.get_block(cid)
-        else:
-            for _ in walk(store.get_block, [cid]):
-                pass
-    except ArtifactMissing:
-        return False
-    return True
+    return tuple(cid for cid in cids if not is_there(store.get_block, cid))
 
 
 def judge_withheld(artifacts: EnclosedArtifacts, store: Store | None) -> Judged:
     """Looks for what the evidence says is withheld.
 
     Args:
-        store: of whoever judges; without one nothing can be told.
+        store: of the judge; without one nothing can be told.
 
     Raises:
         EvidenceUnusable: it names something that the accused does not owe.

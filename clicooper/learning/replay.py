@@ -20,7 +20,7 @@ from clicooper.errors import SpecError
 from clicooper.learning.checkpoint import State, cast_state
 from clicooper.learning.schedule import batch_rows, round_batches
 from clicooper.learning.training import SeatWorker, train_round
-from clicooper.learning.transcript import StepDigests, Transcript, interval_bounds
+from clicooper.learning.transcript import StepDigests, interval_bounds
 from clicooper.types import Digest
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
     "StateMisfit",
     "compare_states",
     "difference_in_rows",
-    "first_difference",
     "interval_inputs",
     "relative_residual",
     "replay_interval",
@@ -218,16 +217,6 @@ def replay_interval(
 def _cast(states: tuple[State, State | None], dtype: type[np.floating[Any]] | None) -> tuple[State, State | None]:
     weights, optimizer = states
     return states if dtype is None else (cast_state(weights, dtype), cast_state(optimizer or {}, dtype))
-
-
-def first_difference(claimed: Sequence[Transcript], replayed: IntervalReplay) -> Difference | None:
-    """``difference_in_rows`` for the transcripts of a whole round.
-
-    Raises:
-        SpecError: transcripts that do not cover the interval, or not every seat.
-    """
-    first, last = replayed.first_step, replayed.first_step + replayed.steps_count
-    return difference_in_rows([transcript.steps[first:last] for transcript in claimed], replayed)
 
 
 def difference_in_rows(claimed: Sequence[Sequence[StepDigests]], replayed: IntervalReplay) -> Difference | None:

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Protocol, overload
 
 from clicooper.errors import CliCooperError, StorageError
+from clicooper.files import write_whole
 from clicooper.learning.checkpoint import State, load_state, state_bytes, state_digest
 from clicooper.learning.transcript import ROW_BYTES, StepDigests, row_bytes, rows_from_bytes
-from clicooper.storage.local import write_atomic
 from clicooper.types import Digest
 
 __all__ = ["DiskRoundLog", "MemoryRoundLog", "RoundLog"]
@@ -131,7 +131,7 @@ class DiskRoundLog(RoundLog):
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 folder.mkdir(mode=0o700)
-                write_atomic(name, work, mode=0o600, sync=False)
+                write_whole(name, work, mode=0o600, sync=False)
             self._rows.touch(mode=0o600)
             os.truncate(self._rows, self._rows.stat().st_size // _ENTRY_BYTES * _ENTRY_BYTES)
 
@@ -144,7 +144,7 @@ class DiskRoundLog(RoundLog):
     def add_state(self, index: int, weights: State, optimizer: State) -> None:
         """See ``RoundLog``."""
         for path, state in zip(self._paths(index), (weights, optimizer), strict=True):
-            write_atomic(path, state_bytes(state), mode=0o600, sync=False)
+            write_whole(path, state_bytes(state), mode=0o600, sync=False)
 
     @property
     def steps(self) -> tuple[StepDigests, ...]:

@@ -49,7 +49,7 @@ class ClaimFiles:
 
         Raises:
             VerificationFailed: it is another one, or it is not for this seat and round.
-            UntrustedModel: its model is code that nobody agreed to run here.
+            UntrustedModel: its model is code that the reader has not agreed to run.
         """
         bundle = self.bundle
         if digest_of_cid(bundle.spec) != bundle.spec_digest:

@@ -104,7 +104,7 @@ def _check_interval(files: ClaimFiles, index: int, same_class: bool) -> None:
     if same_class:
         _check_digests(files, index, replayed)
         return
-    committed = states[index].weights if index < len(states) else files.manifest.trained
+    committed = files.manifest.state_after(index).weights
     _check_inputs(files, index, replayed)
     distance, tolerance = compare_states(replayed.end[0], files.state(committed)), files.spec.replay.tolerance
     if distance > tolerance:

@@ -21,9 +21,10 @@ from typing import Any
 
 from eth_utils import keccak
 
+from clicooper.audit.verdict import combine, verdict_of
 from clicooper.chain.client import Contract
 from clicooper.commitments.ownership import OwnershipBundle
-from clicooper.errors import EXIT_INCONCLUSIVE, EXIT_NETWORK, CliCooperError, VerificationFailed
+from clicooper.errors import CliCooperError, VerificationFailed
 from clicooper.learning.checkpoint import State, state_digest
 from clicooper.learning.segments import initial_state
 from clicooper.learning.suspect_file import Suspect
@@ -80,10 +81,7 @@ class JudgedClaim:
     @property
     def verdict(self) -> Verdict:
         """Fail where any part fails, pass where all pass."""
-        verdicts = {part.verdict for part in self.parts}
-        if Verdict.FAIL in verdicts:
-            return Verdict.FAIL
-        return Verdict.PASS if verdicts == {Verdict.PASS} else Verdict.INCONCLUSIVE
+        return combine(self.parts)
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``ownership verify --json`` prints."""
@@ -112,7 +110,7 @@ def judge_claim(
     tests: int = 1,
     trusted_models: Collection[str] = frozenset(),
 ) -> JudgedClaim:
-    """Judges all four parts of a claim, whatever has happened to the bundle.
+    """Judges all four parts of a claim; the bundle may be damaged.
 
     Args:
         store: where the bundle's blocks are.
@@ -179,8 +177,7 @@ def _guarded(judge: Callable[[], tuple[Verdict, str]]) -> tuple[Verdict, str]:
     try:
         return judge()
     except CliCooperError as e:
-        could_not_check = e.exit_code in {EXIT_NETWORK, EXIT_INCONCLUSIVE}
-        return Verdict.INCONCLUSIVE if could_not_check else Verdict.FAIL, e.message
+        return verdict_of(e), e.message
 
 
 def _passed(check: Callable[..., str], *arguments: Any) -> tuple[Verdict, str]:
@@ -236,7 +233,7 @@ def _judge_descent(files: ClaimFiles, suspect: State) -> tuple[Verdict, str]:
 
 
 def _independent(files: ClaimFiles) -> Iterator[State]:
-    """Models of the segment's shapes whose starting weights nobody could choose after reading the claim."""
+    """Models of the segment's shapes whose starting weights no reader of the claim could choose."""
     spec = files.spec
     for number in range(INDEPENDENT_MODELS):
         drawn = keccak(files.bundle.spec_digest + number.to_bytes(4, "big"))

@@ -1,13 +1,12 @@
 """What a trainer puts into an ownership claim: one opened commitment, its files in the clear, a witness of its work.
 
 A bundle holds exactly what ``claims`` needs and nothing of another round, seat or key. Intervals are drawn from the
-hash of the block that accepted the round, which nobody knew when the work was committed. Their witness comes out of
+hash of the block that accepted the round, which was unknown when the work was committed. Their witness comes out of
 replaying all seats together, so it takes a grant that opens the other seats' states and the labels.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,27 +16,25 @@ from eth_utils import keccak
 from multiformats import CID
 
 from clicooper.access.grants import AuditKeys
-from clicooper.access.sealed_files import open_bytes
 from clicooper.access.sealing import sealing_secret
 from clicooper.access.vault import TrainerSecrets
 from clicooper.audit.artifacts import Artifacts
+from clicooper.audit.excerpt import Excerpt
 from clicooper.audit.replay.sampling import sample_intervals
 from clicooper.chain.events import LoggedEvent
 from clicooper.chain.record import JobRecord
-from clicooper.commitments.canonical import cid_of_block
 from clicooper.commitments.head import PARAMS_TYPE, mark_commitment, params_to_abi
-from clicooper.commitments.manifest import SealedFile, SegmentManifest, StateLinks
-from clicooper.commitments.ownership import OpenedFile, OpenedInterval, OwnershipBundle, claim_seed, opened_commits
+from clicooper.commitments.manifest import SegmentManifest
+from clicooper.commitments.ownership import OpenedInterval, OwnershipBundle, claim_seed, opened_commits
 from clicooper.errors import CliCooperError, UsageError
+from clicooper.files import whole_file
 from clicooper.history.follow import follow_record
 from clicooper.history.history import Commitment, History, Round
-from clicooper.learning.checkpoint import MAX_STATE_BYTES, state_bytes
-from clicooper.learning.witness import Witness, take_witness
+from clicooper.learning.checkpoint import state_bytes
+from clicooper.learning.witness import take_witness
 from clicooper.storage.base import Store
 from clicooper.storage.ipld.car import write_car
-from clicooper.storage.ipld.cid import build_file
-from clicooper.storage.whole_file import whole_file
-from clicooper.types import Digest, Head
+from clicooper.types import Digest, Head, address_bytes
 from clicooper.watermark.keys import MarkKeys
 
 __all__ = ["DEFAULT_SAMPLES", "OwnershipProof", "prove_ownership", "write_proof"]
@@ -74,8 +71,7 @@ def prove_ownership(
     """Makes the claim of the trainer who committed a seat in an accepted round.
 
     Args:
-        record: of the job.
-        store: where the job's artifacts are.
+        record, store: the job's events, and where its artifacts are.
         secrets: the trainer's own.
         granted: what else it may read; without the other seats' states and the labels no interval can be shown.
         suspect_digest: sha2-256 of the suspect's file.
@@ -89,23 +85,18 @@ def prove_ownership(
     history = follow_record(record)
     ended, settled, head = _settled(history, round_)
     commitment = Artifacts(history, store, AuditKeys()).commitment(round_, seat)
-    keys = _opened_keys(history, commitment, secrets)
-    sealing = {commitment.trainer: sealing_secret(secrets.secret, history.genesis)}
-    known = granted.for_job(history.genesis).with_more(AuditKeys(sealing=sealing))
-    artifacts = Artifacts(history, store, known, trusted_models)
-    pack = _Pack(artifacts)
-    manifest = pack.manifest(round_, seat)
-    previous = tuple(pack.manifest(before, seat).cid for before in reversed(range(round_)))
-    for sealed in (manifest.trained, manifest.out, manifest.optimizer, manifest.transcript.leaves):
-        pack.open(sealed)
-    drawn = sample_intervals(claim_seed(settled.block_hash, head), seat, artifacts.intervals, samples)
-    unshown = _show_intervals(artifacts, pack, round_, seat, drawn)
-    later = ended.commitments[seat:]
+    keys = _keys_behind(history, commitment, secrets)
+    known = _with_own_secret(granted, history, commitment, secrets)
+    excerpt = Excerpt(Artifacts(history, store, known, trusted_models))
+    manifest, previous = _take_seat(excerpt, round_, seat)
+    seed = claim_seed(settled.block_hash, head)
+    drawn = sample_intervals(seed, seat, excerpt.artifacts.intervals, samples)
+    shown, unshown = _show_intervals(excerpt, round_, seat, drawn)
     bundle = OwnershipBundle(
         chain_id=history.chain_id,
-        contract=bytes.fromhex(history.contract[2:]),
+        contract=address_bytes(history.contract),
         job=history.job,
-        owner=bytes.fromhex(history.owner[2:]),
+        owner=address_bytes(history.owner),
         params=abi_encode([PARAMS_TYPE], [params_to_abi(history.params)]),
         created_block=record.events[0].block_number,
         round=round_,
@@ -114,17 +105,24 @@ def prove_ownership(
         settled_block=settled.block_number,
         settled_hash=settled.block_hash,
         head_before=commitment.head_before,
-        commits=opened_commits([(c.trainer, c.manifest_digest, c.mark_commitment) for c in later]),
+        commits=opened_commits([(c.trainer, c.manifest_digest, c.mark_commitment) for c in ended.commitments[seat:]]),
         progress_key_hash=keccak(keys.progress),
         ownership_key=keys.ownership,
-        spec=pack.spec(),
+        spec=excerpt.add_record(excerpt.artifacts.spec),
         manifest=manifest.cid,
         previous=previous,
-        files=pack.files,
-        intervals=tuple(pack.intervals),
+        files=excerpt.files,
+        intervals=shown,
         suspect_digest=suspect_digest,
     )
-    return OwnershipProof(bundle, {bundle.cid: bundle.to_block(), **pack.blocks}, unshown)
+    return OwnershipProof(bundle, {bundle.cid: bundle.to_block(), **excerpt.blocks}, unshown)
+
+
+def _with_own_secret(
+    granted: AuditKeys, history: History, commitment: Commitment, secrets: TrainerSecrets
+) -> AuditKeys:
+    sealing = {commitment.trainer: sealing_secret(secrets.secret, history.genesis)}
+    return granted.for_job(history.genesis).with_more(AuditKeys(sealing=sealing))
 
 
 def write_proof(path: Path, proof: OwnershipProof) -> None:
@@ -146,7 +144,7 @@ def _settled(history: History, round_: int) -> tuple[Round, LoggedEvent, Head]:
     raise UsageError(f"round {round_} is not accepted: nothing of it can be claimed", hint="wait for its acceptance")
 
 
-def _opened_keys(history: History, commitment: Commitment, secrets: TrainerSecrets) -> MarkKeys:
+def _keys_behind(history: History, commitment: Commitment, secrets: TrainerSecrets) -> MarkKeys:
     """The keys behind a commitment; which attempt of the round it was, its mark commitment tells.
 
     Raises:
@@ -163,70 +161,27 @@ def _opened_keys(history: History, commitment: Commitment, secrets: TrainerSecre
     )
 
 
-class _Pack:
-    """The blocks of a bundle as they come together, each once."""
-
-    def __init__(self, artifacts: Artifacts) -> None:
-        self._evidence = artifacts
-        self.blocks: dict[CID, bytes] = {}
-        self.intervals: list[OpenedInterval] = []
-        self._files: dict[bytes, OpenedFile] = {}
-
-    @property
-    def files(self) -> tuple[OpenedFile, ...]:
-        """The opened files, in the order of their digests."""
-        return tuple(self._files[digest] for digest in sorted(self._files))
-
-    def spec(self) -> CID:
-        """Takes the job's spec along."""
-        return self._record(self._evidence.spec.to_block())
-
-    def manifest(self, round_: int, seat: int) -> SegmentManifest:
-        """Takes a manifest along."""
-        manifest = self._evidence.manifest(round_, seat)
-        self._record(manifest.to_block())
-        return manifest
-
-    def open(self, sealed: SealedFile) -> None:
-        """Takes the plaintext of a sealed file along."""
-        if sealed.plaintext_digest not in self._files:
-            secret = self._evidence.secret_of(sealed.author)
-            content = open_bytes(self._evidence.store, sealed, secret, MAX_STATE_BYTES)
-            opened = OpenedFile(plaintext_digest=sealed.plaintext_digest, content=self._file(content))
-            self._files[sealed.plaintext_digest] = opened
-
-    def open_state(self, links: StateLinks) -> None:
-        """Takes weights and optimizer state along."""
-        for sealed in (links.weights, links.optimizer):
-            if sealed is not None:
-                self.open(sealed)
-
-    def show(self, index: int, witness: Witness) -> None:
-        """Takes an interval's witness along."""
-        self.intervals.append(OpenedInterval(index=index, crossings=self._file(state_bytes(witness.to_state()))))
-
-    def _record(self, block: bytes) -> CID:
-        cid = cid_of_block(block)
-        self.blocks[cid] = block
-        return cid
-
-    def _file(self, content: bytes) -> CID:
-        named = list(build_file(io.BytesIO(content)))
-        self.blocks.update(named)
-        return named[-1][0]
+def _take_seat(excerpt: Excerpt, round_: int, seat: int) -> tuple[SegmentManifest, tuple[CID, ...]]:
+    """Takes a seat's manifest with its files, and its manifests of the rounds before, the latest first."""
+    manifest = excerpt.take_manifest(round_, seat)
+    previous = tuple(excerpt.take_manifest(before, seat).cid for before in reversed(range(round_)))
+    excerpt.open(manifest.trained, manifest.out, manifest.optimizer, manifest.transcript.leaves)
+    return manifest, previous
 
 
-def _show_intervals(artifacts: Artifacts, pack: _Pack, round_: int, seat: int, chosen: tuple[int, ...]) -> str:
-    """Takes the witness of every chosen interval along, with the states around it; says why where it cannot."""
-    seats = range(artifacts.history.params.seats)
+def _show_intervals(
+    excerpt: Excerpt, round_: int, seat: int, chosen: tuple[int, ...]
+) -> tuple[tuple[OpenedInterval, ...], str]:
+    """Takes the witness of every chosen interval with the states around it; says why where it cannot."""
+    artifacts, shown = excerpt.artifacts, list[OpenedInterval]()
     for index in chosen:
         try:
-            starts = [artifacts.state(artifacts.start_state(round_, other, index)) for other in seats]
-            witness = take_witness(artifacts.spec, artifacts.inputs(round_, index), seat, starts)
-            pack.open_state(artifacts.start_state(round_, seat, index))
-            if index + 1 < artifacts.intervals:
-                pack.open_state(artifacts.start_state(round_, seat, index + 1))
+            starts = [artifacts.start_state(round_, other, index) for other in range(artifacts.history.params.seats)]
+            states, inputs = list(map(artifacts.state, starts)), artifacts.inputs(round_, index)
+            witness = take_witness(artifacts.spec, inputs, seat, states)
+            excerpt.open(*starts[seat].files, *artifacts.manifest(round_, seat).state_after(index).files)
         except CliCooperError as e:
-            return f"interval {index} cannot be shown: {e.message}"
-        pack.show(index, witness)
-    return ""
+            return tuple(shown), f"interval {index} cannot be shown: {e.message}"
+        crossings = excerpt.add_file(state_bytes(witness.to_state()))
+        shown.append(OpenedInterval(index=index, crossings=crossings))
+    return tuple(shown), ""

@@ -212,9 +212,9 @@ def _refuse_against(guilty: bool, judgement: Judgement | None) -> None:
     hint = "rule by the finding, or say that you override it"
     if judgement is None:
         raise RulingRefused("nothing was checked", hint="name the evidence, or say that you override")
-    finding = judgement.opinion.finding
-    if finding is Answer.CANNOT_TELL:
+    answer = judgement.opinion.answer
+    if answer is Answer.CANNOT_TELL:
         raise RulingRefused(f"the evidence cannot tell: {judgement.opinion.detail}", hint=hint)
-    if guilty != (finding is Answer.GUILTY):
+    if guilty != (answer is Answer.GUILTY):
         ruling = "guilty" if guilty else "not guilty"
-        raise RulingRefused(f"the ruling would be {ruling}, the finding is {finding.value}", hint=hint)
+        raise RulingRefused(f"the ruling would be {ruling}, the finding is {answer.value}", hint=hint)

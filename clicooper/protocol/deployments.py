@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from clicooper.errors import UsageError
-from clicooper.storage.local import write_atomic
+from clicooper.files import write_whole
 from clicooper.types import Address
 
 __all__ = ["Deployment", "add_deployment", "deployments_file", "latest_deployment", "read_deployments"]
@@ -93,7 +93,7 @@ def add_deployment(home: Path, chain_id: int, deployment: Deployment) -> Path:
     known = (*read_deployments(home, chain_id), deployment)
     value = {"format": FORMAT, "chain_id": chain_id, "deployments": [asdict(one) for one in known]}
     path = deployments_file(home, chain_id)
-    write_atomic(path, json.dumps(value, indent=1).encode() + b"\n")
+    write_whole(path, json.dumps(value, indent=1).encode() + b"\n")
     return path
 
 

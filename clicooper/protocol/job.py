@@ -14,7 +14,7 @@ from eth_account.signers.local import LocalAccount
 
 from clicooper.access.grants import IDENTITY_NAME
 from clicooper.access.identity import identity_from_seed, recipient_of
-from clicooper.access.sealing import new_identity, write_secret
+from clicooper.access.sealing import new_identity
 from clicooper.access.vault import TrainerSecrets
 from clicooper.chain.client import Contract
 from clicooper.chain.deploy import deploy
@@ -23,6 +23,7 @@ from clicooper.chain.record import JobRecord
 from clicooper.chain.rpc.node import Node
 from clicooper.config import JobConfig
 from clicooper.errors import UsageError
+from clicooper.files import write_secret
 from clicooper.privacy.randomness import MasterSecret
 from clicooper.protocol.owner import Owner
 from clicooper.protocol.owner_folder import JOB_NAME, job_place, keep_owner_secrets

@@ -6,7 +6,7 @@ Whether the release keeps its privacy claim is for auditors to judge; here it is
 from __future__ import annotations
 
 from clicooper.audit.artifacts import Artifacts
-from clicooper.audit.checks.release_claim import shape_claims
+from clicooper.audit.checks.release import compare_shape
 from clicooper.errors import SpecError
 from clicooper.learning.segments import Segment, initial_state
 from clicooper.types import Head, JobParams
@@ -36,7 +36,7 @@ def check_offer(artifacts: Artifacts, seat: int, genesis: Head, params: JobParam
     weights = initial_state(spec.model, spec.seeds, seat)
     Segment(spec.model, spec.training, seat, weights)
     check_capacity(weights, MarkParams(spec.marks.bits, spec.marks.strength), params.rounds)
-    for name, expected, actual in shape_claims(spec, artifacts.release, artifacts.activations):
-        if expected != actual:
-            what = f"{name} of release {spec.activation_release}: {actual}, where the job needs {expected}"
+    for one in compare_shape(spec, artifacts.release, artifacts.activations):
+        if one.expected != one.actual:
+            what = f"{one.name} of release {spec.activation_release}: {one.actual}, where the job needs {one.expected}"
             raise SpecError(what, hint=HINT)

@@ -26,11 +26,11 @@ from clicooper.access.grants import (
 )
 from clicooper.access.receipt_files import keep_receipt, read_receipts
 from clicooper.audit.artifacts import Artifacts
-from clicooper.audit.auditor import check_commitments, check_round
-from clicooper.audit.checks.claims import guarded
+from clicooper.audit.checks.frame import guarded
 from clicooper.audit.checks.receipts import check_receipts
 from clicooper.audit.replay.sampling import CONFIRMATIONS, sample_intervals
 from clicooper.audit.replay.unpublished import unpublished_states
+from clicooper.audit.rounds import check_commitments, check_round
 from clicooper.audit.verdict import Check, CheckResult, Replayed
 from clicooper.chain.client import Contract, Receipt
 from clicooper.chain.record import JobRecord

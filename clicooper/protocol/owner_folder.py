@@ -24,13 +24,13 @@ from typing import Any
 from eth_account.signers.local import LocalAccount
 
 from clicooper.access.grants import IDENTITY_NAME, read_identity
-from clicooper.access.sealing import write_secret
 from clicooper.chain.client import Contract
 from clicooper.chain.record import JobRecord
 from clicooper.commitments.canonical import cid_of_digest
 from clicooper.commitments.manifest import JobSpec
 from clicooper.config import JobConfig
 from clicooper.errors import UsageError
+from clicooper.files import write_secret
 from clicooper.learning.checkpoint import state_bytes
 from clicooper.learning.models import require_trusted
 from clicooper.privacy.randomness import MasterSecret

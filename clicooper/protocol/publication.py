@@ -15,12 +15,11 @@ from multiformats import CID
 from clicooper.audit.artifacts import Artifacts
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.commitments.canonical import cid_of_digest
-from clicooper.commitments.manifest import SealedFile, StateLinks
-from clicooper.errors import ArtifactCorrupt, ArtifactMissing, CliCooperError
+from clicooper.errors import ArtifactCorrupt, CliCooperError
 from clicooper.protocol.decision import WITHHELD
 from clicooper.storage.base import Store
 from clicooper.storage.ipld.cid import cid_bytes, cid_text
-from clicooper.storage.ipld.graph import walk
+from clicooper.storage.ipld.graph import is_there
 from clicooper.types import Verdict
 
 __all__ = ["Timer", "await_publication", "states_to_publish"]
@@ -87,7 +86,7 @@ def _absent(artifacts: Artifacts, round_: int, intervals: Sequence[int], found: 
         block = _Wanted(seat, "the manifest", cid_of_digest(commitment.manifest_digest))
         for wanted in (block, *_files(artifacts, round_, seat, intervals)):
             name = cid_bytes(wanted.cid)
-            if name not in found and _is_there(artifacts.store, wanted.cid, alone=wanted is block):
+            if name not in found and _is_there(artifacts.store, wanted.cid):
                 found.add(name)
             if name not in found:
                 yield wanted
@@ -105,29 +104,16 @@ def _files(artifacts: Artifacts, round_: int, seat: int, intervals: Sequence[int
     for what, sealed in (whole | {"transcript": manifest.transcript.leaves}).items():
         yield _Wanted(seat, f"the {what} file", sealed.ciphertext)
     for interval, state in states:
-        for sealed in _sealed(state):
+        for sealed in state.files:
             yield _Wanted(seat, f"the state at the start of interval {interval}", sealed.ciphertext)
 
 
-def _sealed(state: StateLinks) -> Iterator[SealedFile]:
-    yield state.weights
-    if state.optimizer is not None:
-        yield state.optimizer
-
-
-def _is_there(store: Store, cid: CID, *, alone: bool) -> bool:
-    """Whether a block, and unless it stands ``alone`` everything under it, is in the store, right or wrong."""
+def _is_there(store: Store, cid: CID) -> bool:
+    """Whether a block or file is in the store, right or wrong."""
     try:
-        if alone:
-            store.get_block(cid)
-        else:
-            for _ in walk(store.get_block, [cid]):
-                pass
-    except ArtifactMissing:
-        return False
+        return is_there(store.get_block, cid)
     except ArtifactCorrupt:
         return True
-    return True
 
 
 def _row(wanted: _Wanted, round_: int, deadline_s: float) -> CheckResult:

@@ -27,7 +27,7 @@ from markupsafe import Markup
 
 from clicooper import __version__
 from clicooper.errors import RunFolderError, StorageError
-from clicooper.storage.local import write_atomic
+from clicooper.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -118,7 +118,7 @@ def write_page(path: Path, html: str) -> None:
     if not path.name:
         raise RunFolderError(f"cannot write the report to {path}: it is a folder", hint=hint)
     try:
-        write_atomic(path, html.encode())
+        write_whole(path, html.encode())
     except StorageError as e:
         raise RunFolderError(f"cannot write the report: {e.message}", hint=hint) from e
 

@@ -9,7 +9,6 @@ bytes. Reading never writes.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from io import RawIOBase
 from pathlib import Path
@@ -19,7 +18,8 @@ from multiformats import CID
 
 from clicooper.commitments.canonical import MAX_BLOCK_BYTES
 from clicooper.errors import SpecError, StorageError
-from clicooper.storage._block_writer import TEMPORARY, BlockWriter, place
+from clicooper.files import TEMPORARY, write_whole
+from clicooper.storage._block_writer import BlockWriter
 from clicooper.storage.base import missing, reading, write_chunks
 from clicooper.storage.ipld.cid import (
     block_cid,
@@ -33,7 +33,7 @@ from clicooper.storage.ipld.cid import (
     verify_block,
 )
 
-__all__ = ["PENDING", "LocalStore", "write_atomic"]
+__all__ = ["PENDING", "LocalStore"]
 
 PENDING = "pending"
 """Folder in a store's root that belongs to ``clicooper.storage.layered``."""
@@ -146,11 +146,12 @@ class LocalStore:
         if len(block) > MAX_BLOCK_BYTES:
             raise SpecError(f"block of {len(block)} bytes exceeds {MAX_BLOCK_BYTES}", hint="put it as a file")
         if not self._is_marked:
-            write_atomic(self.root / _MARKER, _FORMAT, sync=self._sync)
+            write_whole(self.root / _MARKER, _FORMAT, sync=self._sync)
             self._is_marked = True
         path = f"{self.root}/{text[-3:-1]}/{text}"
         if self._read(path) != block:
-            place(str(self.root), path, block, sync=self._sync)
+            # Written beside the shards first: in every folder that the disk looks up, a new file costs a multiple.
+            write_whole(path, block, sync=self._sync, scratch=self.root)
 
     def _read(self, path: Path | str) -> bytes | None:
         """A file's bytes, None if there is none; no more of them than show that it is too large for a block."""
@@ -193,31 +194,3 @@ def _listing(folder: Path) -> list[Path]:
             return sorted(folder.iterdir())
         except FileNotFoundError:
             return []
-
-
-def write_atomic(path: Path, data: bytes, *, mode: int = 0o666, sync: bool = True) -> None:
-    """Replaces ``path`` by ``data`` as a whole, creating its folder: readers see the old bytes or the new ones.
-
-    Args:
-        mode: permissions of the file, from its first moment, less the umask.
-        sync: flush to the disk first, so that a power cut cannot leave a damaged file.
-
-    Raises:
-        StorageError: it cannot be written; nothing is left behind.
-    """
-    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
-                stream.write(data)
-                if sync:
-                    stream.flush()
-                    os.fsync(stream.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    except OSError as e:
-        hint = "check that the folder is writable and the disk has space"
-        raise StorageError(f"cannot write {path}: {e.strerror}", hint=hint) from e

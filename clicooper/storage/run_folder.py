@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Self
 
 from clicooper.errors import RunFolderError
-from clicooper.storage.local import write_atomic
+from clicooper.files import write_whole
 
 __all__ = ["RunFolder"]
 
@@ -114,7 +114,7 @@ class RunFolder:
 
     def write(self, name: str, data: bytes) -> None:
         """Writes one file of the folder, whole or not at all."""
-        write_atomic(self.root / name, data)
+        write_whole(self.root / name, data)
 
     @property
     def record(self) -> Path:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from clicooper.audit.checks.claims import guarded
-from clicooper.audit.replay.round_replay import judge, replay_intervals
+from clicooper.audit.checks.frame import guarded
+from clicooper.audit.checks.replay import judge, replay_intervals
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.config import JobConfig
 from clicooper.protocol.owner import RoundRefused
@@ -71,8 +70,7 @@ def accused_in(row: CheckResult) -> Accused:
         return frozenset({OWNER})
     if row.seat is not None:
         return frozenset({row.seat})
-    pair = re.fullmatch(r"seats (\d+) and (\d+)", row.subject)
-    return frozenset(map(int, pair.groups())) if pair else frozenset()
+    return frozenset(row.seats)
 
 
 def zoo_config(**changes: Any) -> JobConfig:

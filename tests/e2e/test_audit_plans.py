@@ -184,7 +184,7 @@ def test_sample_from_the_chain_is_replayed_and_told(long_run: FinishedRun) -> No
     assert dict(report.sampled.escapes())[0.05] == pytest.approx(0.95 ** len(draw.intervals))
     details = {row.check: row.detail for row in report.results}
     assert f"{len(draw.intervals)} batches of 32, of {INTERVALS} as scheduled" == details[Check.COVERAGE]
-    assert "final_loss" not in details[Check.PROGRESS].split("not replayed")[0] or INTERVALS - 1 in draw.intervals
+    assert "final_loss" not in details[Check.PROGRESS].split(" confirmed")[0] or INTERVALS - 1 in draw.intervals
 
 
 def test_secret_draw_adds_to_the_chains_and_repeats(long_run: FinishedRun) -> None:
@@ -257,7 +257,7 @@ def test_intervals_in_a_row_are_judged_as_each_of_them_alone(tmp_path: Path) -> 
     assert runs == [(0, 1, 2), (3, 4, 5), (6, 7)]
     for run in [*runs, (1, 2, 3, 4)]:
         together = list(replay_run(artifacts, 0, run))
-        alone = [finding for interval in run for finding in replay_run(artifacts, 0, [interval])]
+        alone = [result for interval in run for result in replay_run(artifacts, 0, [interval])]
         assert [one.to_json() for one in together] == [one.to_json() for one in alone]
         assert [one.interval for one in together if one.difference] == [2] * (2 in run)
 
@@ -332,12 +332,12 @@ from clicooper.cli.main import main
 
 honest, done = intervals.replay_run, 0
 
-def killed_in_the_middle(evidence, round_, run):
+def killed_in_the_middle(artifacts, round_, run):
     global done
     done += 1
     if done == 6:
         os.kill(os.getpid(), signal.SIGKILL)
-    yield from honest(evidence, round_, run)
+    yield from honest(artifacts, round_, run)
 
 executors.replay_run = killed_in_the_middle
 main(["--home", sys.argv[2], "audit", sys.argv[1], "--jobs", "1", "--quiet"])
@@ -360,7 +360,7 @@ def test_killed_audit_goes_on_where_it_stopped(killed: Path, copied: Path, tmp_p
     journal = Path(shutil.copytree(killed.parent, home / "audits")) / killed.name
     assert journal.stat().st_mode & 0o077 == 0
     with journal.open("ab") as file:
-        file.write(b'{"round": 0, "finding": {"interv')
+        file.write(b'{"round": 0, "result": {"interv')
     code, printed = audit_command(copied, "--home", str(home))
     assert (code, printed["resumed"]) == (0, 5)
     assert not home.exists()
@@ -396,7 +396,7 @@ def test_journal_keeps_nothing_that_could_not_be_replayed(long_run: FinishedRun,
     store.blocks = {cid: block for cid, block in store.blocks.items() if cid_text(cid) != first_weights(long_run)}
     assert audit(long_run, plan, store).verdict is Verdict.INCONCLUSIVE
     (journal,) = (tmp_path / "audits").iterdir()
-    kept = [json.loads(line)["finding"] for line in journal.read_text().splitlines()[1:]]
+    kept = [json.loads(line)["result"] for line in journal.read_text().splitlines()[1:]]
     assert kept
     assert all(one["steps"] == 1 for one in kept)
     mended = audit(long_run, plan)
@@ -420,22 +420,22 @@ def test_home_that_cannot_be_written_costs_the_resumption_only(long_run: Finishe
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from clicooper.audit.artifacts import Evidence
+from clicooper.audit.artifacts import Artifacts
 from clicooper.access.grants import read_grants
-from clicooper.audit.replay.round_replay import replay_intervals
+from clicooper.audit.checks.replay import replay_intervals
 from clicooper.history.follow import follow_record
 from clicooper.chain.record import read_record
 from clicooper.storage.local import LocalStore
 
 root = Path(sys.argv[1])
 history = follow_record(read_record(root / "record.json"))
-evidence = Evidence(history, LocalStore(root / "store"), read_grants(root / "auditor" / "identity.txt"))
-replay_intervals(evidence, 0, range(2))
+artifacts = Artifacts(history, LocalStore(root / "store"), read_grants(root / "auditor" / "identity.txt"))
+replay_intervals(artifacts, 0, range(2))
 with open("/proc/self/statm") as statm:
     used = int(statm.read().split()[0]) * resource.getpagesize()
 limit = used + int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-result = replay_intervals(evidence, 0, range(evidence.intervals))
+result = replay_intervals(artifacts, 0, range(artifacts.intervals))
 print(result.intervals, len(result.failed), len(result.unknown))
 """
 

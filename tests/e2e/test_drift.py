@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from clicooper.audit.artifacts import Artifacts
-from clicooper.audit.replay.round_replay import judge, replay_intervals
+from clicooper.audit.checks.replay import judge, replay_intervals
 from clicooper.audit.verdict import CheckResult
 from clicooper.history.follow import follow_record
 from clicooper.protocol.trainer import Trainer

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from multiformats import CID
-from tests.evidence_files import CHALLENGER, CLAIMS, artifacts_of, blocks_of, opened_evidence, rebuilt
 
 from clicooper.audit.verdict import Check
 from clicooper.commitments.canonical import cid_of_digest
@@ -28,6 +27,7 @@ from clicooper.disputes.subject import Subject
 from clicooper.protocol.trainer import Trainer
 from clicooper.types import ACCUSED_OWNER, Digest
 from tests import adversaries as cheats
+from tests.evidence_files import CHALLENGER, CLAIMS, artifacts_of, blocks_of, opened_evidence, rebuilt
 from tests.scenario import FinishedRun, Rehearsal, keys_of, rehearsal, seating, tiny_config
 
 FIRST, LAST = Subject("replay", 0, 0), Subject("replay", 0, 1)
@@ -92,13 +92,13 @@ def test_the_guilty_are_named_and_nobody_else(
     opinion = judge_evidence(opened)
     fault = opinion.fault
     assert fault is not None, opinion.detail
-    assert (opinion.finding, fault.check, fault.seat) == (Answer.GUILTY, expected.check, expected.guilty)
+    assert (opinion.answer, fault.check, fault.seat) == (Answer.GUILTY, expected.check, expected.guilty)
     assert fault.pair == expected.pair
     if expected.subject.claim == "replay":
-        assert judge_evidence(opened, expected.guilty).finding is Answer.GUILTY
-        assert judge_evidence(opened, 1 - expected.guilty).finding is Answer.CANNOT_TELL
+        assert judge_evidence(opened, expected.guilty).answer is Answer.GUILTY
+        assert judge_evidence(opened, 1 - expected.guilty).answer is Answer.CANNOT_TELL
         elsewhere = judge_evidence(opened, 1 - expected.guilty, runtime="another machine")
-        assert elsewhere.finding is Answer.CANNOT_TELL, "another runtime class convicts no honest seat either"
+        assert elsewhere.answer is Answer.CANNOT_TELL, "another runtime class convicts no honest seat either"
 
 
 def test_neighbours_that_disagree_are_a_pair_until_a_replay_tells(tmp_path: Path) -> None:
@@ -106,21 +106,21 @@ def test_neighbours_that_disagree_are_a_pair_until_a_replay_tells(tmp_path: Path
     opened = committed(tmp_path, cheats.FabricatesTranscript, 1, about("boundary", 1))
     opinion = judge_evidence(opened)
     assert opinion.fault is not None
-    assert (opinion.finding, opinion.fault.pair, opinion.fault.seat) == (Answer.CANNOT_TELL, (0, 1), None)
+    assert (opinion.answer, opinion.fault.pair, opinion.fault.seat) == (Answer.CANNOT_TELL, (0, 1), None)
     assert opinion.to_json()["pair"] == [0, 1]
 
 
 def test_skipped_steps_show_in_another_runtime_class_without_a_name(tmp_path: Path) -> None:
     opened = committed(tmp_path, cheats.SkipsSteps, 1, FIRST)
     opinion = judge_evidence(opened, runtime="another machine")
-    assert opinion.finding is Answer.CANNOT_TELL
+    assert opinion.answer is Answer.CANNOT_TELL
     assert "somebody deviated" in opinion.detail
     assert max(opinion.judged.distances.values()) > 1e-4
 
 
 def test_a_wrong_progress_key_convicts_nobody(tmp_path: Path) -> None:
     opened = committed(tmp_path, cheats.GrantsAnotherKey, 1, about("mark", 1))
-    assert judge_evidence(opened).finding is Answer.CANNOT_TELL
+    assert judge_evidence(opened).answer is Answer.CANNOT_TELL
 
 
 def of_owner(opened: OpenedEvidence, spec: JobSpec, blocks: Mapping[CID, bytes]) -> Opinion:
@@ -128,14 +128,14 @@ def of_owner(opened: OpenedEvidence, spec: JobSpec, blocks: Mapping[CID, bytes])
     known = history_of(opened.evidence)
     params = replace(known.params, spec_digest=spec.digest)
     first = genesis(known.chain_id, known.contract, known.job, known.owner, params)
-    trail = HeadProof(start=first, acts=opened.evidence.trail.acts)
+    proof = HeadProof(start=first, steps=opened.evidence.head_proof.steps)
     head = first
-    for act in trail.acts:
-        trainer = known.rounds[act.round].commitments[act.seat].trainer
-        assert act.manifest is not None and act.mark is not None
-        head = next_head(head, known.job, act.round, act.seat, trainer, Digest(act.manifest), Digest(act.mark))
+    for step in proof.steps:
+        trainer = known.rounds[step.round].commitments[step.seat].trainer
+        assert step.manifest is not None and step.mark is not None
+        head = next_head(head, known.job, step.round, step.seat, trainer, Digest(step.manifest), Digest(step.mark))
     held = blocks_of(opened) | dict(blocks) | {spec.cid: spec.to_block()}
-    return judge_evidence(rebuilt(opened, {"params": pack_params(params), "trail": trail, "head": head}, held))
+    return judge_evidence(rebuilt(opened, {"params": pack_params(params), "head_proof": proof, "head": head}, held))
 
 
 def spec_in(opened: OpenedEvidence) -> JobSpec:
@@ -171,10 +171,10 @@ def test_an_owner_with_wrong_labels_is_guilty(lie: str, honest_run: FinishedRun)
     lying = spec.model_copy(update={"labels": (promised, *spec.labels[1:])})
     opinion = of_owner(opened, lying, {wrong.cid: wrong.to_block()})
     assert opinion.fault is not None, opinion.detail
-    assert (opinion.finding, opinion.fault.seat) == (Answer.GUILTY, ACCUSED_OWNER)
+    assert (opinion.answer, opinion.fault.seat) == (Answer.GUILTY, ACCUSED_OWNER)
     assert opinion.fault.detail == detail
     # The true labels under the same promise are not the promised ones, and accuse nobody.
-    assert of_owner(opened, lying, {}).finding is Answer.CANNOT_TELL
+    assert of_owner(opened, lying, {}).answer is Answer.CANNOT_TELL
 
 
 def test_an_owner_with_less_noise_than_claimed_is_guilty(honest_run: FinishedRun) -> None:
@@ -186,10 +186,10 @@ def test_an_owner_with_less_noise_than_claimed_is_guilty(honest_run: FinishedRun
     lying = spec.model_copy(update={"release": less, "activation_release": weaker.cid})
     opinion = of_owner(opened, lying, {weaker.cid: weaker.to_block()})
     assert opinion.fault is not None, opinion.detail
-    assert (opinion.finding, opinion.fault.seat, opinion.fault.check) == (Answer.GUILTY, ACCUSED_OWNER, Check.RELEASE)
+    assert (opinion.answer, opinion.fault.seat, opinion.fault.check) == (Answer.GUILTY, ACCUSED_OWNER, Check.RELEASE)
 
 
 def test_an_honest_seats_seal_has_nothing_to_show(honest_run: FinishedRun) -> None:
     """A forger who brings the seat's true key record and a secret of its own proves nothing."""
     opened = opened_evidence(honest_run, CLAIMS["manifest"])
-    assert judge_evidence(rebuilt(opened, {"claim": "seal"})).finding is Answer.CANNOT_TELL
+    assert judge_evidence(rebuilt(opened, {"claim": "seal"})).answer is Answer.CANNOT_TELL

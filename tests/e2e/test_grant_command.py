@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from clicooper.access.grants import Grant, open_grant
-from clicooper.access.sealing import new_identity, write_secret
+from clicooper.access.sealing import new_identity
+from clicooper.files import write_secret
 from clicooper.storage.ipld.cid import parse_cid
 from clicooper.storage.local import LocalStore
 from tests.cli_calls import answered, printed, refused

@@ -2,7 +2,7 @@
 
 import pytest
 
-from clicooper.audit.checks.claims import check_release
+from clicooper.audit.checks.release import check_release
 from clicooper.commitments.manifest import ActivationRelease
 from clicooper.errors import PrivacyBudgetError, UsageError
 from clicooper.learning import bottom_model_kinds as heads

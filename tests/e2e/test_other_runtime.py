@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from clicooper.audit.artifacts import Artifacts
-from clicooper.audit.auditor import check_round
-from clicooper.audit.replay.round_replay import MAX_CROSS_CLASS_STEPS
+from clicooper.audit.replay.intervals import MAX_CROSS_CLASS_STEPS
+from clicooper.audit.rounds import check_round
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.history.follow import follow_record
 from clicooper.protocol.trainer import Trainer

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from tests.evidence_files import CHALLENGER, artifacts_of
 
 from clicooper.audit.checks.receipts import BoundaryRefused, transports_of
 from clicooper.commitments.boundary import BoundaryReceipt, Crossing
@@ -31,6 +30,7 @@ from tests.adversaries.vouching import (
     SignsTheGradientItSentAndCommitsAnother,
     SignsWhatItSentAndCommitsAnother,
 )
+from tests.evidence_files import CHALLENGER, artifacts_of
 from tests.scenario import Rehearsal, keys_of, rehearsal, seating, tiny_config
 
 INTERVAL = Subject("replay", 0, 0)
@@ -83,7 +83,7 @@ def found(opinion: Opinion) -> tuple[Answer, int | None, int | None]:
     """The finding, whose fault, and who is cleared of it."""
     assert opinion.fault is not None, opinion.detail
     assert opinion.fault.pair == (0, 1)
-    return opinion.finding, opinion.fault.seat, opinion.fault.cleared
+    return opinion.answer, opinion.fault.seat, opinion.fault.cleared
 
 
 @pytest.mark.parametrize("runtime", ["", ELSEWHERE], ids=["same class", "another class"])
@@ -164,7 +164,7 @@ def test_forged_or_foreign_receipt_acquits_nobody(name: str, altered: Disputed, 
     opinion = judge_evidence(interval, 1, shown=shown)
     assert found(opinion) == (Answer.GUILTY, 1, None)
     assert why in opinion.detail
-    assert judge_evidence(interval, 0, shown=shown).finding is Answer.CANNOT_TELL
+    assert judge_evidence(interval, 0, shown=shown).answer is Answer.CANNOT_TELL
     beside = altered.shown(*shown.receipts, altered.kept_by(1))
     assert found(judge_evidence(interval, 1, shown=beside)) == (Answer.NOT_GUILTY, 0, 1), "the true one still does"
 
@@ -204,5 +204,5 @@ def test_manifests_that_agree_over_steps_that_differ_leave_both_seats_unjudged(t
                 assert "one misquotes its transcript" in opinion.detail
         own = judge_evidence(case.opened(Subject("boundary", 0, None, 0)))
         assert own.fault is not None
-        assert (own.finding, own.fault.seat, own.fault.pair) == (Answer.GUILTY, 0, None)
-        assert judge_evidence(case.opened(Subject("boundary", 0, None, 1)), shown=shown).finding is Answer.CANNOT_TELL
+        assert (own.answer, own.fault.seat, own.fault.pair) == (Answer.GUILTY, 0, None)
+        assert judge_evidence(case.opened(Subject("boundary", 0, None, 1)), shown=shown).answer is Answer.CANNOT_TELL

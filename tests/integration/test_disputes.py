@@ -178,7 +178,7 @@ def test_a_cheat_is_refused_challenged_and_loses_its_stake(
         publish_evidence(job.store, sealed)
         arbiter = case.arbiter
         judgement = arbiter.judge(challenged, arbiter.fetch(challenged))
-        assert judgement.opinion.finding is Answer.GUILTY
+        assert judgement.opinion.answer is Answer.GUILTY
         with pytest.raises(RulingRefused, match="finding is guilty"):
             arbiter.rule(challenged, False, judgement)
         arbiter.rule(challenged, True, judgement)
@@ -221,7 +221,7 @@ def test_a_false_challenge_costs_its_bond(anvil: Callable[[], Node], tmp_path: P
         sealed = case.sealed(replace(REPLAY, accused=0))
         challenged = case.challenge(0, sealed)
         judgement = case.arbiter.judge(challenged, sealed)
-        assert judgement.opinion.finding is Answer.NOT_GUILTY
+        assert judgement.opinion.answer is Answer.NOT_GUILTY
         assert judgement.head.verified
         with pytest.raises(RulingRefused, match="finding is not guilty"):
             case.arbiter.rule(challenged, True, judgement)
@@ -239,7 +239,7 @@ def test_a_cheat_that_accuses_its_neighbour_gets_no_ruling(anvil: Callable[[], N
         sealed = case.sealed(REPLAY)
         challenged = case.challenge(1, sealed)
         judgement = case.arbiter.judge(challenged, sealed)
-        assert judgement.opinion.finding is Answer.CANNOT_TELL
+        assert judgement.opinion.answer is Answer.CANNOT_TELL
         assert judgement.opinion.fault is not None and judgement.opinion.fault.seat == 0
         for guilty in (True, False):
             with pytest.raises(RulingRefused, match="cannot tell"):
@@ -255,13 +255,13 @@ def test_stolen_swapped_or_foreign_evidence_is_not_judged(anvil: Callable[[], No
         challenged = case.challenge(1, stolen)
         for sealed, why in ((own, "the challenge names evidence"), (stolen, "the evidence is that of")):
             opinion = case.arbiter.judge(challenged, sealed).opinion
-            assert opinion.finding is Answer.CANNOT_TELL
+            assert opinion.answer is Answer.CANNOT_TELL
             assert why in opinion.detail
         wrong = replace(challenged, evidence_digest=own.digest, trainer=thief)
         opinion = case.arbiter.judge(wrong, own).opinion
-        assert (opinion.finding, "is not the work of" in opinion.detail) == (Answer.CANNOT_TELL, True)
+        assert (opinion.answer, "is not the work of" in opinion.detail) == (Answer.CANNOT_TELL, True)
         blind = Arbiter(case.view(case.job.parties.arbiter), None, case.job.store)
-        assert blind.judge(replace(challenged, evidence_digest=own.digest), own).opinion.finding is Answer.CANNOT_TELL
+        assert blind.judge(replace(challenged, evidence_digest=own.digest), own).opinion.answer is Answer.CANNOT_TELL
         with pytest.raises(RulingRefused, match="nothing was checked"):
             blind.rule(challenged, True)
 
@@ -273,13 +273,13 @@ def test_evidence_of_another_chain_is_not_verified(anvil: Callable[[], Node], tm
         assert (head.verified, "of contract" in head.problem) == (False, True)
         head = compare_with_chain(opened, case.job.contract(), job=7)
         assert (head.verified, "not 7" in head.problem) == (False, True)
-        acts = list(opened.evidence.trail.acts)
-        acts[-1] = acts[-1].model_copy(update={"mark": b"\x05" * 32})
-        trail = opened.evidence.trail.model_copy(update={"acts": tuple(acts)})
+        steps = list(opened.evidence.head_proof.steps)
+        steps[-1] = steps[-1].model_copy(update={"mark": b"\x05" * 32})
+        head_proof = opened.evidence.head_proof.model_copy(update={"steps": tuple(steps)})
         head_before = case.committed[-1].head_before
         trainer, digest = case.committed[-1].trainer, case.committed[-1].manifest.digest
         ends = next_head(head_before, case.job.opened.job, 0, 1, trainer, digest, Digest(b"\x05" * 32))
-        made_up = {"trail": trail, "head": ends}
+        made_up = {"head_proof": head_proof, "head": ends}
         forged = replace(opened, evidence=opened.evidence.model_copy(update=made_up))
         head = compare_with_chain(forged, case.job.contract())
         assert (head.verified, "knows no such head" in head.problem) == (False, True)
@@ -295,12 +295,12 @@ def test_withheld_data_is_cured_by_publishing_or_lost_after_half_the_window(
         sealed = case.sealed(Subject("withheld", 0, None, 1))
         challenged = case.challenge(1, sealed, Ground.WITHHELD)
         missing = case.arbiter.judge(challenged, sealed)
-        assert missing.opinion.finding is Answer.GUILTY
+        assert missing.opinion.answer is Answer.GUILTY
         with pytest.raises(RevertError) as early:
             case.arbiter.rule(challenged, True, missing)
         assert early.value.name == "TooEarly"
         file.write_bytes(kept)
-        assert case.arbiter.judge(challenged, sealed).opinion.finding is Answer.NOT_GUILTY
+        assert case.arbiter.judge(challenged, sealed).opinion.answer is Answer.NOT_GUILTY
         file.unlink()
         node = case.job.opened.node
         node.advance_time(challenged.rule_after - node.block().timestamp + 1)

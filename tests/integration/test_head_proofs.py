@@ -73,7 +73,7 @@ def evidence_of(court: Court, round_: int) -> Evidence:
         round=round_,
         interval=None,
         label_key=history.rounds[round_].label_key,
-        trail=prove_head(record, history, round_),
+        head_proof=prove_head(record, history, round_),
         head=history.rounds[round_].commitments[-1].head,
         rows=(),
         files=(),
@@ -99,7 +99,7 @@ def assert_same_past(court: Court, round_: int) -> None:
 
 
 @pytest.mark.parametrize("life", LIVES)
-def test_a_trail_leads_to_the_heads_of_the_chain(life: str) -> None:
+def test_a_head_proof_leads_to_the_heads_of_the_chain(life: str) -> None:
     with Node.embedded() as node:
         court = open_court(node)
         court.open()
@@ -114,7 +114,7 @@ def test_a_trail_leads_to_the_heads_of_the_chain(life: str) -> None:
             assert_same_past(court, 0)
 
 
-def test_a_trail_begins_no_earlier_than_the_round_before() -> None:
+def test_a_head_proof_begins_no_earlier_than_the_round_before() -> None:
     keys = label_keys(Digest(b"\x08" * 32), rounds=3)
     with Node.embedded() as node:
         court = open_court(node, replace(DISPUTED, rounds=3, label_anchor=label_anchor(keys[0])))
@@ -126,14 +126,14 @@ def test_a_trail_begins_no_earlier_than_the_round_before() -> None:
             court.commit_all()
             assert_same_past(court, round_)
             court.owner.accept(court.job, court.state.head, keys[round_ + 1])
-        trail = evidence_of(court, 2).trail
-        assert trail.start == court.owner.round_head(court.job, 0)
-        assert [act.round for act in trail.acts] == [1, 1, 1, 2, 2, 2]
+        proof = evidence_of(court, 2).head_proof
+        assert proof.start == court.owner.round_head(court.job, 0)
+        assert [step.round for step in proof.steps] == [1, 1, 1, 2, 2, 2]
 
 
-def test_no_trail_leads_to_a_round_without_commitments() -> None:
+def test_no_head_proof_leads_to_a_round_without_commitments() -> None:
     with Node.embedded() as node:
         court = open_court(node)
         court.open()
-        with pytest.raises(EvidenceUnusable, match="nobody has committed"):
+        with pytest.raises(EvidenceUnusable, match="no seat has committed"):
             evidence_of(court, 0)

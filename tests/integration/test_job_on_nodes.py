@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 import urllib3
 from multiformats import CID
-from tests.evidence_files import plain_evidence
 
 from clicooper.audit.bundle import pack_job
-from clicooper.audit.checks.claims import check_store
+from clicooper.audit.checks.store import check_store
 from clicooper.audit.verdict import combine
 from clicooper.disputes.evidence_file import fetch_evidence, open_evidence, publish_evidence
 from clicooper.disputes.judge import judge_evidence
@@ -31,6 +30,7 @@ from clicooper.storage.pins.pin_sets import PinSets
 from clicooper.storage.pins.pinning_service import remote_name
 from clicooper.types import Verdict
 from tests.cli_calls import Capture, answered
+from tests.evidence_files import plain_evidence
 from tests.ipfs_node import IpfsNode
 from tests.scenario import FinishedRun, audit_command
 
@@ -176,4 +176,4 @@ def test_an_arbiter_fetches_evidence_by_its_digest_through_another_node(
     assert publish_evidence(IpfsStore(published.url), sealed) == sealed.envelope.cid
     fetched = fetch_evidence(IpfsStore(read_through.url), sealed.digest)
     assert fetched.to_car() == sealed.to_car()
-    assert judge_evidence(open_evidence(fetched)).finding is Answer.NOT_GUILTY
+    assert judge_evidence(open_evidence(fetched)).answer is Answer.NOT_GUILTY

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from clicooper.access.grants import write_grants
-from clicooper.access.sealing import new_identity, write_secret
+from clicooper.access.sealing import new_identity
 from clicooper.audit.artifacts import Artifacts
 from clicooper.chain.client import Contract, MarkOpening, OpenedCommit
 from clicooper.chain.events import MarkOpened
@@ -20,6 +20,7 @@ from clicooper.chain.record import write_record
 from clicooper.chain.rpc.node import Node
 from clicooper.commitments.ownership import OwnershipBundle
 from clicooper.errors import RevertError
+from clicooper.files import write_secret
 from clicooper.history.follow import follow_record
 from clicooper.learning.checkpoint import save_state
 from clicooper.learning.runtime import use_threads

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from multiformats import CID
 
-from clicooper.access.sealing import new_identity, write_secret
+from clicooper.access.sealing import new_identity
 from clicooper.chain.record import read_record, record_from_json
 from clicooper.commitments.bundle import JobBundle
 from clicooper.commitments.canonical import encode
 from clicooper.errors import SpecError
+from clicooper.files import whole_file, write_secret
 from clicooper.history.dag_roots import dag_roots
 from clicooper.history.follow import follow_record
 from clicooper.storage.base import put_bytes
@@ -25,7 +26,6 @@ from clicooper.storage.ipld.car import write_car
 from clicooper.storage.ipld.cid import block_cid, cid_bytes, file_cid
 from clicooper.storage.ipld.graph import walk
 from clicooper.storage.local import LocalStore
-from clicooper.storage.whole_file import whole_file
 from tests.cli_calls import Capture, answered, printed, refused
 from tests.scenario import FinishedRun, audit_command, block_file, checks, grants_in, resealed, rows
 

@@ -7,7 +7,6 @@ import io
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.evidence_files import CLAIMS, blocks_of, opened_evidence
 
 from clicooper.commitments.canonical import cid_of_block
 from clicooper.disputes.evidence_file import OpenedEvidence, parse_evidence
@@ -17,6 +16,7 @@ from clicooper.errors import EvidenceUnusable
 from clicooper.storage.ipld.car import write_car
 from clicooper.storage.ipld.cid import cid_bytes
 from clicooper.types import Digest
+from tests.evidence_files import CLAIMS, blocks_of, opened_evidence
 from tests.scenario import FinishedRun
 
 CHEAP = ("boundary", "links", "manifest", "labels", "release")
@@ -43,4 +43,4 @@ def test_a_changed_byte_convicts_nobody(honest: dict[str, OpenedEvidence], name:
     except EvidenceUnusable:
         return
     forged = OpenedEvidence(evidence, blocks, Digest(bytes(32)), len(block))
-    assert judge_evidence(forged).finding is not Answer.GUILTY
+    assert judge_evidence(forged).answer is not Answer.GUILTY

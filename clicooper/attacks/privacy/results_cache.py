@@ -13,7 +13,7 @@ from pathlib import Path
 
 from clicooper.attacks.privacy.trial import Figure
 from clicooper.errors import RunFolderError, StorageError
-from clicooper.storage.local import write_atomic
+from clicooper.files import write_whole
 
 __all__ = ["FolderCache"]
 
@@ -42,7 +42,7 @@ class FolderCache:
         """
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_atomic(self._path(name), json.dumps([asdict(figure) for figure in figures]).encode())
+            write_whole(self._path(name), json.dumps([asdict(figure) for figure in figures]).encode())
         except (OSError, StorageError) as e:
             raise RunFolderError(f"cannot keep a finished cell in {self.folder}", hint="choose another --home") from e
 

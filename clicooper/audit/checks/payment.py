@@ -41,6 +41,6 @@ def check_payment(history: History) -> Iterator[CheckResult]:
 
 
 def _parties(history: History) -> set[Address]:
-    """The owner, the seats' holders, and whoever else is owed something."""
+    """The owner, the seats' holders, and all others that are owed something."""
     credited = {account for account, amount in history.settlement.credits.items() if amount}
     return {history.owner, *(seat.trainer for seat in history.seats), *credited}

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from statistics import fmean
 
-import numpy as np
-
 from clicooper.audit.artifacts import Artifacts
-from clicooper.audit.replay.round_replay import RoundReplay
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.learning.checkpoint import weight_norm
 from clicooper.types import Verdict
@@ -19,44 +17,44 @@ __all__ = ["check_progress"]
 RELATIVE_TOLERANCE = 1e-5
 
 
-def check_progress(artifacts: Artifacts, replay: RoundReplay) -> Iterator[CheckResult]:
-    """One row a seat: the norm of its trained weights, and for the last seat its training loss."""
+def check_progress(artifacts: Artifacts, round_: int, losses: Mapping[int, tuple[float, ...]]) -> Iterator[CheckResult]:
+    """One row a seat: the norm of its trained weights, and for the last seat its training loss.
+
+    Args:
+        losses: by interval, the training losses that replay confirmed, in nats.
+    """
     seats = artifacts.history.params.seats
     for seat in range(seats):
-        manifest = artifacts.manifest(replay.round, seat)
-        expected = {"weight_norm": weight_norm(artifacts.state_file(manifest.trained))}
+        manifest = artifacts.manifest(round_, seat)
+        names, expected = {"weight_norm"}, {"weight_norm": weight_norm(artifacts.state_file(manifest.trained))}
         if seat == seats - 1:
-            expected |= _losses(replay, artifacts.intervals)
-        yield _compare(replay.round, seat, expected, dict(manifest.metrics), last=seat == seats - 1)
+            names |= {"loss", "final_loss"}
+            expected |= _mean_losses(losses, artifacts.intervals)
+        yield _compare(expected, dict(manifest.metrics), names, round_, seat)
 
 
-def _losses(replay: RoundReplay, intervals: int) -> dict[str, float]:
+def _mean_losses(losses: Mapping[int, tuple[float, ...]], intervals: int) -> dict[str, float]:
     """The losses that the replayed intervals determine: all of them for the mean over the round."""
     known: dict[str, float] = {}
-    if intervals - 1 in replay.losses:
-        known["final_loss"] = fmean(replay.losses[intervals - 1])
-    if len(replay.losses) == intervals:
-        known["loss"] = fmean(loss for i in range(intervals) for loss in replay.losses[i])
+    if intervals - 1 in losses:
+        known["final_loss"] = fmean(losses[intervals - 1])
+    if len(losses) == intervals:
+        known["loss"] = fmean(loss for i in range(intervals) for loss in losses[i])
     return known
 
 
 def _compare(
-    round_: int, seat: int, expected: dict[str, float], actual: dict[str, float], *, last: bool
+    expected: Mapping[str, float], actual: Mapping[str, float], names: set[str], round_: int, seat: int
 ) -> CheckResult:
-    names = {"weight_norm", "loss", "final_loss"} if last else {"weight_norm"}
+    compare = partial(CheckResult.compare, Check.PROGRESS, round_=round_, seat=seat)
     if set(actual) != names:
         detail = "other metrics than the protocol asks for"
-        return CheckResult.compare(
-            Check.PROGRESS, "metrics", sorted(names), sorted(actual), round_=round_, seat=seat, detail=detail
-        )
+        return compare("metrics", sorted(names), sorted(actual), detail=detail)
     for name, value in sorted(expected.items()):
-        if not (np.isfinite(actual[name]) and math.isclose(value, actual[name], rel_tol=RELATIVE_TOLERANCE)):
-            return CheckResult.compare(
-                Check.PROGRESS, name, value, actual[name], round_=round_, seat=seat, detail=f"{name} differs"
-            )
+        if not (math.isfinite(actual[name]) and math.isclose(value, actual[name], rel_tol=RELATIVE_TOLERANCE)):
+            return compare(name, value, actual[name], detail=f"{name} differs")
     unreplayed = sorted(names - set(expected))
-    detail = f"{', '.join(sorted(expected))} confirmed" + (
-        f"; {', '.join(unreplayed)} not replayed" if unreplayed else ""
-    )
-    verdict = Verdict.PASS
-    return CheckResult(Check.PROGRESS, verdict, "metrics", detail, round_, seat)
+    detail = f"{', '.join(sorted(expected))} confirmed"
+    if unreplayed:
+        detail += f"; {', '.join(unreplayed)} not replayed"
+    return CheckResult(Check.PROGRESS, Verdict.PASS, "metrics", detail, round_, seat)

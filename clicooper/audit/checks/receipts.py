@@ -1,12 +1,12 @@
-"""Receipts at boundaries as evidence: which of them hold, and whom a mismatch between neighbours convicts.
+"""Receipts at boundaries, part of the ``boundary`` check: which of them hold, and whom a mismatch convicts.
 
 A receiver goes no further without its sender's signature over what it received, and both commit to the running digest
 that was signed (ADR 14). Where they committed to different values, a receipt over the receiver's convicts the sender,
 which signed one value and committed to another. A receiver without one went on without a signature, or changed its
 own value afterwards. Where the sender's key is not known, nothing can be told.
 
-What is expected of a receipt is taken from the commitments, never from the receipt. Signing and exchanging them is the
-business of ``protocol.boundary``, reading them from files that of ``receipt_files``.
+What is expected of a receipt is taken from the commitments, never from the receipt. ``protocol.boundary`` signs and
+exchanges receipts, ``access.receipt_files`` reads them from files.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ DIRECTIONS: tuple[Direction, Direction] = ("forward", "backward")
 
 
 class BoundaryRefused(VerificationFailed):
-    """A receipt that does not hold. Whoever needs it to go on goes no further."""
+    """A receipt that does not hold. A seat that needs it to go on goes no further."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def judge_mismatch(expected: Crossing, receipts: Iterable[BoundaryReceipt], tran
 
     Args:
         expected: as its receiver committed it.
-        receipts: whatever was shown; one that holds is enough, whatever lies beside it.
+        receipts: all that were shown; one that holds is enough.
         transport: the key that the sender registered; None where it is not known.
     """
     sender, receiver = f"seat {expected.sender}", f"seat {expected.receiver}"
@@ -116,7 +116,7 @@ def culprits(
 
     Args:
         crossed: by seat, the digests that it committed; seats that are missing are judged at no boundary.
-        receipts: whatever receivers have shown.
+        receipts: all that receivers have shown.
         transports: by seat, the registered keys that are known.
         start: as ``round_start`` gives it.
     """
@@ -147,10 +147,10 @@ def check_receipts(artifacts: Artifacts, round_: int, receipts: Iterable[Boundar
         with suppress(CliCooperError):  # The seat's own rows say what is wrong with its manifest.
             crossed[one.seat] = artifacts.manifest(round_, one.seat).boundary
     for found in culprits(crossed, genuine, keys, start):
-        boundary, direction = found.crossing.boundary, found.crossing.direction
+        pair = (found.crossing.boundary, found.crossing.boundary + 1)
         verdict = Verdict.INCONCLUSIVE if found.culprit is None else Verdict.FAIL
-        subject = f"seats {boundary} and {boundary + 1}, {direction}"
-        yield CheckResult(Check.BOUNDARY, verdict, subject, found.why, round_, found.culprit)
+        subject = f"seats {pair[0]} and {pair[1]}, {found.crossing.direction}"
+        yield CheckResult(Check.BOUNDARY, verdict, subject, found.why, round_, found.culprit, seats=pair)
 
 
 def round_start(artifacts: Artifacts, round_: int) -> Crossing:

@@ -1,19 +1,69 @@
-"""A record beside the chain: its events one by one, and its last head beside the contract's own."""
+"""The ``record`` check: what a history shows by itself, what trainers registered, and the record beside the chain.
+
+Whether each event was allowed where it stands, terms included, ``history.follow`` decides; it raises where not.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from clicooper.access.grants import Grant
+from clicooper.audit.artifacts import Artifacts
+from clicooper.audit.checks.frame import Comparison, compare_all
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.chain.client import Contract
 from clicooper.chain.index.confirm import Confirmation, confirm_record
 from clicooper.chain.index.record_index import RecordIndex
 from clicooper.chain.record import JobRecord
+from clicooper.commitments.manifest import KeyRecord
 from clicooper.errors import ChainError, CliCooperError
 from clicooper.history.follow import follow_record
-from clicooper.types import Head, Verdict
+from clicooper.history.history import History, Seat
+from clicooper.storage.ipld.cid import cid_text
+from clicooper.types import ACCUSED_OWNER, Head, Verdict, address_bytes
 
-__all__ = ["check_on_chain"]
+__all__ = ["check_grant", "check_history", "check_on_chain", "check_seat"]
 
 _ATTEMPTS = 5
+
+
+def check_history(history: History) -> Iterator[CheckResult]:
+    """A record that could be followed passes; the row says how far the job came."""
+    accepted = f"{history.accepted_rounds} of {history.params.rounds} rounds accepted"
+    parts = [f"{len(history.commitments)} commitments", accepted, *_disputed(history), f"head 0x{history.head.hex()}"]
+    yield CheckResult(Check.RECORD, Verdict.PASS, "state machine", ", ".join(parts))
+
+
+def _disputed(history: History) -> Iterator[str]:
+    """What a job without disputes has none of: it stays visible, though it does not count any more."""
+    if abandoned := sum(len(round_.abandoned) for round_ in history.rounds):
+        yield f"{abandoned} commitments of abandoned attempts"
+    if history.evicted:
+        yield f"{len(history.evicted)} seats vacated"
+    for challenge in history.challenges:
+        accused = "owner" if challenge.accused == ACCUSED_OWNER else f"seat {challenge.accused}"
+        yield f"challenge of {accused} in round {challenge.round}: {challenge.outcome.value}"
+
+
+def check_seat(seat: Seat) -> Iterator[CheckResult]:
+    """The key record that a trainer registered is well-formed."""
+    record = KeyRecord.from_block(seat.key_record)
+    yield CheckResult(Check.RECORD, Verdict.PASS, seat.trainer, f"registered {record.endpoint}", seat=seat.seat)
+
+
+def check_grant(artifacts: Artifacts, seat: Seat) -> Iterator[CheckResult]:
+    """The grant that a trainer registered is there, and is its own for this job; whom it lets in, it does not show.
+
+    It names the job's genesis, which binds chain, contract, number and terms. A record of other terms than those that
+    the trainer joined under disagrees with it, which shows without a secret.
+    """
+    cid = KeyRecord.from_block(seat.key_record).grant
+    grant = Grant.from_block(artifacts.store.get_block(cid))
+    comparisons = (
+        Comparison("job of the registered grant", artifacts.history.genesis, grant.genesis),
+        Comparison("author of the registered grant", address_bytes(seat.trainer), grant.author),
+    )
+    yield compare_all(Check.RECORD, cid_text(cid), comparisons, seat=seat.seat)
 
 
 def check_on_chain(

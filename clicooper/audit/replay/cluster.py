@@ -15,9 +15,8 @@ from typing import Any, Self, TypeVar
 
 from clicooper import __version__
 from clicooper.audit.artifacts import Artifacts
-from clicooper.audit.replay.executors import Source, in_order, opened
+from clicooper.audit.replay.executors import Executor, Source, open_once
 from clicooper.audit.replay.intervals import IntervalResult, Stretch, compute, prepare, replay_run
-from clicooper.audit.replay.journal import Journal
 from clicooper.commitments.canonical import cid_of_digest
 from clicooper.errors import CliCooperError, UsageError, WorkersLost
 from clicooper.learning.runtime import runtime_class
@@ -32,7 +31,7 @@ _ONE_AT_A_TIME = threading.Lock()
 """Torch's settings belong to a process, and a worker may run several tasks in threads of one."""
 
 
-class Cluster:
+class Cluster(Executor):
     """The workers behind a Dask scheduler. A context manager; the cluster itself stays.
 
     Args:
@@ -63,23 +62,18 @@ class Cluster:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def findings(
-        self, artifacts: Artifacts, round_: int, intervals: Sequence[int], journal: Journal | None
-    ) -> Iterator[IntervalResult]:
-        """See ``Executor``."""
-        return in_order(artifacts, round_, intervals, journal, lambda runs: self._compute(artifacts, round_, runs))
-
-    def _compute(
+    def compute(
         self, artifacts: Artifacts, round_: int, runs: Sequence[tuple[int, ...]]
     ) -> Iterator[list[IntervalResult]]:
+        """See ``Executor``."""
         if not runs:
             return
         source = self._source_for_all(artifacts, round_)
         tasks: Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]
         if source is None:
-            tasks = ((_computed, (_shipped(artifacts, round_, run), runtime_class())) for run in runs)
+            tasks = ((_compute, (_prepare(artifacts, round_, run), runtime_class())) for run in runs)
         else:
-            tasks = ((_fetched, (source, round_, run, runtime_class())) for run in runs)
+            tasks = ((_fetch_and_replay, (source, round_, run, runtime_class())) for run in runs)
         for run, found in zip(runs, self._ordered(tasks), strict=True):
             # A worker that came later, or whose store lacks something, decides nothing: it is looked at here.
             believed = [] if found is None or any(one.unknown for one in found) else found
@@ -105,7 +99,7 @@ class Cluster:
             raise WorkersLost(f"the cluster at {self._address} lost work: {e}", hint=hint) from e
 
     def _source_for_all(self, artifacts: Artifacts, round_: int) -> Source | None:
-        """What workers open evidence from; None where one of them cannot.
+        """What workers open artifacts from; None where one of them cannot.
 
         Raises:
             WorkersLost: no workers, or some that would compute something else.
@@ -130,23 +124,23 @@ def _introduce(source: Source | None) -> tuple[str, str, bool]:
         try:
             if source is None:
                 return __version__, kind, False
-            artifacts = opened(source)
+            artifacts = open_once(source)
             artifacts.store.get_block(cid_of_digest(artifacts.history.params.spec_digest))
         except CliCooperError:
             return __version__, kind, False
         return __version__, kind, True
 
 
-def _fetched(source: Source, round_: int, run: tuple[int, ...], kind: str) -> list[IntervalResult] | None:
+def _fetch_and_replay(source: Source, round_: int, run: tuple[int, ...], kind: str) -> list[IntervalResult] | None:
     """In a worker: fetches and replays; None where it is not of the auditor's class."""
     with _ONE_AT_A_TIME:
         try:
-            return list(replay_run(opened(source), round_, run)) if runtime_class() == kind else None
+            return list(replay_run(open_once(source), round_, run)) if runtime_class() == kind else None
         except CliCooperError:
             return None
 
 
-def _shipped(artifacts: Artifacts, round_: int, run: tuple[int, ...]) -> Stretch | None:
+def _prepare(artifacts: Artifacts, round_: int, run: tuple[int, ...]) -> Stretch | None:
     """The bytes of one piece of work; None where it cannot be prepared, which shows when it is replayed here."""
     try:
         return prepare(artifacts, round_, run)
@@ -154,7 +148,7 @@ def _shipped(artifacts: Artifacts, round_: int, run: tuple[int, ...]) -> Stretch
         return None
 
 
-def _computed(work: Stretch | None, kind: str) -> list[IntervalResult] | None:
+def _compute(work: Stretch | None, kind: str) -> list[IntervalResult] | None:
     """In a worker: replays what it was sent, up to the first interval that differs; None where it cannot."""
     with _ONE_AT_A_TIME:
         try:

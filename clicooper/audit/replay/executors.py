@@ -1,10 +1,10 @@
-"""Who replays intervals: this process, processes beside it, or a cluster; the findings are the same whoever does.
+"""Who replays intervals: this process, processes beside it, or a cluster; the results are the same.
 
-Job: hand out the pieces of work of a round and give their findings back in order, with only a few under way at a time.
-Non-jobs: what a finding means (``replay``), and what an interval needs (``intervals``).
+Job: hand out the pieces of work of a round and give their results back in order, with only a few under way at a time.
+Non-jobs: what a result means (``checks.replay``), and what an interval needs (``intervals``).
 
 A piece of work is small where the workers can open the store themselves: round and intervals. Each worker keeps one
-round's evidence open, trains on one torch thread, and so computes in the class of the job.
+round's artifacts open, trains on one torch thread, and so computes in the class of the job.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import hashlib
 import os
 import pickle
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from clicooper.audit.artifacts import Artifacts
 from clicooper.audit.replay.intervals import IntervalResult, plan_runs, replay_run
@@ -26,7 +27,7 @@ from clicooper.audit.replay.journal import Journal
 from clicooper.errors import WorkersLost
 from clicooper.history.history import History
 
-__all__ = ["HERE", "Executor", "Processes", "Source", "Tell", "in_order", "unheard"]
+__all__ = ["HERE", "Executor", "Processes", "Source", "Tell", "open_once", "unheard"]
 
 Tell = Callable[[int], None]
 """Called with the number of intervals of the round that are done."""
@@ -38,62 +39,47 @@ WORTH_PROCESSES_S = 12.0
 
 
 def unheard(done: int) -> None:
-    """The progress of a replay that nobody watches."""
+    """Ignores the progress of a replay."""
 
 
-class Executor(Protocol):
-    """Whoever replays."""
+class Executor(ABC):
+    """Replays pieces of work."""
 
-    def findings(
+    def replay(
         self, artifacts: Artifacts, round_: int, intervals: Sequence[int], journal: Journal | None
     ) -> Iterator[IntervalResult]:
-        """The findings of ascending intervals, in their order."""
-        ...
+        """The results of ascending intervals, in their order; those that a journal knows are not computed again."""
+        known = {} if journal is None else journal.results(round_)
+        runs = tuple(plan_runs(artifacts, round_, intervals))
+        new = self.compute(artifacts, round_, tuple(run for run in runs if not known.keys() >= {*run}))
+        for run in runs:
+            if known.keys() >= {*run}:
+                yield from (known[interval] for interval in run)
+                continue
+            found = next(new)
+            if journal is not None:
+                journal.keep(round_, found)
+            yield from found
+
+    @abstractmethod
+    def compute(self, artifacts: Artifacts, round_: int, runs: Sequence[Run]) -> Iterator[list[IntervalResult]]:
+        """The results of each piece of work, in their order."""
 
 
-def in_order(
-    artifacts: Artifacts,
-    round_: int,
-    intervals: Sequence[int],
-    journal: Journal | None,
-    compute: Callable[[Sequence[Run]], Iterator[list[IntervalResult]]],
-) -> Iterator[IntervalResult]:
-    """Merges what a journal knows with what ``compute`` finds for the other pieces of work, and keeps the latter."""
-    known = {} if journal is None else journal.findings(round_)
-    runs = tuple(plan_runs(artifacts, round_, intervals))
-    new = compute(tuple(run for run in runs if not all(interval in known for interval in run)))
-    for run in runs:
-        if all(interval in known for interval in run):
-            yield from (known[interval] for interval in run)
-            continue
-        found = next(new)
-        if journal is not None:
-            journal.keep(round_, found)
-        yield from found
-
-
-class _Here:
+class _Here(Executor):
     """This process, one interval after the other."""
 
-    def findings(
-        self, artifacts: Artifacts, round_: int, intervals: Sequence[int], journal: Journal | None
-    ) -> Iterator[IntervalResult]:
-        return in_order(
-            artifacts,
-            round_,
-            intervals,
-            journal,
-            lambda runs: (list(replay_run(artifacts, round_, run)) for run in runs),
-        )
+    def compute(self, artifacts: Artifacts, round_: int, runs: Sequence[Run]) -> Iterator[list[IntervalResult]]:
+        return (list(replay_run(artifacts, round_, run)) for run in runs)
 
 
 HERE: Executor = _Here()
-"""Nobody but this process."""
+"""This process alone."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a worker opens a round's evidence from: its name, and history, store and keys, pickled.
+    """What a worker opens a round's artifacts from: its name, and history, store and keys, pickled.
 
     It holds the auditor's keys: it goes to processes that the auditor trusts, and nowhere else.
     """
@@ -103,7 +89,7 @@ class Source:
 
     @classmethod
     def of(cls, artifacts: Artifacts, round_: int) -> Source | None:
-        """The part of the evidence that a round's replay needs; None for a store that only this process has."""
+        """What a round's replay needs; None for a store that only this process has."""
         keys = replace(artifacts.keys, progress=dict(artifacts.keys.progress), sealing=dict(artifacts.keys.sealing))
         parts = (_part_of(artifacts.history, round_), artifacts.store, keys, artifacts.trusted, artifacts.runtime)
         try:
@@ -113,7 +99,7 @@ class Source:
         return cls(hashlib.sha256(packed).hexdigest(), packed)
 
     def open(self) -> Artifacts:
-        """The evidence again.
+        """The artifacts again.
 
         Raises:
             CliCooperError: the store cannot be opened here.
@@ -138,16 +124,16 @@ def _part_of(history: History, round_: int) -> History:
 
 
 @lru_cache(maxsize=1)
-def opened(source: Source) -> Artifacts:
-    """A round's evidence in a worker, opened once."""
+def open_once(source: Source) -> Artifacts:
+    """A round's artifacts in a worker, opened once."""
     return source.open()
 
 
 def _work(source: Source, round_: int, run: Run) -> list[IntervalResult]:
-    return list(replay_run(opened(source), round_, run))
+    return list(replay_run(open_once(source), round_, run))
 
 
-class Processes:
+class Processes(Executor):
     """Processes of this machine. A context manager; its end ends them.
 
     Args:
@@ -167,13 +153,8 @@ class Processes:
         self._stack.close()
         self._has_started = False
 
-    def findings(
-        self, artifacts: Artifacts, round_: int, intervals: Sequence[int], journal: Journal | None
-    ) -> Iterator[IntervalResult]:
-        """See ``Executor``."""
-        return in_order(artifacts, round_, intervals, journal, lambda runs: self._compute(artifacts, round_, runs))
-
-    def _compute(self, artifacts: Artifacts, round_: int, runs: Sequence[Run]) -> Iterator[list[IntervalResult]]:
+    def compute(self, artifacts: Artifacts, round_: int, runs: Sequence[Run]) -> Iterator[list[IntervalResult]]:
+        """See ``Executor``; the first pieces are replayed here, and tell whether processes are worth their start."""
         done, started = 0, self._clock()
         while done < len(runs) and not self._is_worth_it(runs, done, self._clock() - started):
             yield list(replay_run(artifacts, round_, runs[done]))

@@ -1,7 +1,7 @@
-"""Intervals of a round as pieces of work: prepared from evidence, computed anywhere, returned as small findings.
+"""Intervals of a round as pieces of work: prepared from artifacts, computed anywhere, returned as small results.
 
-Job: what intervals show. Non-jobs: which intervals are replayed (``sampling``), where (``executor``), and what the
-findings of a round add up to (``replay``).
+Job: what intervals show. Non-jobs: which intervals are replayed (``sampling``), where (``executors``), and what the
+results of a round add up to (``checks.replay``).
 
 A piece of work is a stretch of intervals in a row. As long as replay confirms the digest of the state at an interval's
 end, that state *is* the committed one, and the next interval goes on from it: nothing is opened, and nothing need have
@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clicooper.audit.artifacts import Artifacts
-from clicooper.commitments.manifest import JobSpec, StateLinks
+from clicooper.commitments.manifest import JobSpec
 from clicooper.errors import CliCooperError, SpecError
 from clicooper.learning.checkpoint import State
 from clicooper.learning.replay import (
@@ -74,34 +74,23 @@ class IntervalResult:
     continued: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """A finding of an interval that was replayed within its class; ``IntervalResult.from_json`` reads it."""
+        """The result of an interval that was replayed within its class; ``IntervalResult.from_json`` reads it."""
         found = self.difference
-        return {
-            "interval": self.interval,
-            "steps": self.steps,
-            "losses": list(self.losses),
-            "difference": None
-            if found is None
-            else [found.check, found.step, found.seat, found.field, found.expected.hex(), found.actual.hex()],
-            "continued": self.continued,
-        }
+        difference = found and asdict(found) | {"expected": found.expected.hex(), "actual": found.actual.hex()}
+        kept = {"interval": self.interval, "steps": self.steps, "losses": list(self.losses)}
+        return kept | {"difference": difference, "continued": self.continued}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> IntervalResult:
         """Raises KeyError, TypeError or ValueError for what ``to_json`` did not write."""
-        found = value["difference"]
+        found, losses = value["difference"], tuple(map(float, value["losses"]))
         difference = None
         if found is not None:
-            check, step, seat, name, expected, actual = found
-            digests = Digest(bytes.fromhex(expected)), Digest(bytes.fromhex(actual))
-            difference = Difference(check, int(step), int(seat), str(name), *digests)
-        return cls(
-            int(value["interval"]),
-            int(value["steps"]),
-            tuple(map(float, value["losses"])),
-            difference,
-            continued=bool(value["continued"]),
-        )
+            expected, actual = (Digest(bytes.fromhex(found[side])) for side in ("expected", "actual"))
+            place = found["check"], int(found["step"]), int(found["seat"]), str(found["field"])
+            difference = Difference(*place, expected, actual)
+        kept = int(value["interval"]), int(value["steps"]), losses, difference
+        return cls(*kept, continued=bool(value["continued"]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,8 +136,7 @@ def plan_runs(artifacts: Artifacts, round_: int, intervals: Sequence[int]) -> It
 def _lacks_start(artifacts: Artifacts, round_: int, interval: int) -> bool:
     try:
         starts = [artifacts.start_state(round_, seat, interval) for seat in range(artifacts.history.params.seats)]
-        files = [one for start in starts for one in (start.weights, start.optimizer) if one is not None]
-        return not all(artifacts.store.has(one.ciphertext) for one in files)
+        return not all(artifacts.store.has(file.ciphertext) for start in starts for file in start.files)
     except CliCooperError:
         return False
 
@@ -158,17 +146,16 @@ def replay_run(artifacts: Artifacts, round_: int, run: Sequence[int]) -> Iterato
     rest, at_once = tuple(run), len(run)
     while rest:
         try:
-            findings = compute(prepare(artifacts, round_, rest[:at_once]))
+            results = compute(prepare(artifacts, round_, rest[:at_once]))
         except CliCooperError as e:
             if at_once > 1:
                 # Which of them it was shows when they are replayed one by one.
                 at_once = 1
                 continue
-            findings = [
-                IntervalResult(rest[0], unknown=e.message, misfit=e.seat if isinstance(e, StateMisfit) else None)
-            ]
-        yield from findings
-        rest, at_once = rest[len(findings) :], len(run)
+            misfit = e.seat if isinstance(e, StateMisfit) else None
+            results = [IntervalResult(rest[0], unknown=e.message, misfit=misfit)]
+        yield from results
+        rest, at_once = rest[len(results) :], len(run)
 
 
 def prepare(artifacts: Artifacts, round_: int, intervals: Sequence[int]) -> Stretch:
@@ -186,9 +173,7 @@ def prepare(artifacts: Artifacts, round_: int, intervals: Sequence[int]) -> Stre
     bounds = tuple(interval_bounds(interval, spec.training.steps, spec.replay.interval) for interval in intervals)
     first, last = bounds[0][0], bounds[-1][1]
     starts = tuple(artifacts.state(artifacts.start_state(round_, seat, intervals[0])) for seat in seats)
-    ends = (
-        () if artifacts.same_class else tuple(_committed_end(artifacts, round_, seat, intervals[-1]) for seat in seats)
-    )
+    ends = [artifacts.manifest(round_, seat).state_after(intervals[-1]) for seat in seats]
     return Stretch(
         spec,
         tuple(intervals),
@@ -196,7 +181,7 @@ def prepare(artifacts: Artifacts, round_: int, intervals: Sequence[int]) -> Stre
         artifacts.inputs(round_, intervals[0], len(intervals)),
         starts,
         tuple(artifacts.transcript(round_, seat).steps[first:last] for seat in seats),
-        ends,
+        () if artifacts.same_class else tuple(map(artifacts.state, ends)),
         frozenset(interval for interval in intervals[1:] if _lacks_start(artifacts, round_, interval)),
     )
 
@@ -207,16 +192,16 @@ def compute(work: Stretch) -> list[IntervalResult]:
     if work.ends:
         residuals, apart = _compare_ends(replay.end_states, work.ends)
         return [IntervalResult(work.intervals[0], replay.steps_count, replay.losses, residuals=residuals, apart=apart)]
-    findings: list[IntervalResult] = []
+    results: list[IntervalResult] = []
     for interval, (first, last) in zip(work.intervals, work.bounds, strict=True):
         part = replay.part(first, last)
         taken = slice(first - work.inputs.first_step, last - work.inputs.first_step)
         difference = difference_in_rows([rows[taken] for rows in work.claimed], part)
-        finding = IntervalResult(interval, last - first, part.losses, difference, continued=interval in work.lacking)
-        findings.append(finding)
+        continued = interval in work.lacking
+        results.append(IntervalResult(interval, last - first, part.losses, difference, continued=continued))
         if difference is not None:
             break
-    return findings
+    return results
 
 
 def _compare_ends(
@@ -234,10 +219,3 @@ def _compare_ends(
     except SpecError:
         return (), math.inf
     return residuals, max(*(float(np.linalg.norm(residual)) for residual in residuals), *moments)
-
-
-def _committed_end(artifacts: Artifacts, round_: int, seat: int, interval: int) -> States:
-    manifest = artifacts.manifest(round_, seat)
-    states = manifest.transcript.states
-    own = StateLinks(weights=manifest.trained, optimizer=manifest.optimizer)
-    return artifacts.state(states[interval] if interval < len(states) else own)

@@ -1,10 +1,10 @@
 """What an audit has replayed so far, in a file, so that it goes on after a kill instead of starting again.
 
-A journal belongs to one audit by everything that its findings depend on: job, head, specification, runtime class and
-program version; another one is simply another file. Only replays are kept: they take the time, and they depend on
+A journal belongs to one audit by everything that its results depend on: job, head, specification, runtime class and
+program version; another audit has another file. Only replays are kept: they take the time, and they depend on
 content-addressed artifacts alone. Every other check is made anew.
 
-Whoever can write this file can forge its findings: it is as trustworthy as the auditor's home, no more.
+Its results can be forged by all who can write this file: it is as trustworthy as the auditor's home.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _NOTHING: Mapping[int, IntervalResult] = MappingProxyType({})
 
 
 class Journal:
-    """Findings by round and interval, in a file of one JSON object a line; a torn last line is ignored.
+    """Results by round and interval, in a file of one JSON object a line; a torn last line is ignored.
 
     Args:
-        folder: of all journals; made with the first finding, removed with the last journal.
-        key: what the audit's findings depend on.
+        folder: of all journals; made with the first result, removed with the last journal.
+        key: what the audit's results depend on.
         fresh: forget what an interrupted audit left.
     """
 
@@ -44,23 +44,23 @@ class Journal:
 
     @property
     def count(self) -> int:
-        """Findings at hand."""
+        """Results at hand."""
         return sum(map(len, self._found.values()))
 
-    def findings(self, round_: int) -> Mapping[int, IntervalResult]:
+    def results(self, round_: int) -> Mapping[int, IntervalResult]:
         """What is known of a round, by interval."""
         return self._found.get(round_, _NOTHING)
 
-    def keep(self, round_: int, findings: Iterable[IntervalResult]) -> None:
-        """Adds findings; what could not be replayed is not kept, for it may be possible the next time.
+    def keep(self, round_: int, results: Iterable[IntervalResult]) -> None:
+        """Adds results; what could not be replayed is not kept, for it may be possible the next time.
 
         A file that cannot be written costs the resumption, not the audit.
         """
-        settled = [one for one in findings if not one.unknown and one.apart is None]
+        settled = [one for one in results if not one.unknown and one.apart is None]
         if not settled:
             return
         self._found.setdefault(round_, {}).update({one.interval: one for one in settled})
-        lines = [json.dumps({"round": round_, "finding": one.to_json()}) for one in settled]
+        lines = [json.dumps({"round": round_, "result": one.to_json()}) for one in settled]
         try:
             self._append([*([] if self._is_begun else [self._header]), *lines])
         except OSError:
@@ -74,7 +74,7 @@ class Journal:
             self.path.parent.rmdir()
             self.path.parent.parent.rmdir()
         except OSError:
-            # Other audits' journals keep the folder, and whatever else is there the auditor's home.
+            # The folder stays while other journals are in it, and the auditor's home while anything is.
             return
 
     def _append(self, lines: Iterable[str]) -> None:
@@ -95,8 +95,8 @@ class Journal:
                 raise ValueError("the journal of another audit")
             for line in lines:
                 entry = json.loads(line)
-                finding = IntervalResult.from_json(entry["finding"])
-                self._found.setdefault(int(entry["round"]), {})[finding.interval] = finding
+                result = IntervalResult.from_json(entry["result"])
+                self._found.setdefault(int(entry["round"]), {})[result.interval] = result
         except FileNotFoundError:
             return
         except (OSError, ValueError, KeyError, TypeError):

@@ -1,8 +1,8 @@
-"""Which intervals of a round are replayed: all of them, or a sample that nobody could choose.
+"""Which intervals of a round are replayed: all of them, or a sample that no party could choose.
 
-Two draws. The protocol's is from the next label key and the hash of a block after the round's last commit: its owner
-cannot choose it, nobody else can foresee it, and anybody can repeat it once the key is out. An auditor's own, from a
-secret that it draws when it audits, could not be foreseen by anybody at all; printed, it can be repeated too.
+There are two draws. The protocol's takes the next label key and the hash of a block after the round's last commit. The
+owner cannot choose it, the trainers cannot foresee it, and everybody can repeat it once the key is out. An auditor's
+own takes a secret that it draws when it audits. No party can foresee it; once printed, everybody can repeat it.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ served: Kubo answers offline which blocks it has; js-ipfs can only list them all
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -25,6 +24,7 @@ from urllib3.exceptions import HTTPError
 from clicooper.commitments.canonical import MAX_BLOCK_BYTES
 from clicooper.config import IPFS_URL
 from clicooper.errors import ArtifactCorrupt, ArtifactMissing, SpecError, StorageError
+from clicooper.json_values import parse_json
 from clicooper.storage.base import missing, reading, write_chunks
 from clicooper.storage.ipfs.address import NodeAddress, parse_node_address
 from clicooper.storage.ipfs.presence import Presence, artifacts
@@ -274,8 +274,8 @@ def _judge_status(response: requests.Response, **_: object) -> None:
 def _object(data: bytes) -> Mapping[str, Any]:
     """The JSON object in ``data``; an empty one if there is none."""
     try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
+        value = parse_json(data)
+    except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -3,9 +3,7 @@
 What carries a call is a ``Transport``; which calls there are is the business of ``clicooper.storage.ipfs.ipfs_store``.
 """
 
-import json
 import re
-import secrets
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -13,8 +11,10 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from multiformats import CID
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_before_delay, wait_random_exponential
 
 from clicooper.errors import StorageError
+from clicooper.json_values import parse_json
 from clicooper.storage.base import missing
 from clicooper.storage.ipld.cid import cid_text
 
@@ -23,7 +23,7 @@ __all__ = ["MAX_LINE_BYTES", "Call", "Refused", "Rpc", "Transient", "Transport"]
 MAX_LINE_BYTES = 1 << 16
 """Longest JSON value that a node may send."""
 
-_FIRST_PAUSE_S = 0.1
+_PAUSE_S = 0.2
 _LEAST_TIME_S = 0.1
 _SHARE_FOR_NODE = 0.9
 """The node gives up a little before the caller does, so that its own words arrive."""
@@ -143,19 +143,16 @@ class Rpc:
 
     def _attempt(self, call: Call, run: Callable[[float], T], budget_s: float | None = None) -> T:
         """Runs until it succeeds, is refused for good, or attempts or time run out."""
-        deadline = time.monotonic() + (self._timeout_s if budget_s is None else budget_s)
-        pause = _FIRST_PAUSE_S
+        budget_s = self._timeout_s if budget_s is None else budget_s
+        deadline = time.monotonic() + budget_s
+        again = Retrying(
+            retry=retry_if_exception(lambda e: isinstance(e, (Transient, Refused)) and not _is_final(call, e)),
+            wait=wait_random_exponential(_PAUSE_S, min=_PAUSE_S / 2),  # So that not all parties return at once.
+            stop=stop_after_attempt(self._retries + 1) | stop_before_delay(budget_s),
+            reraise=True,
+        )
         with self._named(call):
-            for attempts_left in range(self._retries, -1, -1):
-                try:
-                    return run(max(deadline - time.monotonic(), _LEAST_TIME_S))
-                except (Transient, Refused) as e:
-                    if _is_final(call, e) or not attempts_left or time.monotonic() + pause > deadline:
-                        raise
-                # Jitter: the parties of a job must not all return at the same moment.
-                time.sleep(pause * (0.5 + secrets.randbelow(1000) / 1000))
-                pause *= 2
-        raise AssertionError("the last attempt returns or raises")
+            return again(lambda: run(max(deadline - time.monotonic(), _LEAST_TIME_S)))
 
     def _read(self, call: Call, max_bytes: int, left_s: float) -> bytes:
         options = {**call.options, "timeout": f"{int(left_s * _SHARE_FOR_NODE * 1000)}ms"}
@@ -175,8 +172,8 @@ class Rpc:
 
     def _object(self, call: Call, data: bytes) -> Mapping[str, object]:
         try:
-            value = json.loads(data)
-        except (ValueError, RecursionError) as e:
+            value = parse_json(data)
+        except ValueError as e:
             raise self._failure(call, f"it answers {data[:40]!r}, which is not JSON") from e
         if not isinstance(value, dict):
             raise self._failure(call, "its answer is not an object")

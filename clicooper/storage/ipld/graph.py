@@ -4,9 +4,10 @@ Whoever publishes a graph decides how deep, how wide and how large it is, and ma
 keeps no stack of calls, counts blocks before it fetches them, and refuses names with other hashes than sha2-256:
 a name that is not a hash of its content (an identity hash, say) could close a cycle.
 
-What the blocks mean, and which roots a job has, is the business of ``clicooper.audit``.
+``clicooper.history.dag_roots`` says which roots a job has, ``clicooper.audit`` what the blocks mean.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -25,7 +26,7 @@ from clicooper.storage.ipld.cid import (
 )
 from clicooper.storage.ipld.dagpb import Malformed, parse_node
 
-__all__ = ["MAX_GRAPH_BLOCKS", "MAX_GRAPH_BYTES", "BadBlock", "block_links", "record_links", "walk"]
+__all__ = ["MAX_GRAPH_BLOCKS", "MAX_GRAPH_BYTES", "BadBlock", "block_links", "is_there", "record_links", "walk"]
 
 MAX_GRAPH_BYTES = MAX_FILE_BYTES
 MAX_GRAPH_BLOCKS = 1 << 22
@@ -82,6 +83,23 @@ def walk(
             raise _too_large(f"{max_bytes} bytes")
         _schedule(links, pending, seen, max_blocks)
         yield cid, block
+
+
+def is_there(get_block: Callable[[CID], bytes], cid: CID) -> bool:
+    """Whether a record, or a file with all its blocks, can be had; what a record links counts by itself.
+
+    Raises:
+        ArtifactCorrupt: something else is there under a name.
+        StorageError: from ``get_block``.
+    """
+    try:
+        if normalise_cid(cid).codec.name == "dag-cbor":
+            get_block(cid)
+        else:
+            deque(walk(get_block, [cid]), maxlen=0)
+    except ArtifactMissing:
+        return False
+    return True
 
 
 def _schedule(links: Iterable[CID], pending: list[bytes], seen: set[bytes], max_blocks: int) -> None:

@@ -20,8 +20,8 @@ from multiformats import CID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from clicooper.errors import SpecError, StorageError, UsageError
+from clicooper.files import write_whole
 from clicooper.storage.ipld.cid import cid_text, parse_cid
-from clicooper.storage.local import write_atomic
 
 __all__ = ["Mode", "PinSet", "PinSets", "RoundPins", "texts"]
 
@@ -159,7 +159,7 @@ class PinSets:
             after = change(before)
             if after != before or before.revision == 0:
                 after = after.model_copy(update={"revision": before.revision + 1})
-                write_atomic(self._path(name), _serialise(after), sync=True)
+                write_whole(self._path(name), _serialise(after), sync=True)
         return after
 
     @contextmanager

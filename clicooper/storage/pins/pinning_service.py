@@ -17,10 +17,12 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import urllib3
 from multiformats import CID
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from clicooper.commitments.canonical import cid_of_digest, digest_of_cid
 from clicooper.config import public_url
 from clicooper.errors import StorageError, UsageError
+from clicooper.json_values import parse_json
 from clicooper.storage.ipld.cid import cid_text, normalise_cid
 from clicooper.storage.pins.pin_sets import Mode
 
@@ -78,6 +80,10 @@ def read_token(path: Path | None) -> str:
         hint = f"put the service's token alone into a file, or into {TOKEN_VARIABLE}"
         raise UsageError(f"{where} holds no token", hint=hint)
     return token
+
+
+class _Transient(Exception):
+    """The service may answer better in a moment."""
 
 
 class PinningService:
@@ -186,18 +192,19 @@ class PinningService:
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """One request, repeated after transient faults with growing pauses."""
-        for attempt in range(self._retries + 1):
-            try:
-                code, data = self._send(method, path, body)
-                if code not in TRANSIENT:
-                    return self._answer(code, data)
-                problem = f"status {code}"
-            except urllib3.exceptions.HTTPError as e:
-                problem = type(e).__name__
-            if attempt < self._retries:
-                self._sleep(0.25 * 2**attempt)
-        hint = "check the address and the network, then repeat"
-        raise StorageError(f"{self._where} does not answer: {problem}", hint=hint)
+        again = Retrying(
+            retry=retry_if_exception_type((_Transient, urllib3.exceptions.HTTPError)),
+            wait=wait_exponential(0.25),
+            stop=stop_after_attempt(self._retries + 1),
+            sleep=self._sleep,
+            reraise=True,
+        )
+        try:
+            return self._answer(*again(self._send, method, path, body))
+        except (_Transient, urllib3.exceptions.HTTPError) as e:
+            problem = str(e) if isinstance(e, _Transient) else type(e).__name__
+            hint = "check the address and the network, then repeat"
+            raise StorageError(f"{self._where} does not answer: {problem}", hint=hint) from e
 
     def _send(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, bytes]:
         """Status and body, of which no more is read than shows that it is too long."""
@@ -211,6 +218,8 @@ class PinningService:
             preload_content=False,
         )
         try:
+            if response.status in TRANSIENT:
+                raise _Transient(f"status {response.status}")
             return response.status, response.read(MAX_ANSWER_BYTES + 1, decode_content=False)
         finally:
             response.close()
@@ -224,8 +233,8 @@ class PinningService:
         if len(data) > MAX_ANSWER_BYTES:
             raise self._unusable(f"more than {MAX_ANSWER_BYTES} bytes")
         try:
-            answer = json.loads(data) if data else {}
-        except (ValueError, RecursionError) as e:
+            answer = parse_json(data) if data else {}
+        except ValueError as e:
             raise self._unusable("no JSON") from e
         if not isinstance(answer, dict):
             raise self._unusable("no JSON object")

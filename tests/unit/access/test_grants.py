@@ -19,8 +19,9 @@ from clicooper.access.grants import (
     seal_grant,
     write_grants,
 )
-from clicooper.access.sealing import new_identity, unwrap, wrap, write_secret
+from clicooper.access.sealing import new_identity, unwrap, wrap
 from clicooper.errors import SealError, SpecError, StorageError
+from clicooper.files import write_secret
 from clicooper.types import Address, Head
 
 GENESIS, OTHER_GENESIS = Head(b"\x01" * 32), Head(b"\x02" * 32)

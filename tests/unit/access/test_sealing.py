@@ -18,9 +18,9 @@ from clicooper.access.sealing import (
     open_sealed,
     unwrap,
     wrap,
-    write_secret,
 )
 from clicooper.errors import SealError, StorageError
+from clicooper.files import write_secret
 from clicooper.types import Digest
 
 KEY = bytes(range(32))

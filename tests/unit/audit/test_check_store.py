@@ -10,7 +10,7 @@ import pytest
 from multiformats import CID
 
 from clicooper.audit.bundle import _is_whole, pack_job
-from clicooper.audit.checks.claims import check_store
+from clicooper.audit.checks.store import check_store
 from clicooper.audit.verdict import CheckResult
 from clicooper.commitments.canonical import cid_of_digest, encode
 from clicooper.errors import ArtifactMissing, StorageError

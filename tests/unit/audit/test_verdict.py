@@ -75,5 +75,6 @@ def test_report_is_what_audit_prints() -> None:
     assert printed["seconds"] == 1.235
     assert [set(printed["checks"][0])] == [
         {"check", "round", "seat", "subject", "verdict", "expected", "actual", "detail"}
+        | {"step", "interval", "field", "seats", "culprit"}
     ]
     assert [report.count(verdict) for verdict in (PASS, FAIL, OPEN)] == [2, 0, 1]

@@ -11,9 +11,9 @@ from eth_utils import keccak
 from clicooper.chain._abi import Abi
 from clicooper.chain._reverts import HINTS, explain
 from clicooper.chain.compile import load_artifact
-from clicooper.chain.rpc.json_values import MAX_DEPTH, parse_json
 from clicooper.chain.rpc.transport import RpcError
 from clicooper.errors import ChainError, RevertError
+from clicooper.json_values import MAX_DEPTH, parse_json
 
 ABI = Abi(load_artifact().abi)
 STALE = keccak(text="StaleHead(bytes32,bytes32)")[:4] + b"\x01" * 32 + b"\x02" * 32

@@ -40,7 +40,7 @@ def replay(honest_run: FinishedRun) -> OpenedEvidence:
 @pytest.mark.parametrize("name", CLAIMS)
 def test_honest_work_is_not_guilty(name: str, honest_run: FinishedRun) -> None:
     opinion = judge_evidence(opened_evidence(honest_run, CLAIMS[name]))
-    assert (opinion.finding, opinion.fault) == (Answer.NOT_GUILTY, None), opinion.detail
+    assert (opinion.answer, opinion.fault) == (Answer.NOT_GUILTY, None), opinion.detail
 
 
 def test_a_replay_reports_its_numbers(replay: OpenedEvidence) -> None:
@@ -51,7 +51,7 @@ def test_a_replay_reports_its_numbers(replay: OpenedEvidence) -> None:
 
 def test_another_runtime_class_compares_end_states_in_float64(replay: OpenedEvidence) -> None:
     opinion = judge_evidence(replay, runtime="another machine")
-    assert opinion.finding is Answer.NOT_GUILTY
+    assert opinion.answer is Answer.NOT_GUILTY
     assert opinion.judged.tolerance == 1e-5
     assert all(0 < distance < 1e-6 for distance in opinion.judged.distances.values())
 
@@ -59,7 +59,7 @@ def test_another_runtime_class_compares_end_states_in_float64(replay: OpenedEvid
 def test_another_runtime_class_cannot_tell_without_end_states(honest_run: FinishedRun) -> None:
     lean = opened_evidence(honest_run, CLAIMS["without end states"])
     opinion = judge_evidence(lean, runtime="another machine")
-    assert opinion.finding is Answer.CANNOT_TELL
+    assert opinion.answer is Answer.CANNOT_TELL
     assert "no states at the interval's end" in opinion.detail
     whole = opened_evidence(honest_run, replace(CLAIMS["without end states"], end_states=True))
     assert lean.size_bytes < 0.7 * whole.size_bytes
@@ -67,11 +67,11 @@ def test_another_runtime_class_cannot_tell_without_end_states(honest_run: Finish
 
 def test_a_release_that_was_left_out_is_read_where_it_is_public(honest_run: FinishedRun) -> None:
     lean = opened_evidence(honest_run, replace(REPLAY, release=False))
-    assert judge_evidence(lean).finding is Answer.CANNOT_TELL
-    assert judge_evidence(lean, store=honest_run.rehearsal.store).finding is Answer.NOT_GUILTY
+    assert judge_evidence(lean).answer is Answer.CANNOT_TELL
+    assert judge_evidence(lean, store=honest_run.rehearsal.store).answer is Answer.NOT_GUILTY
 
 
-def test_the_trail_is_that_of_the_chain(replay: OpenedEvidence, honest_run: FinishedRun) -> None:
+def test_the_head_proof_is_that_of_the_chain(replay: OpenedEvidence, honest_run: FinishedRun) -> None:
     told, known = history_of(replay.evidence), follow_record(honest_run.record)
     assert (told.genesis, told.params, told.owner) == (known.genesis, known.params, known.owner)
     assert [c.head for c in told.commitments] == [c.head for c in known.commitments]
@@ -83,9 +83,9 @@ def test_every_block_is_needed(replay: OpenedEvidence) -> None:
     blocks = blocks_of(replay)
     for cid in blocks:
         lean = rebuilt(replay, None, {key: value for key, value in blocks.items() if key != cid})
-        assert judge_evidence(lean).finding in {Answer.CANNOT_TELL, Answer.NOT_GUILTY}
+        assert judge_evidence(lean).answer in {Answer.CANNOT_TELL, Answer.NOT_GUILTY}
         if cid.codec.name == "dag-cbor":
-            assert judge_evidence(lean).finding is Answer.CANNOT_TELL
+            assert judge_evidence(lean).answer is Answer.CANNOT_TELL
 
 
 Forge = Callable[[OpenedEvidence], OpenedEvidence]
@@ -143,19 +143,19 @@ def _swapped_rows(opened: OpenedEvidence) -> OpenedEvidence:
 
 def _other_manifest(opened: OpenedEvidence) -> OpenedEvidence:
     """The head proof of another job's commitments: its manifests are not there."""
-    acts = list(opened.evidence.trail.acts)
-    acts[-1] = acts[-1].model_copy(update={"manifest": b"\x05" * 32})
-    return rebuilt(opened, {"trail": HeadProof(start=opened.evidence.trail.start, acts=tuple(acts))})
+    steps = list(opened.evidence.head_proof.steps)
+    steps[-1] = steps[-1].model_copy(update={"manifest": b"\x05" * 32})
+    return rebuilt(opened, {"head_proof": HeadProof(start=opened.evidence.head_proof.start, steps=tuple(steps))})
 
 
-def _shorter_trail(opened: OpenedEvidence) -> OpenedEvidence:
-    trail = opened.evidence.trail
-    return rebuilt(opened, {"trail": HeadProof(start=trail.start, acts=trail.acts[:-1])})
+def _shorter_proof(opened: OpenedEvidence) -> OpenedEvidence:
+    proof = opened.evidence.head_proof
+    return rebuilt(opened, {"head_proof": HeadProof(start=proof.start, steps=proof.steps[:-1])})
 
 
-def _unordered_trail(opened: OpenedEvidence) -> OpenedEvidence:
-    trail = opened.evidence.trail
-    return rebuilt(opened, {"trail": HeadProof(start=trail.start, acts=tuple(reversed(trail.acts)))})
+def _unordered_proof(opened: OpenedEvidence) -> OpenedEvidence:
+    proof = opened.evidence.head_proof
+    return rebuilt(opened, {"head_proof": HeadProof(start=proof.start, steps=tuple(reversed(proof.steps)))})
 
 
 FORGERIES: dict[str, Forge] = {
@@ -167,8 +167,8 @@ FORGERIES: dict[str, Forge] = {
     "steps": _other_steps,
     "rows": _swapped_rows,
     "manifest": _other_manifest,
-    "shorter trail": _shorter_trail,
-    "unordered trail": _unordered_trail,
+    "shorter head proof": _shorter_proof,
+    "unordered head proof": _unordered_proof,
     "head": lambda opened: rebuilt(opened, {"head": b"\x06" * 32}),
     "label key": lambda opened: rebuilt(opened, {"label_key": b"\x07" * 32}),
     "round": lambda opened: rebuilt(opened, {"round": 0}),
@@ -191,9 +191,9 @@ def test_forged_evidence_accuses_nobody(name: str, replay: OpenedEvidence) -> No
     except EvidenceUnusable:
         return
     opinion = judge_evidence(forged)
-    assert opinion.finding is not Answer.GUILTY, opinion.detail
+    assert opinion.answer is not Answer.GUILTY, opinion.detail
     if name not in {"owner", "job", "seat"}:
-        assert opinion.finding is Answer.CANNOT_TELL, opinion.detail
+        assert opinion.answer is Answer.CANNOT_TELL, opinion.detail
 
 
 def test_a_progress_key_that_was_not_committed_accuses_nobody(honest_run: FinishedRun) -> None:
@@ -201,24 +201,24 @@ def test_a_progress_key_that_was_not_committed_accuses_nobody(honest_run: Finish
     assert opened.evidence.progress is not None
     other = opened.evidence.progress.model_copy(update={"key": b"\x09" * 32})
     opinion = judge_evidence(rebuilt(opened, {"progress": other}))
-    assert opinion.finding is Answer.CANNOT_TELL
+    assert opinion.answer is Answer.CANNOT_TELL
     assert "proves nothing against anybody" in opinion.detail
 
 
 def test_evidence_about_one_seat_is_not_used_against_another(honest_run: FinishedRun) -> None:
     opened = opened_evidence(honest_run, CLAIMS["links"])
-    assert judge_evidence(opened, 1).finding is Answer.NOT_GUILTY
-    assert judge_evidence(opened, 0).finding is Answer.CANNOT_TELL
+    assert judge_evidence(opened, 1).answer is Answer.NOT_GUILTY
+    assert judge_evidence(opened, 0).answer is Answer.CANNOT_TELL
 
 
 def test_somebody_elses_fault_neither_convicts_nor_clears() -> None:
     judged = Judged((Fault(1, Check.REPLAY, "the output differs"),), confirmed="rest")
-    assert conclude(judged, 1).finding is Answer.GUILTY
-    assert conclude(judged, None).finding is Answer.GUILTY
+    assert conclude(judged, 1).answer is Answer.GUILTY
+    assert conclude(judged, None).answer is Answer.GUILTY
     other = conclude(judged, 2)
-    assert other.finding is Answer.CANNOT_TELL
+    assert other.answer is Answer.CANNOT_TELL
     assert "the doing of seat 1" in other.detail and "seat 2 unjudged" in other.detail
-    assert conclude(Judged(unjudged="no key"), 1).finding is Answer.CANNOT_TELL
+    assert conclude(Judged(unjudged="no key"), 1).answer is Answer.CANNOT_TELL
 
 
 @pytest.mark.parametrize(

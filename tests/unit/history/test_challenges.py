@@ -84,18 +84,18 @@ MARK = opened_commitment(PROGRESS_HASH, OWNERSHIP)
 
 
 @dataclass(frozen=True)
-class HeadStep:
+class Together:
     """Events of one transaction, ``wait`` seconds after the one before."""
 
     events: Sequence[Event]
     wait: int = 1
 
 
-def record(*acts: Event | HeadStep) -> JobRecord:
+def record(*acts: Event | Together) -> JobRecord:
     """One act a block."""
     time, lines = 1_000, []
     for block, entry in enumerate(acts, start=1):
-        act = entry if isinstance(entry, HeadStep) else HeadStep([entry])
+        act = entry if isinstance(entry, Together) else Together([entry])
         time += act.wait
         digest = Digest(block.to_bytes(32, "big"))
         for index, event in enumerate(act.events):
@@ -103,17 +103,17 @@ def record(*acts: Event | HeadStep) -> JobRecord:
     return JobRecord("test", 31337, CONTRACT, JOB, (0, 1_000), tuple(lines))
 
 
-def follow(*acts: Event | HeadStep) -> History:
+def follow(*acts: Event | Together) -> History:
     return follow_record(record(*acts))
 
 
-def refuses(why: str, *acts: Event | HeadStep) -> None:
+def refuses(why: str, *acts: Event | Together) -> None:
     with pytest.raises(RecordError, match=why):
         follow(*acts)
 
 
-def after(wait: int, *events: Event) -> HeadStep:
-    return HeadStep(events, wait)
+def after(wait: int, *events: Event) -> Together:
+    return Together(events, wait)
 
 
 CREATED = JobCreated(JOB, OWNER, PARAMS)
@@ -128,7 +128,7 @@ REJOINED = SeatJoined(JOB, 1, REPLACEMENT, b"keys")
 
 
 def challenged(
-    acts: Sequence[Event | HeadStep],
+    acts: Sequence[Event | Together],
     accused: int = 1,
     bond: int = 8,
     ground: Ground = Ground.FAULT,
@@ -145,15 +145,15 @@ def vacated(reason: VacancyReason, seat: int = 1, trainer: Address = SECOND) -> 
     return SeatVacated(JOB, seat, trainer, reason)
 
 
-def guilty(challenge: Challenged, wait: int = 1) -> HeadStep:
+def guilty(challenge: Challenged, wait: int = 1) -> Together:
     return after(wait, Ruled(JOB, challenge.challenge_id, True), vacated(VacancyReason.GUILTY))
 
 
-def acquitted(challenge: Challenged, wait: int = 1) -> HeadStep:
+def acquitted(challenge: Challenged, wait: int = 1) -> Together:
     return after(wait, Ruled(JOB, challenge.challenge_id, False))
 
 
-def lapsed(challenge: Challenged, *rest: Event, wait: int = COURT_WINDOW + 1) -> HeadStep:
+def lapsed(challenge: Challenged, *rest: Event, wait: int = COURT_WINDOW + 1) -> Together:
     return after(wait, ChallengeLapsed(JOB, challenge.challenge_id), *rest)
 
 
@@ -198,7 +198,7 @@ def test_every_prefix_of_whole_acts_is_a_history(length: int) -> None:
         ((replace(NAMED, trainer=STRANGER), NAMED, replace(REJOINED, trainer=STRANGER)), "reserved for"),
     ],
 )
-def test_rule_3_only_the_named_replacement_joins(acts: Sequence[Event | HeadStep], why: str) -> None:
+def test_rule_3_only_the_named_replacement_joins(acts: Sequence[Event | Together], why: str) -> None:
     refuses(why, *VACANT, *acts)
 
 
@@ -245,7 +245,7 @@ def test_rule_10_challenge_copied_from_another_head_is_refused() -> None:
 
 
 def test_rule_10_bond_doubles_within_a_round_only() -> None:
-    acts: tuple[Event | HeadStep, ...] = STARTED
+    acts: tuple[Event | Together, ...] = STARTED
     for bond in (8, 16, 32):
         challenge = challenged(acts, bond=bond)
         refuses("not the bond", *acts, replace(challenge, bond_wei=2 * bond))
@@ -257,7 +257,7 @@ def test_rule_10_bond_doubles_within_a_round_only() -> None:
 def test_rule_10_bond_stops_at_the_limit_of_its_type() -> None:
     bond, limit = 2**94, 2**96 - 1
     terms = replace(PARAMS, challenge_bond_wei=bond, stake_wei=2**96 - 1)
-    acts: tuple[Event | HeadStep, ...] = (replace(CREATED, params=terms), *STARTED[1:])
+    acts: tuple[Event | Together, ...] = (replace(CREATED, params=terms), *STARTED[1:])
     for due in (bond, 2 * bond, limit, limit, limit):
         challenge = challenged(acts, bond=due)
         acts = (*acts, challenge, acquitted(challenge))
@@ -302,7 +302,7 @@ def test_rule_11_acquittal_resumes_with_half_a_window_at_least(before: Sequence[
     ],
 )
 def test_rule_11_guilty_seat_is_vacated_in_the_same_act(act: list[Event]) -> None:
-    refuses("where SeatVacated is due in the same act", *ARGUED, HeadStep(act))
+    refuses("where SeatVacated is due in the same act", *ARGUED, Together(act))
 
 
 def test_rule_11_guilty_verdict_without_its_consequence_is_refused() -> None:
@@ -315,12 +315,12 @@ def test_rule_11_guilty_owner_ends_the_job() -> None:
     challenge = challenged(REVIEWED, ACCUSED_OWNER)
     aborted = JobAborted(JOB, AbortReason.OWNER_GUILTY)
     verdict = Ruled(JOB, challenge.challenge_id, True)
-    history = follow(*REVIEWED, challenge, HeadStep([verdict, aborted]))
+    history = follow(*REVIEWED, challenge, Together([verdict, aborted]))
     assert history.phase is Phase.ABORTED
     owed = {account: history.settlement.owed(account) for account in (OWNER, ARBITER, FIRST, SECOND, STRANGER)}
     assert owed == {OWNER: 40 + 1, ARBITER: 3, FIRST: 50 + 11, SECOND: 50 + 11, STRANGER: 8}
     refuses("OWNER_GUILTY without a ruling", *REVIEWED, aborted)
-    refuses("where JobAborted is due", *REVIEWED, challenge, HeadStep([verdict, vacated(VacancyReason.GUILTY)]))
+    refuses("where JobAborted is due", *REVIEWED, challenge, Together([verdict, vacated(VacancyReason.GUILTY)]))
 
 
 # --- rule 12: lapses ---
@@ -395,16 +395,16 @@ def test_rule_13_equivocation_expels_and_burns(before: Sequence[Event]) -> None:
 
 
 def test_rule_13_equivocation_is_of_a_held_seat_in_an_open_round() -> None:
-    refuses("phase LABELS", *OPENED, HeadStep(EXPELLED))
-    refuses("which nobody holds", *VACANT, HeadStep(EXPELLED))
+    refuses("phase LABELS", *OPENED, Together(EXPELLED))
+    refuses("which nobody holds", *VACANT, Together(EXPELLED))
     refuses("which nobody holds", *STARTED, EquivocationProven(JOB, 7, STRANGER))
     refuses("is the last event", *STARTED, EXPELLED[0])
-    refuses("leaves a challenge of the expelled seat open", *ARGUED, HeadStep(EXPELLED))
+    refuses("leaves a challenge of the expelled seat open", *ARGUED, Together(EXPELLED))
 
 
 def test_rule_13_challenge_of_another_stays_open_and_goes_back_to_the_refill() -> None:
     challenge = challenged(REVIEWED, accused=0)
-    acts = (*REVIEWED, challenge, HeadStep(EXPELLED))
+    acts = (*REVIEWED, challenge, Together(EXPELLED))
     assert follow(*acts).phase is Phase.ARBITRATION
     resumed = (*acts, acquitted(challenge, 200))
     follow(*resumed, NAMED, after(WINDOW - 1, REJOINED))
@@ -438,7 +438,7 @@ def test_rule_14_vacancy_moves_the_head_on() -> None:
         ((NAMED, REJOINED, NAMED), "phase COMMIT"),
     ],
 )
-def test_rule_15_replacements_are_outsiders_for_vacant_seats(acts: Sequence[Event | HeadStep], why: str) -> None:
+def test_rule_15_replacements_are_outsiders_for_vacant_seats(acts: Sequence[Event | Together], why: str) -> None:
     refuses(why, *VACANT, *acts)
 
 
@@ -471,7 +471,7 @@ def test_rule_16_openings_fit_the_commitment(changes: dict[str, Any], why: str) 
 
 
 def test_rule_16_abandoned_commitments_are_not_opened() -> None:
-    both = (*REVIEWED, HeadStep(EXPELLED), NAMED, REJOINED, *COMMITS, RoundAccepted(JOB, 0, KEYS[1]))
+    both = (*REVIEWED, Together(EXPELLED), NAMED, REJOINED, *COMMITS, RoundAccepted(JOB, 0, KEYS[1]))
     refuses("did not commit", *both, OPENING)
     assert follow(*both, replace(OPENING, trainer=REPLACEMENT)).mark_openings
 
@@ -502,10 +502,10 @@ def test_audit_names_disputes_and_burned_money() -> None:
 def test_audit_accounts_for_every_bond_at_the_end() -> None:
     in_token = replace(CREATED, params=replace(PARAMS, token=STRANGER))
     for created, unit in ((CREATED, "wei"), (in_token, f"units of token {STRANGER}")):
-        acts: tuple[Event | HeadStep, ...] = (created, *REVIEWED[1:])
+        acts: tuple[Event | Together, ...] = (created, *REVIEWED[1:])
         challenge = challenged(acts, ACCUSED_OWNER)
         verdict = [Ruled(JOB, challenge.challenge_id, True), JobAborted(JOB, AbortReason.OWNER_GUILTY)]
-        rows = list(check_payment(follow(*acts, challenge, HeadStep(verdict))))
+        rows = list(check_payment(follow(*acts, challenge, Together(verdict))))
         assert rows[-1].subject == "all money locked in the job"
         assert unit in rows[-1].detail
         assert {row.verdict for row in rows} == {Verdict.PASS}

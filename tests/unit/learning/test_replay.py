@@ -15,14 +15,13 @@ from clicooper.learning.replay import (
     IntervalReplay,
     StateMisfit,
     compare_states,
-    first_difference,
     relative_residual,
     replay_interval,
 )
 from clicooper.learning.training import SeatWorker, TrainedSegment
 from clicooper.learning.transcript import Crossing, Transcript
 from clicooper.types import Digest
-from tests.learning_jobs import SmallJob, Starts, diff_states, small_job
+from tests.learning_jobs import SmallJob, Starts, diff_states, first_difference, small_job
 
 CHEAT_STEP = 4
 """In the second interval (steps 3 to 5) of three."""

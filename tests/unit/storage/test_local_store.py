@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from clicooper.errors import ArtifactCorrupt, StorageError
+from clicooper.files import write_whole
 from clicooper.storage.base import get_bytes, put_bytes
 from clicooper.storage.ipld.cid import IPFS_LAYOUT, block_cid, file_cid
-from clicooper.storage.local import LocalStore, write_atomic
+from clicooper.storage.local import LocalStore
 
 CHUNK = IPFS_LAYOUT.chunk_bytes
 HELLO = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
@@ -220,8 +221,8 @@ def test_processes_that_put_one_artifact_at_once_agree(root: Path) -> None:
 class TestWriteAtomic:
     def test_replaces_whole_and_creates_the_folder(self, tmp_path: Path) -> None:
         path = tmp_path / "a" / "b"
-        write_atomic(path, b"one")
-        write_atomic(path, b"two", sync=False)
+        write_whole(path, b"one")
+        write_whole(path, b"two", sync=False)
         assert path.read_bytes() == b"two"
         assert list(path.parent.iterdir()) == [path]
 
@@ -229,6 +230,6 @@ class TestWriteAtomic:
         (tmp_path / "target").mkdir()
         (tmp_path / "target" / "old").write_bytes(b"old")
         with pytest.raises(StorageError, match="target"):
-            write_atomic(tmp_path / "target", b"new")
+            write_whole(tmp_path / "target", b"new")
         assert list(tmp_path.iterdir()) == [tmp_path / "target"]
         assert (tmp_path / "target" / "old").read_bytes() == b"old"

@@ -1,4 +1,4 @@
-"""JSON from untrusted files, bounded in depth.
+"""JSON from files, nodes and services that nobody vouches for, bounded in depth.
 
 Python's parser recurses in C as deep as the interpreter's limit allows. Libraries raise that limit (eth-account does on
 import), and then a file of nothing but brackets overflows the stack and ends the process instead of raising.
@@ -16,13 +16,15 @@ MAX_DEPTH = 600
 _BRACKET = re.compile(r"[\[\]{}]")
 
 
-def parse_json(text: str) -> object:
-    """The value that ``text`` says.
+def parse_json(text: str | bytes) -> object:
+    """The value that ``text`` says; bytes are UTF-8.
 
     Raises:
         json.JSONDecodeError: the text is no JSON; a ValueError.
-        ValueError: it is nested too deep, or holds a number of too many digits.
+        ValueError: it is no UTF-8, is nested too deep, or holds a number of too many digits.
     """
+    if isinstance(text, bytes):
+        text = text.decode()
     steps = (1 if match[0] in "[{" else -1 for match in _BRACKET.finditer(text))
     if max(accumulate(steps), default=0) > MAX_DEPTH:
         raise ValueError("nested too deep")

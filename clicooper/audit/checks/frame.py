@@ -1,0 +1,84 @@
+"""What every check shares: a row for several comparisons, and a row for a check that could not be completed.
+
+A check is a generator of ``CheckResult`` in a file of its own, named as ``verdict.Check`` names it. It never catches: a
+missing, damaged or malformed artifact propagates as its error, and ``guarded`` turns it into the right row. To add a
+check, add its name to ``Check``, its file here, and its line to ``audit.rounds`` (or, for one of the whole job, to
+``audit.auditor``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from clicooper.audit.verdict import Check, CheckResult
+from clicooper.errors import CliCooperError
+from clicooper.types import Verdict
+
+__all__ = ["Comparison", "compare_all", "guarded"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the protocol demands beside what was found.
+
+    Attributes:
+        step: of the round, where the comparison is of one step.
+        field: of ``StepDigests``, likewise.
+    """
+
+    name: str
+    expected: object
+    actual: object
+    step: int | None = None
+    field: str = ""
+
+
+def guarded(
+    check: Check,
+    subject: str,
+    run: Callable[[], Iterable[CheckResult]],
+    round_: int | None = None,
+    seat: int | None = None,
+) -> tuple[CheckResult, ...]:
+    """The rows of a check, or the one row that says why it could not be completed."""
+    try:
+        return tuple(run())
+    except CliCooperError as e:
+        return (CheckResult.of_error(check, subject, e, round_=round_, seat=seat),)
+
+
+def compare_all(
+    check: Check,
+    subject: str,
+    comparisons: Iterable[Comparison],
+    *,
+    round_: int | None = None,
+    seat: int | None = None,
+    seats: tuple[int, ...] = (),
+    passed: str = "",
+) -> CheckResult:
+    """One row for several comparisons: the first that differs, else a pass.
+
+    Args:
+        seats: both seats, where a difference is one between two of them.
+        passed: what a pass says; by default the names of everything that was compared.
+    """
+    names = []
+    for one in comparisons:
+        if one.expected != one.actual:
+            return CheckResult.compare(
+                check,
+                subject,
+                one.expected,
+                one.actual,
+                round_=round_,
+                seat=seat,
+                detail=f"{one.name} differs",
+                step=one.step,
+                field=one.field,
+                seats=seats,
+            )
+        names.append(one.name)
+    detail = passed or f"agrees on {', '.join(names)}"
+    return CheckResult(check, Verdict.PASS, subject, detail, round_, seat, seats=seats)
