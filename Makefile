@@ -91,7 +91,7 @@ contracts: $(VENV)/.dev-ready $(NODE)  ## rebuild the compiled contract and comp
 
 .PHONY: calibrate-marks
 calibrate-marks: $(VENV)/.dev-ready  ## how often marks deceive by chance, over 1,000 models; draws the plot of docs/watermark.md
-	$(PY) scripts/calibrate_marks.py --plot docs/images/mark-calibration.svg $(ARGS)
+	$(PY) -m scripts.calibrate_marks --plot docs/images/mark-calibration.svg $(ARGS)
 
 vectors: $(VENV)/.dev-ready
 	$(PY) scripts/make_vectors.py

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import Console
 
-from clicooper.cli import identities, session
-from clicooper.cli.output import Output
+from clicooper.access.account_identity import (
+    discard_identity,
+    export_identity,
+    identity_file,
+    make_identity,
+    stored_recipient,
+)
+from clicooper.chain.keys import LocalAccount, account_from_key, load_keystore, random_account, save_keystore
+from clicooper.cli import session
+from clicooper.cli.output import finish
+from clicooper.config import ClientConfig
 from clicooper.errors import UsageError
-from clicooper.reports.tables import table
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from clicooper.chain.keys import LocalAccount
-    from clicooper.config import ClientConfig
+from clicooper.reports.tables import print_lines, table
 
 __all__ = ["app"]
 
@@ -31,8 +35,6 @@ def new(context: typer.Context) -> int:
 
     Name it with --account; the password comes from --password-file or from a prompt.
     """
-    from clicooper.chain.keys import random_account  # noqa: PLC0415 - the chain libraries are slow to import
-
     config = session.settings(context)
     name = _free_name(config)
     password = session.read_password(config, f"New password of {name}: ", again=True)
@@ -55,8 +57,6 @@ def import_(
     config = session.settings(context)
     name = _free_name(config)
     if key_file is not None and _is_keystore(key_file):
-        from clicooper.chain.keys import load_keystore  # noqa: PLC0415
-
         password = session.read_password(config, f"Password of {key_file.name}: ")
         account = load_keystore(key_file, password)
     else:
@@ -68,12 +68,10 @@ def import_(
 @app.command("list")
 def list_(context: typer.Context) -> int:
     """Lists the accounts; needs no password."""
-    output: Output = context.obj["output"]
     config = session.settings(context)
     rows = [_row(config, name) for name in session.stored_names(config)]
-    result = {"ok": True, "code": 0, "keystore": str(session.keystore_folder(config)), "accounts": rows}
-    output.finish(result, lambda console: _print_accounts(console, config, rows))
-    return 0
+    result = {"keystore": str(session.keystore_folder(config)), "accounts": rows}
+    return finish(context, result, lambda console: _print_accounts(console, config, rows))
 
 
 @app.command("identity")
@@ -88,24 +86,24 @@ def identity(
 
     It opens every grant to the account's recipient: for `audit --identity` and for `age`. It is never printed.
     """
-    output: Output = context.obj["output"]
     config = session.settings(context)
-    if not identities.identity_exists(config, name):
+    keystore = session.keystore_file(config, name)
+    if not identity_file(keystore).exists():
         raise UsageError(f"there is no identity {name}", hint="list the accounts with: clicooper account list")
     target = output_file or Path(f"{name}-identity.txt")
     password = session.read_password(config, f"Password of {name}: ")
-    recipient = identities.export_identity(config, name, password, target)
-    result = {"ok": True, "code": 0, "account": name, "recipient": recipient, "file": str(target)}
+    recipient = export_identity(keystore, password, target)
+    result = {"account": name, "recipient": recipient, "file": str(target)}
     words = f"{target}: the identity of {recipient}; delete it when you are done"
-    output.finish(result, lambda console: console.print(words, markup=False, soft_wrap=True))
-    return 0
+    return finish(context, result, words)
 
 
 def _free_name(config: ClientConfig) -> str:
     name = DEFAULT_NAME if config.account is None else config.account
-    if session.keystore_file(config, name).exists():
+    keystore = session.keystore_file(config, name)
+    if keystore.exists():
         raise UsageError(f"there is an account {name} already", hint="choose another name with --account")
-    if identities.identity_exists(config, name):
+    if identity_file(keystore).exists():
         hint = "its keystore is gone: move the identity away, or choose another name with --account"
         raise UsageError(f"there is an identity {name} already", hint=hint)
     return name
@@ -120,32 +118,30 @@ def _is_keystore(path: Path) -> bool:
 
 
 def _account_of_key(key_file: Path | None) -> LocalAccount:
-    from clicooper.chain.keys import account_from_key  # noqa: PLC0415
-
     if key_file is None:
         return account_from_key(session.hidden_prompt("Private key: ").strip())
     return account_from_key(session.first_line(key_file, "private key").strip())
 
 
 def _save(context: typer.Context, config: ClientConfig, name: str, account: LocalAccount, password: str) -> int:
-    from clicooper.chain.keys import save_keystore  # noqa: PLC0415
-
     path = session.keystore_file(config, name)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as e:
         raise UsageError(f"cannot write to {path.parent}: {e.strerror}", hint="name a folder with --home") from e
-    recipient = identities.make_identity(config, name, password)
+    recipient = make_identity(path, password)
     try:
         save_keystore(path, account, password)
     except BaseException:
-        identities.discard_identity(config, name)
+        discard_identity(path)
         raise
-    result = {"ok": True, "code": 0, "account": name, "address": account.address, "file": str(path)}
-    result |= {"recipient": recipient}
-    output: Output = context.obj["output"]
-    output.finish(result, lambda console: _print_saved(console, result))
-    return 0
+    result = {"account": name, "address": account.address, "file": str(path), "recipient": recipient}
+    lines = (
+        f"{name}  {account.address}",
+        f"grants to it: {recipient}",
+        f"{path}: keep it and its password; nobody can restore either",
+    )
+    return finish(context, result, "\n".join(lines))
 
 
 def _row(config: ClientConfig, name: str) -> dict[str, str | None]:
@@ -155,26 +151,15 @@ def _row(config: ClientConfig, name: str) -> dict[str, str | None]:
     except UsageError:
         # One damaged file must not hide the others.
         address = None
-    return {"name": name, "address": address, "file": str(path), "recipient": identities.stored_recipient(config, name)}
-
-
-def _print_saved(console: Console, result: dict[str, object]) -> None:
-    console.print(f"{result['account']}  {result['address']}", markup=False)
-    console.print(f"grants to it: {result['recipient']}", markup=False, soft_wrap=True)
-    console.print(
-        f"{result['file']}: keep it and its password; nobody can restore either", markup=False, soft_wrap=True
-    )
+    return {"name": name, "address": address, "file": str(path), "recipient": stored_recipient(path)}
 
 
 def _print_accounts(console: Console, config: ClientConfig, rows: list[dict[str, str | None]]) -> None:
     if not rows:
-        console.print(f"No account in {session.keystore_folder(config)}", markup=False)
+        print_lines(console, f"No account in {session.keystore_folder(config)}")
         return
-    accounts, recipients = table("Accounts", "name", "address"), table("Recipients of grants", "name", "recipient")
-    for row in rows:
-        accounts.add_row(row["name"], row["address"] or "not a keystore")
-        if row["recipient"]:
-            recipients.add_row(row["name"], row["recipient"])
-    console.print(accounts)
-    if recipients.row_count:
-        console.print(recipients)
+    addresses = [(row["name"], row["address"] or "not a keystore") for row in rows]
+    console.print(table("Accounts", "name", "address", rows=addresses))
+    recipients = [(row["name"], row["recipient"]) for row in rows if row["recipient"]]
+    if recipients:
+        console.print(table("Recipients of grants", "name", "recipient", rows=recipients))

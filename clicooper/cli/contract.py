@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
+from clicooper.chain.compile import CONTRACTS, Artifact, load_artifact
+from clicooper.chain.compile import standard_json as export_standard_json
+from clicooper.chain.deploy import first_difference
+from clicooper.chain.rpc.node import Node
 from clicooper.cli import session
-from clicooper.cli.output import Output
+from clicooper.cli.output import finish
 from clicooper.errors import UsageError, VerificationFailed
+from clicooper.files import write_whole
+from clicooper.protocol.deployments import read_deployments
 from clicooper.reports.tables import table
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from clicooper.chain.rpc.node import Node
-    from clicooper.config import ClientConfig
-    from clicooper.types import Address
+from clicooper.types import Address
 
 __all__ = ["app"]
 
@@ -40,9 +41,6 @@ def verify(
     Exit code 0: the same; 1: a byte differs. Of a Committee the members and the threshold are not compared: they are
     its deployer's choice, and its views show them.
     """
-    from clicooper.chain.compile import load_artifact  # noqa: PLC0415
-    from clicooper.chain.deploy import first_difference  # noqa: PLC0415
-
     artifact = load_artifact(_known(contract))
     place = session.contract_address(address)
     config = session.settings(context)
@@ -56,13 +54,10 @@ def verify(
             "contract": contract,
             "verdict": "pass",
             "bytes": len(artifact.runtime_bytecode),
-            "compiler": artifact.compiler,
-            "source_digest": f"0x{artifact.source_digest.hex()}",
+            **_origin(artifact),
         }
-    output: Output = context.obj["output"]
     words = f"{place} is the {contract} of this release, all {result['bytes']:,} bytes"
-    output.finish(result, lambda console: console.print(words, markup=False, soft_wrap=True))
-    return 0
+    return finish(context, result, words)
 
 
 @app.command("info")
@@ -75,10 +70,15 @@ def info(
     """Shows where a contract is, how many jobs it has, and what it was built from."""
     config = session.settings(context)
     with session.connected(config) as node:
-        result = _info(node, config, address)
-    output: Output = context.obj["output"]
-    output.finish(result, lambda console: _print_info(console, result))
-    return 0
+        client = session.contract_client(config, node, address)
+        known = [one for one in read_deployments(config.home, node.chain_id) if one.address == client.address]
+        result = _identity(node, client.address) | {
+            "deployed_in_block": known[-1].block if known else None,
+            "jobs": client.job_count(),
+            "is_this_release": first_difference(node, client.address) is None,
+            **_origin(load_artifact()),
+        }
+    return finish(context, result, lambda console: _print_info(console, result))
 
 
 @app.command("standard-json")
@@ -94,79 +94,46 @@ def standard_json(
 
     Refused where the sources are not those that this release's contract was built from.
     """
-    from clicooper.chain import compile as compiler  # noqa: PLC0415
-
-    exported = compiler.standard_json(sources, _known(contract))
-    artifact = compiler.load_artifact(contract)
+    exported = export_standard_json(sources, _known(contract))
+    artifact = load_artifact(contract)
     result: dict[str, Any] = {
-        "ok": True,
-        "code": 0,
         "contract": contract,
         "entry": f"contracts/{contract}.sol:{contract}",
-        "compiler": artifact.compiler,
-        "source_digest": f"0x{artifact.source_digest.hex()}",
+        **_origin(artifact),
     }
     text = json.dumps(exported, indent=1) + "\n"
     if out is not None:
-        _write(out, text)
+        hint = "name a writable file with --out"
+        write_whole(out, text.encode(), parents=False, error=UsageError, hint=hint)
     result |= {"standard_json": exported} if out is None else {"file": str(out)}
     words = text.rstrip("\n") if out is None else f"{out}: for {result['entry']}, compiler {artifact.compiler}"
-    output: Output = context.obj["output"]
-    output.finish(result, lambda console: console.out(words, highlight=False))
-    return 0
+    return finish(context, result, lambda console: console.out(words, highlight=False))
 
 
 def _known(contract: str) -> str:
-    from clicooper.chain.compile import CONTRACTS  # noqa: PLC0415
-
     if contract not in CONTRACTS:
         raise UsageError(f"there is no contract {contract!r}", hint=f"choose one of {', '.join(CONTRACTS)}")
     return contract
 
 
 def _identity(node: Node, address: Address) -> dict[str, Any]:
-    names = {"ok": True, "code": 0, "address": address, "chain_id": node.chain_id, "network": node.source}
-    return names | {"block": node.block_number()}
+    place = {"address": address, "chain_id": node.chain_id, "network": node.source}
+    return place | {"block": node.block_number()}
 
 
-def _info(node: Node, config: ClientConfig, address: str | None) -> dict[str, Any]:
-    from clicooper.chain.client import Contract  # noqa: PLC0415
-    from clicooper.chain.compile import CONTRACT, load_artifact  # noqa: PLC0415
-    from clicooper.chain.deploy import first_difference  # noqa: PLC0415
-    from clicooper.protocol.deployments import latest_deployment, read_deployments  # noqa: PLC0415
-
-    if address is None:
-        place = session.contract_address(latest_deployment(config.home, node.chain_id, CONTRACT).address)
-    else:
-        place = session.contract_address(address)
-    contract = Contract(node, place)
-    known = [one for one in read_deployments(config.home, node.chain_id) if one.address == place]
-    artifact = load_artifact()
-    return _identity(node, place) | {
-        "deployed_in_block": known[-1].block if known else None,
-        "jobs": contract.job_count(),
-        "is_this_release": first_difference(node, place) is None,
-        "compiler": artifact.compiler,
-        "source_digest": f"0x{artifact.source_digest.hex()}",
-    }
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as e:
-        raise UsageError(f"cannot write {path}: {e.strerror}", hint="name a writable file with --out") from e
+def _origin(artifact: Artifact) -> dict[str, Any]:
+    return {"compiler": artifact.compiler, "source_digest": f"0x{artifact.source_digest.hex()}"}
 
 
 def _print_info(console: Console, result: dict[str, Any]) -> None:
-    rows = table(f"Contract {result['address']}", "what", "value")
-    matches = "this release, all bytes" if result["is_this_release"] else "NOT this release: see contract verify"
     deployed = result["deployed_in_block"]
-    rows.add_row("chain", f"{result['chain_id']} ({result['network']})")
-    rows.add_row("latest block", f"{result['block']:,}")
-    rows.add_row("deployed in block", "not from here" if deployed is None else f"{deployed:,}")
-    rows.add_row("jobs", f"{result['jobs']:,}")
-    rows.add_row("code", matches)
-    rows.add_row("compiler of this release", result["compiler"])
-    rows.add_row("sources of this release", result["source_digest"])
-    console.print(rows)
+    rows = {
+        "chain": f"{result['chain_id']} ({result['network']})",
+        "latest block": f"{result['block']:,}",
+        "deployed in block": "not from here" if deployed is None else f"{deployed:,}",
+        "jobs": f"{result['jobs']:,}",
+        "code": "this release, all bytes" if result["is_this_release"] else "NOT this release: see contract verify",
+        "compiler of this release": result["compiler"],
+        "sources of this release": result["source_digest"],
+    }
+    console.print(table(f"Contract {result['address']}", "what", "value", rows=rows.items()))

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
-import resource
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from clicooper.cli.output import Output
-
-if TYPE_CHECKING:
-    from clicooper.access.grants import AuditKeys
-    from clicooper.chain.rpc.node import Node
-    from clicooper.config import Settings
-    from clicooper.storage.run_folder import RunFolder
+from clicooper.cli.output import finish, output_of
+from clicooper.cli.session import connected, settings
+from clicooper.config import Settings
+from clicooper.protocol.whole_job import run_whole_job
+from clicooper.reports.demo_page import render_demo_report
+from clicooper.reports.demo_result import demo_result
+from clicooper.reports.demo_tables import print_demo
+from clicooper.reports.page import write_page
+from clicooper.storage.open_store import open_store, send_pending
+from clicooper.storage.pins.node_pins import pin_on_node
+from clicooper.storage.pins.pin_sets import PinSets
+from clicooper.storage.run_folder import RunFolder
 
 __all__ = ["demo"]
 
@@ -60,12 +63,8 @@ def demo(
 
     Then the history is audited from its artifacts. Writes a run folder with the record, the artifacts and a report.
     """
-    from clicooper.config import load_config  # noqa: PLC0415 - keeps --help fast
-    from clicooper.storage.run_folder import RunFolder  # noqa: PLC0415
-
-    output: Output = context.obj["output"]
-    config = load_config(
-        **context.obj["settings"],
+    config = settings(
+        context,
         rounds=rounds,
         trainers=trainers,
         epsilon=epsilon,
@@ -80,66 +79,20 @@ def demo(
     )
     folder = RunFolder.create(out) if out is not None else RunFolder.create_next(config.home / "runs")
     with _kept_once_begun(folder):
-        result = run_demo(config, folder, output)
-    from clicooper.reports.demo_tables import print_demo  # noqa: PLC0415
-
-    output.finish(result, lambda console: print_demo(console, result))
-    return int(result["code"])
+        result = _run(context, config, folder)
+    return finish(context, result, lambda console: print_demo(console, result), result["code"])
 
 
-def run_demo(config: Settings, folder: RunFolder, output: Output) -> dict[str, Any]:
-    """Runs the job, audits it, measures it, and fills the run folder.
-
-    Raises:
-        StorageError: an IPFS node is still without some artifacts; the run folder is complete all the same.
-    """
-    from clicooper.audit.auditor import audit_record  # noqa: PLC0415 - torch and the EVM are slow to import
-    from clicooper.chain.record import write_record  # noqa: PLC0415
-    from clicooper.cli.stores import open_store, send_pending  # noqa: PLC0415
-    from clicooper.protocol.evaluation import final_states, measure_accuracy, read_final_marks  # noqa: PLC0415
-    from clicooper.protocol.job import JobParties, finish_job, open_job, run_rounds  # noqa: PLC0415
-    from clicooper.reports.demo_page import write_demo_report  # noqa: PLC0415
-    from clicooper.reports.demo_result import demo_result  # noqa: PLC0415
-    from clicooper.storage.pins.node_pins import pin_on_node  # noqa: PLC0415
-    from clicooper.storage.pins.pin_sets import PinSets  # noqa: PLC0415
-    from clicooper.types import Verdict  # noqa: PLC0415
-
+def _run(context: typer.Context, config: Settings, folder: RunFolder) -> dict[str, Any]:
     started = time.perf_counter()
     store = open_store(config, folder.store)
-    parties = JobParties.drawn(config.job)
-    with output.progress() as progress, _connected(config.network_url) as node:
-        progress("preparing the job", 0, 0)
-        opened = open_job(config.job, parties, node, store, folder)
-        rounds = run_rounds(opened, progress)
-        record = finish_job(opened, parties)
-        write_record(folder.record, record)
-
-        keys = opened.owner.keys()
-        _write_grants(folder, keys)
-        audit = audit_record(
-            record,
-            store,
-            keys,
-            trusted_models={config.model},
-            progress=lambda what, done, total: progress(f"auditing: {what}", done, total),
-        )
-
-        if audit.verdict is Verdict.PASS:
-            opened.owner.retention.record_audit(rounds[-1].head)
-
-        progress("measuring accuracy", 0, 0)
-        prepared = opened.owner.prepared
-        states = final_states(opened.owner.artifacts())
-        accuracy = measure_accuracy(prepared, states)
-        progress("reading the marks", 0, 0)
-        marks = read_final_marks(
-            rounds, states, prepared.mark_params, lambda round_, seat: parties.mark_keys(seat, opened.job, round_)
-        )
-    result = demo_result(folder.root, opened, rounds, accuracy, marks, audit)
-    result |= {"seconds": round(time.perf_counter() - started, 2), "peak_rss_mib": peak_rss_mib()}
+    with output_of(context).progress() as progress, connected(config) as node:
+        done = run_whole_job(config.job, node, store, folder, progress)
+    result = demo_result(folder.root, done, time.perf_counter() - started)
     folder.write("report.json", json.dumps(result, indent=2, allow_nan=False).encode() + b"\n")
-    write_demo_report(folder.root / "report.html", result, [list(settled.losses) for settled in rounds])
+    write_page(folder.root / "report.html", render_demo_report(result, [settled.losses for settled in done.rounds]))
     folder.finish()
+    # The folder is complete from here on, even where an IPFS node is still without some artifacts.
     send_pending(store)
     pin_on_node(store, PinSets(folder.pins))
     return result
@@ -154,26 +107,3 @@ def _kept_once_begun(folder: RunFolder) -> Iterator[None]:
         if not folder.holds_keys:
             folder.discard()
         raise
-
-
-def _connected(network: str) -> Node:
-    from clicooper.chain.rpc.node import Node  # noqa: PLC0415 - the EVM is slow to import
-
-    return Node.embedded() if network == "embedded" else Node.connect(network)
-
-
-def _write_grants(folder: RunFolder, keys: AuditKeys) -> None:
-    """Grants everything to a throw-away auditor, whose identity lies beside."""
-    from clicooper.access.grants import IDENTITY_NAME, write_grants  # noqa: PLC0415
-    from clicooper.access.sealing import new_identity  # noqa: PLC0415
-    from clicooper.files import write_secret  # noqa: PLC0415
-
-    identity, recipient = new_identity()
-    write_secret(folder.auditor / IDENTITY_NAME, identity.encode() + b"\n")
-    write_grants(folder.auditor, keys, recipient)
-
-
-def peak_rss_mib() -> float:
-    """Largest resident set of this process so far, in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)

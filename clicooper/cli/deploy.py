@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import asdict
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
+from clicooper.chain.compile import CONTRACT
+from clicooper.chain.fees import GWEI, SendPolicy, quote
+from clicooper.chain.rpc.node import Node
 from clicooper.cli import session
-from clicooper.cli.deployment_plan import Plan, check_contract, committee_terms, deployment_plan
-from clicooper.cli.output import Output
+from clicooper.cli.output import Show, finish, output_of
+from clicooper.config import EMBEDDED, ClientConfig
 from clicooper.errors import ChainError, UsageError
-from clicooper.reports.tables import coin, table
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from clicooper.chain.fees import Fees, SendPolicy
-    from clicooper.chain.keys import LocalAccount
-    from clicooper.chain.rpc.node import Node
-    from clicooper.config import ClientConfig
-    from clicooper.protocol.deployments import Deployment
-    from clicooper.types import Address
+from clicooper.protocol.deployment_plan import CommitteeTerms, DeploymentPlan, check_contract, deploy_plan, price_plan
+from clicooper.protocol.deployments import deployments_file, read_deployments
+from clicooper.reports.tables import coin, print_lines, table
+from clicooper.types import ZERO_ADDRESS, Address
 
 __all__ = ["deploy"]
 
-
-@dataclass(frozen=True)
-class Cost:
-    """What one deployment takes: gas as estimated and as limited, and coin at the price of now and at most."""
-
-    contract: str
-    gas: int
-    gas_limit: int
-    total_wei: int
-    most_wei: int
+MOST_MEMBERS = 32
 
 
 def deploy(
@@ -67,20 +55,22 @@ def deploy(
     poor account is given coin by the node first. A dry run needs no password, and no account.
     """
     config = session.settings(context)
-    _check(config, dry_run, max_fee_gwei, confirmations)
-    plan = deployment_plan(lens, committee_terms(committee, threshold), contract)
-    output: Output = context.obj["output"]
+    _check_options(config, dry_run, max_fee_gwei, confirmations)
+    plan = _plan(lens, _committee_terms(committee, threshold), contract)
     with session.connected(config) as node:
         check_contract(node, plan)
-        policy = _policy(node, max_fee_gwei, confirmations)
-        result = _quoted(node, config, plan, policy) if dry_run else _deployed(node, config, plan, policy, output)
-    output.finish(result, lambda console: _print(console, result))
-    return 0
+        max_fee_wei = None if max_fee_gwei is None else round(max_fee_gwei * GWEI)
+        policy = SendPolicy(max_fee_wei, confirmations or (1 if node.is_local else 3))
+        if dry_run:
+            sender = _known_sender(config)
+            result = _price(node, sender, plan, policy) | _committee_result(plan, plan.contract) | {"dry_run": True}
+        else:
+            with output_of(context).progress() as progress:
+                result = _deploy(node, config, plan, policy, progress)
+    return finish(context, result, lambda console: _print(console, result))
 
 
-def _check(config: ClientConfig, dry_run: bool, max_fee_gwei: float | None, confirmations: int | None) -> None:
-    from clicooper.config import EMBEDDED  # noqa: PLC0415
-
+def _check_options(config: ClientConfig, dry_run: bool, max_fee_gwei: float | None, confirmations: int | None) -> None:
     if max_fee_gwei is not None and not 1e-9 <= max_fee_gwei <= 1e9:
         raise UsageError(f"--max-fee-gwei {max_fee_gwei:g} is no price", hint="give gwei, from 0.000000001 to 10^9")
     if confirmations is not None and not 1 <= confirmations <= 1000:
@@ -90,21 +80,41 @@ def _check(config: ClientConfig, dry_run: bool, max_fee_gwei: float | None, conf
         raise UsageError("the embedded chain ends with this command: a deployment needs a node", hint=hint)
 
 
-def _policy(node: Node, max_fee_gwei: float | None, confirmations: int | None) -> SendPolicy:
-    from clicooper.chain.fees import GWEI, SendPolicy  # noqa: PLC0415
+def _plan(lens: bool, committee: CommitteeTerms | None, contract: str | None) -> DeploymentPlan:
+    """The contract, unless an existing one is named, then the lens and the committee if asked for."""
+    if contract is not None and committee is None:
+        hint = "name its members with --committee and --threshold, or leave out --contract"
+        raise UsageError("--contract says what a committee is for, and there is none", hint=hint)
+    return DeploymentPlan(lens, committee, None if contract is None else session.contract_address(contract))
 
-    max_fee_wei = None if max_fee_gwei is None else round(max_fee_gwei * GWEI)
-    return SendPolicy(max_fee_wei, confirmations or (1 if node.is_local else 3))
+
+def _committee_terms(members: str | None, threshold: int | None) -> CommitteeTerms | None:
+    """The committee of ``--committee`` and ``--threshold``; None if neither is given."""
+    if members is None and threshold is None:
+        return None
+    if members is None or threshold is None:
+        missing = "--committee" if members is None else "--threshold"
+        hint = "name members and threshold: --committee 0x...,0x...,0x... --threshold 2"
+        raise UsageError(f"a committee needs {missing} too", hint=hint)
+    words = [member.strip() for member in members.split(",")]
+    if "" in words:
+        raise UsageError("--committee has an empty place", hint="separate the addresses by single commas")
+    named = tuple(session.contract_address(word) for word in words)
+    _check_members(named)
+    if not 1 <= threshold <= len(named):
+        hint = f"give 1 to {len(named)}; at most half of the members could rule either way, whoever is faster"
+        raise UsageError(f"--threshold {threshold} of {len(named)} members is out of range", hint=hint)
+    return CommitteeTerms(named, threshold)
 
 
-def _quoted(node: Node, config: ClientConfig, plan: Plan, policy: SendPolicy) -> dict[str, Any]:
-    from clicooper.chain.fees import quote  # noqa: PLC0415
-    from clicooper.types import ZERO_ADDRESS  # noqa: PLC0415
-
-    sender = _known_sender(config)
-    fees = quote(node, policy)
-    costs = _costs(node, sender or ZERO_ADDRESS, plan, fees)
-    return _cost_result(node, sender, fees, costs) | plan.committee_result(plan.contract) | {"dry_run": True}
+def _check_members(members: tuple[Address, ...]) -> None:
+    if len(members) > MOST_MEMBERS:
+        raise UsageError(f"{len(members)} members are too many", hint=f"name at most {MOST_MEMBERS}")
+    for member in members:
+        if member == ZERO_ADDRESS:
+            raise UsageError("the zero address is no member", hint="name an address that somebody has the key of")
+        if members.count(member) > 1:
+            raise UsageError(f"{member} is named more than once", hint="a member has one vote: name it once")
 
 
 def _known_sender(config: ClientConfig) -> Address | None:
@@ -114,21 +124,10 @@ def _known_sender(config: ClientConfig) -> Address | None:
     return session.stored_address(session.keystore_file(config, session.account_name(config)))
 
 
-def _costs(node: Node, sender: Address, plan: Plan, fees: Fees) -> tuple[Cost, ...]:
-    from clicooper.chain.deploy import deployment_gas  # noqa: PLC0415
-    from clicooper.chain.fees import gas_limit  # noqa: PLC0415
-
-    gas = {name: deployment_gas(node, sender, name, plan.arguments(name, plan.stand_in)) for name in plan.names}
-    return tuple(
-        Cost(name, units, gas_limit(units), units * fees.now_wei, gas_limit(units) * fees.max_wei)
-        for name, units in gas.items()
-    )
-
-
-def _cost_result(node: Node, sender: Address | None, fees: Fees, costs: tuple[Cost, ...]) -> dict[str, Any]:
+def _price(node: Node, sender: Address | None, plan: DeploymentPlan, policy: SendPolicy) -> dict[str, Any]:
+    fees = quote(node, policy)
+    costs = price_plan(node, sender or ZERO_ADDRESS, plan, fees)
     return {
-        "ok": True,
-        "code": 0,
         "network": node.source,
         "chain_id": node.chain_id,
         "deployer": sender,
@@ -140,33 +139,23 @@ def _cost_result(node: Node, sender: Address | None, fees: Fees, costs: tuple[Co
     }
 
 
-def _deployed(node: Node, config: ClientConfig, plan: Plan, policy: SendPolicy, output: Output) -> dict[str, Any]:
-    from clicooper.chain.compile import CONTRACT  # noqa: PLC0415
-    from clicooper.chain.fees import quote  # noqa: PLC0415
-    from clicooper.protocol.deployments import add_deployment, read_deployments  # noqa: PLC0415
+def _committee_result(plan: DeploymentPlan, contract: str | None) -> dict[str, Any]:
+    return {} if plan.committee is None else {"committee": asdict(plan.committee) | {"contract": contract}}
 
+
+def _deploy(
+    node: Node, config: ClientConfig, plan: DeploymentPlan, policy: SendPolicy, progress: Show
+) -> dict[str, Any]:
     # A record that cannot be kept must be known before coin is spent, not after.
     read_deployments(config.home, node.chain_id)
     account = session.open_account(config)
-    fees = quote(node, policy)
-    with output.progress() as progress:
-        costs = _costs(node, _sender(account), plan, fees)
-        result = _cost_result(node, _sender(account), fees, costs)
-        _afford(node, _sender(account), int(result["most_wei"]))
-        done, contract = [], plan.contract
-        for name in plan.names:
-            progress(f"deploying {name}", 0, 0)
-            done.append(_put(node, account, name, policy, plan.arguments(name, contract)))
-            record = add_deployment(config.home, node.chain_id, done[-1])
-            contract = done[-1].address if name == CONTRACT else contract
-    result |= plan.committee_result(contract)
-    return result | {"dry_run": False, "deployments": [asdict(one) for one in done], "record": str(record)}
-
-
-def _sender(account: LocalAccount) -> Address:
-    from clicooper.types import Address  # noqa: PLC0415
-
-    return Address(account.address)
+    sender = Address(account.address)
+    result = _price(node, sender, plan, policy)
+    _afford(node, sender, int(result["most_wei"]))
+    done = deploy_plan(node, account, plan, policy, config.home, progress)
+    new = next((one.address for one in done if one.contract == CONTRACT), plan.contract)
+    result |= _committee_result(plan, new) | {"dry_run": False, "deployments": [asdict(one) for one in done]}
+    return result | {"record": str(deployments_file(config.home, node.chain_id))}
 
 
 def _afford(node: Node, sender: Address, most_wei: int) -> None:
@@ -180,47 +169,26 @@ def _afford(node: Node, sender: Address, most_wei: int) -> None:
     node.fund(sender, missing_wei)
 
 
-def _put(node: Node, account: LocalAccount, name: str, policy: SendPolicy, arguments: bytes) -> Deployment:
-    from clicooper.chain.compile import load_artifact  # noqa: PLC0415
-    from clicooper.chain.deploy import deploy as create  # noqa: PLC0415
-    from clicooper.protocol.deployments import Deployment  # noqa: PLC0415
-
-    address, receipt = create(node, account, name, policy, arguments)
-    artifact = load_artifact(name)
-    return Deployment(
-        contract=name,
-        address=address,
-        deployer=_sender(account),
-        block=receipt.block_number,
-        block_hash=f"0x{receipt.block_hash.hex()}",
-        tx_hash=f"0x{receipt.tx_hash.hex()}",
-        gas_used=receipt.gas_used,
-        source_digest=f"0x{artifact.source_digest.hex()}",
-        compiler=artifact.compiler,
-        deployed_at=node.block(receipt.block_number).timestamp,
-    )
-
-
 def _print(console: Console, result: dict[str, Any]) -> None:
     fees = result["fees"]
-    price = min(fees["base_wei"] + fees["tip_wei"], fees["max_wei"])
-    rows = table("Cost", "contract", "gas", "price, gwei", "total", "at most", numeric=("gas", "price, gwei"))
-    for cost in result["costs"]:
-        shown = (f"{cost['gas']:,}", f"{price / 1e9:.4g}", _rounded(cost["total_wei"]), _rounded(cost["most_wei"]))
-        rows.add_row(cost["contract"], *shown)
-    console.print(rows)
+    price = f"{min(fees['base_wei'] + fees['tip_wei'], fees['max_wei']) / 1e9:.4g}"
+    costs = [
+        (cost["contract"], f"{cost['gas']:,}", price, _rounded(cost["total_wei"]), _rounded(cost["most_wei"]))
+        for cost in result["costs"]
+    ]
+    columns = ("contract", "gas", "price, gwei", "total", "at most")
+    console.print(table("Cost", *columns, numeric=("gas", "price, gwei"), rows=costs))
     if (seats := result.get("committee")) is not None:
         who = f"Committee of {len(seats['members'])}, {seats['threshold']} equal votes rule: "
-        console.print(who + ", ".join(seats["members"]), markup=False, soft_wrap=True)
+        print_lines(console, who + ", ".join(seats["members"]))
     where = f"chain {result['chain_id']} ({result['network']})"
     if result["dry_run"]:
         balance = "" if result["deployer"] is None else f"; {result['deployer']} has {_rounded(result['balance_wei'])}"
-        console.print(f"Nothing was sent to {where}{balance}", markup=False, soft_wrap=True)
+        print_lines(console, f"Nothing was sent to {where}{balance}")
         return
     for one in result["deployments"]:
-        place = f"{one['contract']}  {one['address']}  block {one['block']}, {one['gas_used']:,} gas"
-        console.print(place, markup=False, soft_wrap=True)
-    console.print(f"Deployed on {where}; recorded in {result['record']}", markup=False, soft_wrap=True)
+        print_lines(console, f"{one['contract']}  {one['address']}  block {one['block']}, {one['gas_used']:,} gas")
+    print_lines(console, f"Deployed on {where}; recorded in {result['record']}")
 
 
 def _rounded(wei: int) -> str:

@@ -1,35 +1,93 @@
-"""``clicooper evidence make`` and ``show``: evidence on one interval or claim, and what everybody may see of it."""
+"""``clicooper evidence``: make evidence on one interval or claim, show it, and repeat what it claims."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
+from eth_utils import to_checksum_address
 
-from clicooper.cli import dispute
-from clicooper.cli.evidence_check import EvidenceFile, JobThere, OnContract, TrustModel, check
+from clicooper.access.grants import read_identity
+from clicooper.access.identity import parse_recipient
+from clicooper.access.receipt_files import read_receipt
+from clicooper.audit.artifacts import Artifacts
+from clicooper.cli import session
+from clicooper.cli.options import (
+    Endpoints,
+    FromBlock,
+    Grant,
+    JobThere,
+    OnContract,
+    ReceiptFiles,
+    TrustModel,
+    acting_address,
+    parse_accused,
+    source_of,
+)
 from clicooper.cli.output import Output
-from clicooper.cli.session import settings
+from clicooper.disputes.collect import PackedEvidence, make_evidence
+from clicooper.disputes.evidence import Claim
+from clicooper.disputes.evidence_file import (
+    OpenedEvidence,
+    SealedEvidence,
+    enclose,
+    open_evidence,
+    parse_evidence,
+    publish_evidence,
+    read_evidence,
+)
+from clicooper.disputes.head_check import HeadCheck, compare_with_chain, transports_on_chain
+from clicooper.disputes.judge import judge_evidence
+from clicooper.disputes.opinion import party_name
+from clicooper.disputes.shown_receipts import ShownReceipts
+from clicooper.disputes.subject import Subject
 from clicooper.errors import UsageError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from clicooper.audit.artifacts import Artifacts
-    from clicooper.disputes.collect import PackedEvidence
-    from clicooper.disputes.evidence_file import SealedEvidence
-    from clicooper.disputes.subject import Subject
-    from clicooper.storage.base import Store
+from clicooper.files import write_secret
+from clicooper.jobs import JobSource, choose_nodes
+from clicooper.protocol.accusation import EVIDENCE_PINS
+from clicooper.reports.dispute_tables import print_checked, print_evidence, print_made
+from clicooper.storage.base import get_bytes
+from clicooper.storage.ipld.cid import cid_text
+from clicooper.types import ACCUSED_OWNER, Address, JobId
 
 __all__ = ["app"]
 
 app = typer.Typer(help="Evidence on one step or claim: make, show, check.", rich_markup_mode=None)
-app.command("check")(check)
 
-EVIDENCE_PINS = "evidence"
-"""The pin set of evidence that was published from a run folder."""
+EvidenceFile = Annotated[Path, typer.Argument(help="An evidence file.")]
+Step = Annotated[int | None, typer.Option("--step", help="A step: evidence on the interval that holds it.", min=0)]
+Interval = Annotated[int | None, typer.Option("--interval", help="An interval.", min=0)]
+ClaimName = Annotated[
+    str | None,
+    typer.Option("--claim", help="Instead: boundary, manifest, links, mark, labels, release, seal, withheld."),
+]
+Seat = Annotated[int | None, typer.Option("--seat", help="The accused.  [default: whom the check names]")]
+Challenger = Annotated[
+    str | None, typer.Option("--challenger", help="Whose evidence it is.  [default: the address of --account]")
+]
+Recipients = Annotated[
+    list[str] | None,
+    typer.Option("--to", help="Seal it to this age recipient; may be repeated.  [default: the spec's arbiter]"),
+]
+EndStates = Annotated[
+    bool, typer.Option("--end-states/--no-end-states", help="Whether to hold the states at the interval's end too.")
+]
+Rows = Annotated[
+    bool, typer.Option("--release/--no-release", help="Whether to hold the rows of the release, which are public.")
+]
+Granted = Annotated[
+    Path | None,
+    typer.Option("--identity", help="Identity with grants.  [default: that of the auditor or owner in JOB]"),
+]
+Opener = Annotated[Path | None, typer.Option("--identity", help="File with the age identity that opens it.")]
+Accused = Annotated[
+    str | None, typer.Option("--accused", help="A seat or owner.  [default: whom the evidence accuses]")
+]
+Files = Annotated[
+    Path | None, typer.Option("--run", help="Run folder to look in for what is withheld, or for the release.")
+]
 
 
 @app.command("make")
@@ -37,40 +95,23 @@ def make(
     context: typer.Context,
     job_files: Annotated[Path | None, typer.Argument(metavar="[JOB]", help="A run folder or a job's CAR file.")] = None,
     round_: Annotated[int, typer.Option("--round", help="The round.", min=0)] = 0,
-    step: Annotated[
-        int | None, typer.Option("--step", help="A step: evidence on the interval that holds it.", min=0)
-    ] = None,
-    interval: Annotated[int | None, typer.Option("--interval", help="An interval.", min=0)] = None,
-    claim: Annotated[
-        str | None,
-        typer.Option("--claim", help="Instead: boundary, manifest, links, mark, labels, release, seal, withheld."),
-    ] = None,
-    seat: Annotated[int | None, typer.Option("--seat", help="The accused.  [default: whom the check names]")] = None,
+    step: Step = None,
+    interval: Interval = None,
+    claim: ClaimName = None,
+    seat: Seat = None,
     owner: Annotated[bool, typer.Option("--owner", help="The accused is the owner.")] = False,
-    challenger: Annotated[
-        str | None, typer.Option("--challenger", help="Whose evidence it is.  [default: the address of --account]")
-    ] = None,
-    to: Annotated[
-        list[str] | None,
-        typer.Option("--to", help="Seal it to this age recipient; may be repeated.  [default: the spec's arbiter]"),
-    ] = None,
+    challenger: Challenger = None,
+    to: Recipients = None,
     plaintext: Annotated[bool, typer.Option("--plaintext", help="Do not seal: everybody can read it.")] = False,
-    end_states: Annotated[
-        bool,
-        typer.Option("--end-states/--no-end-states", help="Whether to hold the states at the interval's end too."),
-    ] = True,
-    release: Annotated[
-        bool,
-        typer.Option("--release/--no-release", help="Whether to hold the rows of the release, which are public."),
-    ] = True,
+    end_states: EndStates = True,
+    release: Rows = True,
     publish: Annotated[bool, typer.Option("--publish", help="Also put it into the job's store.")] = False,
     contract: OnContract = None,
     job: JobThere = None,
-    identity: Annotated[
-        Path | None,
-        typer.Option("--identity", help="Identity with grants.  [default: that of the auditor or owner in JOB]"),
-    ] = None,
-    grant: Annotated[str | None, typer.Option("--grant", help="The grant that the identity opens.")] = None,
+    endpoint: Endpoints = None,
+    from_block: FromBlock = None,
+    identity: Granted = None,
+    grant: Grant = None,
     trust_model: TrustModel = None,
     output_file: Annotated[
         Path | None, typer.Option("-o", "--output", help="The file to write.  [default: evidence-JOB-ROUND.car]")
@@ -80,43 +121,92 @@ def make(
 
     The job is a run folder or CAR file, or with --contract and --job the chain's, its artifacts in JOB or on --store.
     """
-    config = settings(context)
+    _check_plaintext(plaintext, to, claim)
+    place = (contract, job, endpoint, from_block, identity, grant, trust_model)
+    with source_of(context, job_files, *place) as source:
+        by = acting_address(source.config, challenger)
+        subject = _read_subject(source.artifacts, (claim, round_, step, interval), seat, owner, (end_states, release))
+        target = output_file or Path(f"evidence-{source.record.job}-{round_}.car")
+        if target.exists():
+            raise UsageError(f"{target} exists and is not overwritten", hint="name another file with --output")
+        recipients = None if plaintext else _read_recipients(source.artifacts, to)
+        packed = make_evidence(source.record, source.artifacts, subject, by)
+        sealed = enclose(source.history.genesis, packed.evidence, packed.plaintext, recipients)
+        data = sealed.to_car()
+        write_secret(target, data)
+        result = _describe(sealed) | {"file": str(target), "size_bytes": len(data)}
+        result |= _describe_content(packed) | {"recipients": list(recipients or ())}
+        if publish:
+            root = sealed.envelope.cid
+            published = source.publish(root, EVIDENCE_PINS, lambda store: publish_evidence(store, sealed))
+            result |= {"published": cid_text(published)}
+    output: Output = context.obj["output"]
+    output.finish(result, lambda console: print_made(console, result))
+    return 0
+
+
+@app.command("check")
+def check(
+    context: typer.Context,
+    file: EvidenceFile,
+    identity: Opener = None,
+    accused: Accused = None,
+    receipts: ReceiptFiles = None,
+    contract: OnContract = None,
+    job: JobThere = None,
+    run_dir: Files = None,
+    trust_model: TrustModel = None,
+) -> int:
+    """Repeats what an evidence file claims, with nothing else at hand, and says who is guilty.
+
+    Only what is withheld, or a release that was left out, is looked for, in --run or on --store. With --network its
+    head is compared with the chain, and the contract checks its proofs. A --receipt needs it for its sender's key.
+
+    Exit code 0: not guilty; 1: guilty; 4: cannot tell.
+    """
+    about = None if accused is None else parse_accused(accused)
+    secret = None if identity is None else read_identity(identity)
+    opened, shown = open_evidence(read_evidence(file), secret), tuple(map(read_receipt, receipts or ()))
+    asks_node = context.obj["settings"]["network"] is not None or contract is not None
+    trusted = frozenset(trust_model or ())
+    with _source_of(context, opened, run_dir, contract, asks_node) as source:
+        head, keys = _compare(source, opened, job, trusted) if asks_node else (None, {})
+        opinion = judge_evidence(
+            opened,
+            about,
+            store=source.find_store(),
+            trusted_models=trusted,
+            shown=ShownReceipts(shown, keys),
+        )
+    if head is not None:
+        opinion = opinion.unless_foreign(head.problem)
+    result = opinion.to_json() | _describe_opened(opened) | {"head": _describe_head(opened, head)}
+    output: Output = context.obj["output"]
+    output.finish(result, lambda console: print_checked(console, opened, opinion, head))
+    return int(result["code"])
+
+
+@app.command("show")
+def show(context: typer.Context, file: EvidenceFile) -> int:
+    """Shows what everybody may see of an evidence file: its digest, its job, its challenger."""
+    result = _describe(read_evidence(file)) | {"file": str(file), "size_bytes": file.stat().st_size}
+    output: Output = context.obj["output"]
+    output.finish(result, lambda console: print_evidence(console, result))
+    return 0
+
+
+def _check_plaintext(plaintext: bool, to: list[str] | None, claim: str | None) -> None:
+    """Raises UsageError where evidence must be sealed."""
     if plaintext and to:
         raise UsageError("--plaintext and --to exclude each other", hint="leave out one of them")
     if plaintext and claim == "seal":
         raise UsageError(
             "evidence on a seal holds the seat's sealing secret, which opens all of its files", hint="leave it sealed"
         )
-    place = dispute.JobPlace(job_files, contract, job)
-    by = dispute.acting_address(config, challenger)
-    with dispute.record_and_store(config, place) as (record, store):
-        evidence = _evidence(record, store, (job_files, identity, grant), trust_model)
-        subject = _subject(evidence, (claim, round_, step, interval), seat, owner, (end_states, release))
-        target = output_file or Path(f"evidence-{record.job}-{round_}.car")
-        if target.exists():
-            raise UsageError(f"{target} exists and is not overwritten", hint="name another file with --output")
-        result = _made(record, evidence, subject, by, _recipients(evidence, to, plaintext), target)
-        if publish:
-            result |= {"published": _publish(target, store)}
-    output: Output = context.obj["output"]
-    output.finish(result, lambda console: _print_made(console, result))
-    return 0
 
 
-def _evidence(
-    record: Any,
-    store: Store,
-    keys_at: tuple[Path | None, Path | None, str | None],
-    trust_model: list[str] | None,
-) -> Artifacts:
-    from clicooper.audit.artifacts import Artifacts  # noqa: PLC0415 - imports torch
-    from clicooper.history.follow import follow_record  # noqa: PLC0415
-
-    return Artifacts(follow_record(record), store, dispute.granted(store, *keys_at), frozenset(trust_model or ()))
-
-
-def _subject(
-    evidence: Artifacts,
+def _read_subject(
+    artifacts: Artifacts,
     what: tuple[str | None, int, int | None, int | None],
     seat: int | None,
     owner: bool,
@@ -127,12 +217,6 @@ def _subject(
     Raises:
         UsageError: not exactly one of a claim, a step and an interval; or a seat and the owner at once.
     """
-    from typing import get_args  # noqa: PLC0415
-
-    from clicooper.disputes.evidence import Claim  # noqa: PLC0415
-    from clicooper.disputes.subject import Subject  # noqa: PLC0415
-    from clicooper.types import ACCUSED_OWNER  # noqa: PLC0415
-
     claim, round_, step, interval = what
     if sum(option is not None for option in (claim, step, interval)) != 1:
         raise UsageError("name one of --step, --interval and --claim", hint="evidence is about one thing")
@@ -140,7 +224,7 @@ def _subject(
         raise UsageError("--seat and --owner exclude each other", hint="accuse one of them")
     accused = ACCUSED_OWNER if owner else seat
     if claim is None:
-        chosen = interval if step is None else step // evidence.spec.replay.interval
+        chosen = interval if step is None else step // artifacts.spec.replay.interval
         return Subject("replay", round_, chosen, accused, *holds)
     known = [name for name in get_args(Claim) if name != "replay"]
     for name in known:
@@ -149,85 +233,34 @@ def _subject(
     raise UsageError(f"--claim {claim}: there is no such claim", hint=f"one of {', '.join(known)}")
 
 
-def _recipients(evidence: Artifacts, to: list[str] | None, plaintext: bool) -> Sequence[str] | None:
-    from clicooper.access.identity import parse_recipient  # noqa: PLC0415
-
-    if plaintext:
-        return None
-    recipients = [parse_recipient(text) for text in to] if to else list(evidence.spec.arbiter_keys)
+def _read_recipients(artifacts: Artifacts, to: list[str] | None) -> Sequence[str]:
+    recipients = [parse_recipient(text) for text in to] if to else list(artifacts.spec.arbiter_keys)
     if not recipients:
         raise UsageError("the spec names no key of an arbiter", hint="seal it with --to age1..., or say --plaintext")
     return recipients
 
 
-def _made(
-    record: Any, evidence: Artifacts, subject: Subject, by: Any, recipients: Sequence[str] | None, target: Path
-) -> dict[str, Any]:
-    from clicooper.disputes.collect import make_evidence  # noqa: PLC0415
-    from clicooper.disputes.evidence_file import enclose  # noqa: PLC0415
-    from clicooper.files import write_secret  # noqa: PLC0415
-
-    packed = make_evidence(record, evidence, subject, by)
-    sealed = enclose(evidence.history.genesis, packed.evidence, packed.plaintext, recipients)
-    data = sealed.to_car()
-    write_secret(target, data)
-    return _summary(sealed) | {
-        "file": str(target),
-        "size_bytes": len(data),
-        "state_bytes": _state_bytes(packed),
-        "recipients": list(recipients or ()),
-        "claim": subject.claim,
-        "round": subject.round,
-        "interval": subject.interval,
-        "accused": _accused(packed.evidence.accused),
-    }
+def _source_of(
+    context: typer.Context, opened: OpenedEvidence, run_dir: Path | None, contract: str | None, asks_node: bool
+) -> JobSource:
+    """The job that evidence is about, as far as a node is asked, and where to look for its artifacts."""
+    config, evidence = session.settings(context), opened.evidence
+    address = to_checksum_address(evidence.contract) if contract is None else session.contract_address(contract)
+    job = JobId(evidence.job) if asks_node else None
+    return JobSource(run_dir, config=config, contract=Address(address), job=job, nodes=choose_nodes(config))
 
 
-def _state_bytes(packed: PackedEvidence) -> int:
-    """How many of the bytes are committed states and transcripts: they are what makes evidence large."""
-    from clicooper.disputes.evidence_file import parse_evidence  # noqa: PLC0415
-    from clicooper.storage.base import get_bytes  # noqa: PLC0415
-
-    evidence, blocks = parse_evidence(packed.plaintext)
-    return sum(len(get_bytes(blocks, file.content)) for file in evidence.files)
-
-
-def _accused(accused: int | None) -> str | None:
-    from clicooper.disputes.opinion import party_name  # noqa: PLC0415
-
-    return None if accused is None else party_name(accused)
+def _compare(
+    source: JobSource, opened: OpenedEvidence, job: int | None, trusted: frozenset[str]
+) -> tuple[HeadCheck, dict[Address, bytes]]:
+    """What the node says about the evidence, and where it is the chain's, the keys under which receipts hold."""
+    client = source.client()
+    head = compare_with_chain(opened, client, job, trusted)
+    return head, transports_on_chain(client, JobId(opened.evidence.job)) if head.verified else {}
 
 
-def _publish(path: Path, store: Store) -> str:
-    """Puts an evidence file's blocks into a store, where its digest leads to it."""
-    from clicooper.cli.retention import pin_roots  # noqa: PLC0415
-    from clicooper.disputes.evidence_file import publish_evidence, read_evidence  # noqa: PLC0415
-    from clicooper.storage.ipld.cid import cid_text  # noqa: PLC0415
-    from clicooper.storage.local import LocalStore  # noqa: PLC0415
-
-    sealed = read_evidence(path)
-    if isinstance(store, LocalStore):
-        # Pinned before it is there: a clean-up then waits, where it would take an unpinned block.
-        pin_roots(store, [sealed.envelope.cid], EVIDENCE_PINS)
-    return cid_text(publish_evidence(store, sealed))
-
-
-@app.command("show")
-def show(context: typer.Context, file: EvidenceFile) -> int:
-    """Shows what everybody may see of an evidence file: its digest, its job, its challenger."""
-    from clicooper.disputes.evidence_file import read_evidence  # noqa: PLC0415 - keeps --help fast
-
-    result = _summary(read_evidence(file)) | {"file": str(file), "size_bytes": file.stat().st_size}
-    output: Output = context.obj["output"]
-    output.finish(result, lambda console: _print_pairs(console, result, ("digest", "challenger", "genesis", "sealed")))
-    return 0
-
-
-def _summary(sealed: SealedEvidence) -> dict[str, Any]:
-    from eth_utils import to_checksum_address  # noqa: PLC0415
-
-    from clicooper.storage.ipld.cid import cid_text  # noqa: PLC0415
-
+def _describe(sealed: SealedEvidence) -> dict[str, Any]:
+    """What everybody may see."""
     envelope = sealed.envelope
     return {
         "ok": True,
@@ -241,15 +274,33 @@ def _summary(sealed: SealedEvidence) -> dict[str, Any]:
     }
 
 
-def _print_made(console: Console, result: dict[str, Any]) -> None:
-    sealed = (
-        f"sealed to {len(result['recipients'])} recipients" if result["sealed"] else "NOT sealed: anyone can read it"
-    )
-    console.print(f"Evidence: {result['file']}, {result['size_bytes']:,} bytes, {sealed}", markup=False, soft_wrap=True)
-    _print_pairs(console, result, ("digest", "challenger", "published"))
+def _describe_content(packed: PackedEvidence) -> dict[str, Any]:
+    """What it is about; committed states and transcripts are what makes evidence large."""
+    evidence, blocks = parse_evidence(packed.plaintext)
+    return {
+        "state_bytes": sum(len(get_bytes(blocks, file.content)) for file in evidence.files),
+        "claim": evidence.claim,
+        "round": evidence.round,
+        "interval": evidence.interval,
+        "accused": None if evidence.accused is None else party_name(evidence.accused),
+    }
 
 
-def _print_pairs(console: Console, result: dict[str, Any], names: Sequence[str]) -> None:
-    for name in names:
-        if name in result:
-            console.print(f"{name + ':':<12}{result[name]}", markup=False, soft_wrap=True)
+def _describe_opened(opened: OpenedEvidence) -> dict[str, Any]:
+    evidence = opened.evidence
+    return {
+        "digest": f"0x{opened.digest.hex()}",
+        "claim": evidence.claim,
+        "round": evidence.round,
+        "interval": evidence.interval,
+        "challenger": to_checksum_address(evidence.challenger),
+        "contract": to_checksum_address(evidence.contract),
+        "chain_id": evidence.chain_id,
+        "job": evidence.job,
+        "size_bytes": opened.size_bytes,
+    }
+
+
+def _describe_head(opened: OpenedEvidence, head: HeadCheck | None) -> dict[str, Any]:
+    unasked = {"verified": False, "source": None, "problem": None, "proven_steps": 0}
+    return {"digest": f"0x{opened.evidence.head.hex()}"} | (unasked if head is None else head.to_json())

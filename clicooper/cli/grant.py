@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
+from clicooper.access.grants import seal_grant
+from clicooper.access.identity import parse_recipient
+from clicooper.cli.options import Endpoints, FromBlock, JobThere, OnContract, source_of
 from clicooper.cli.output import Output
-from clicooper.cli.retention import pin_roots
 from clicooper.errors import UsageError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from clicooper.access.grants import AuditKeys
-    from clicooper.history.follow import History
-    from clicooper.storage.run_folder import RunFolder
+from clicooper.files import write_secret
+from clicooper.jobs import JobSource
+from clicooper.protocol.owner_folder import keys_to_grant
+from clicooper.storage.ipld.cid import cid_text
 
 __all__ = ["grant"]
 
-GRANTS = "grants"
+GRANT_PINS = "grants"
 """The pin set of what was granted after the job."""
 
 
 def grant(
     context: typer.Context,
-    run_dir: Annotated[Path, typer.Argument(help="The owner's run folder.")],
     to: Annotated[str, typer.Option("--to", help="Whom to let in: an age recipient, age1...")],
+    job_files: Annotated[
+        Path | None, typer.Argument(metavar="[JOB]", help="The owner's run folder, or where the job's artifacts are.")
+    ] = None,
     labels: Annotated[
         bool, typer.Option("--labels/--no-labels", help="Grant the labels too.  [default: --no-labels]")
     ] = False,
@@ -35,85 +37,56 @@ def grant(
         list[int] | None,
         typer.Option("--seat", help="Whose files, past holders' included; may be repeated.  [default: all seats]"),
     ] = None,
+    owner: Annotated[
+        Path | None, typer.Option("--owner", help="Folder of the owner's secrets.  [default: JOB/owner]")
+    ] = None,
+    contract: OnContract = None,
+    job: JobThere = None,
+    endpoint: Endpoints = None,
+    from_block: FromBlock = None,
     output_file: Annotated[
         Path | None, typer.Option("-o", "--output", help="Also write the grant to a file that `age` can open.")
     ] = None,
 ) -> int:
     """Lets an auditor or a replacement read sealed files, without anything being uploaded again.
 
-    The grant goes into the run folder's store, where nothing links it: tell its CID to whoever it is for. It is
+    The grant goes beside the job's artifacts, where nothing links it: tell its CID to whoever it is for. It is
     encrypted to that recipient alone, and cannot be taken back.
     """
-    from clicooper.access.grants import seal_grant  # noqa: PLC0415 - keeps --help fast
-    from clicooper.access.identity import parse_recipient  # noqa: PLC0415
-    from clicooper.chain.record import record_from_json  # noqa: PLC0415
-    from clicooper.history.follow import follow_record  # noqa: PLC0415
-    from clicooper.storage.ipld.cid import cid_text  # noqa: PLC0415
-    from clicooper.storage.local import LocalStore  # noqa: PLC0415
-    from clicooper.storage.run_folder import RunFolder  # noqa: PLC0415
-
     output: Output = context.obj["output"]
-    recipient, folder = parse_recipient(to), RunFolder.open(run_dir)
-    _refuse_existing(output_file)
-    history = follow_record(record_from_json(folder.record.read_bytes()))
-    seats = _chosen_seats(history, seat)
-    keys = _limited(_owner_keys(folder, history), history, seats, labels)
-    block = seal_grant(keys, history.owner, [recipient])
-    store = LocalStore(folder.store)
-    # Pinned before it is there: a clean-up then waits, where it would take an unpinned block.
-    pin_roots(store, [block.cid], GRANTS)
-    cid = cid_text(store.put_block(block.to_block()))
-    _write_file(output_file, block.ciphertext)
-    result = {"ok": True, "code": 0, "grant": cid, "recipient": recipient, "labels": labels, "seats": list(seats)}
-    result |= {"authors": sorted(keys.sealing), "file": None if output_file is None else str(output_file)}
+    recipient = parse_recipient(to)
+    with source_of(context, job_files, contract, job, endpoint, from_block) as source:
+        if output_file is not None and output_file.exists():
+            raise UsageError(f"{output_file} exists and is not overwritten", hint="name another file with --output")
+        history, secrets = source.history, _owner_folder(source, owner)
+        seats = sorted(set(range(history.params.seats) if seat is None else seat))
+        keys = keys_to_grant(secrets, history, seats, labels=labels)
+        block = seal_grant(keys, history.owner, [recipient])
+        if source.can_publish:
+            source.publish(block.cid, GRANT_PINS, lambda store: store.put_block(block.to_block()))
+        elif output_file is None:
+            hint = "write the grant with --output FILE, or name an IPFS node with --store ipfs:URL"
+            raise UsageError(f"{job_files} can only be read, and no other place is named", hint=hint)
+        if output_file is not None:
+            write_secret(output_file, block.ciphertext)
+    result: dict[str, Any] = {"ok": True, "code": 0, "grant": cid_text(block.cid), "recipient": recipient}
+    result |= {"labels": labels, "seats": seats, "authors": sorted(keys.sealing)}
+    result |= {"file": None if output_file is None else str(output_file)}
     output.finish(result, lambda console: _print_grant(console, result))
     return 0
 
 
-def _chosen_seats(history: History, chosen: list[int] | None) -> tuple[int, ...]:
-    seats = tuple(sorted(set(range(history.params.seats) if chosen is None else chosen)))
-    if wrong := [seat for seat in seats if not 0 <= seat < history.params.seats]:
-        raise UsageError(
-            f"--seat {wrong[0]}: there is no such seat", hint=f"the job has seats 0 to {history.params.seats - 1}"
-        )
-    return seats
-
-
-def _owner_keys(folder: RunFolder, history: History) -> AuditKeys:
-    """Everything that the owner can grant, which the run left wrapped to the owner itself."""
-    from clicooper.access.grants import IDENTITY_NAME, read_grants  # noqa: PLC0415
-
-    identity = folder.owner / IDENTITY_NAME
-    if not identity.exists():
-        raise UsageError(f"{folder.owner} does not hold the owner's identity", hint="only the job's owner can grant")
-    keys = read_grants(identity)
-    if keys.genesis != history.genesis:
-        hint = "owner/ and record.json are of different runs: put the right ones together"
-        raise UsageError(f"the secrets in {folder.owner} are of another job than the record", hint=hint)
-    return keys
-
-
-def _limited(keys: AuditKeys, history: History, seats: tuple[int, ...], labels: bool) -> AuditKeys:
-    authors = {holder.trainer for holder in history.holders if holder.seat in seats}
-    return keys.limited(seats, authors, labels=labels)
-
-
-def _refuse_existing(path: Path | None) -> None:
-    if path is not None and path.exists():
-        raise UsageError(f"{path} exists and is not overwritten", hint="name another file with --output")
-
-
-def _write_file(path: Path | None, data: bytes) -> None:
-    from clicooper.files import write_secret  # noqa: PLC0415
-
-    if path is not None:
-        write_secret(path, data)
+def _owner_folder(source: JobSource, chosen: Path | None) -> Path:
+    if chosen is not None:
+        return chosen
+    if source.folder is None:
+        raise UsageError("nobody's secrets are named", hint="name the folder of the owner's secrets with --owner")
+    return source.folder.owner
 
 
 def _print_grant(console: Console, result: dict[str, Any]) -> None:
     seats = ", ".join(str(seat) for seat in result["seats"])
     what = f"files and progress keys of seats {seats}, {'with' if result['labels'] else 'without'} labels"
-    for line in (f"Granted {what}", f"to {result['recipient']}", f"Grant: {result['grant']}"):
+    lines = [f"Granted {what}", f"to {result['recipient']}", f"Grant: {result['grant']}"]
+    for line in (*lines, *([f"File:  {result['file']}"] if result["file"] else [])):
         console.print(line, markup=False, soft_wrap=True)
-    if result["file"]:
-        console.print(f"File:  {result['file']}", markup=False, soft_wrap=True)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from clicooper.cli import session
-from clicooper.cli.output import Output
+from clicooper.cli.output import finish
+from clicooper.config import HEAD_SUFFIX
 from clicooper.errors import UsageError
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from clicooper.learning.bottom_model import train_head
+from clicooper.learning.checkpoint import save_state, state_digest
+from clicooper.learning.data import load_dataset
+from clicooper.protocol.defaults import choose_shape
 
 __all__ = ["app"]
 
@@ -44,25 +46,17 @@ def export(
     It fits the configured model: records of the same shape as those of --data, activations of the model's shape. An
     owner names the file in the setting `head`.
     """
-    from clicooper.config import HEAD_SUFFIX  # noqa: PLC0415 - keeps --help fast
-    from clicooper.learning.bottom_model import train_head  # noqa: PLC0415
-    from clicooper.learning.checkpoint import save_state, state_digest  # noqa: PLC0415 - torch is slow to import
-    from clicooper.learning.data import load_dataset  # noqa: PLC0415
-    from clicooper.protocol.defaults import head_spec, model_shape  # noqa: PLC0415
-
-    config, output = session.settings(context), _output(context)
+    config = session.settings(context)
     if file.suffix != HEAD_SUFFIX:
         raise UsageError(f"{file} is no {HEAD_SUFFIX} file", hint=f"name it {file.stem}{HEAD_SUFFIX}")
     dataset = load_dataset(data)
-    dims = math.prod(model_shape(config))
-    head = train_head(dataset.inputs, dataset.labels, dataset.classes, head_spec(dims, config.spec_seed))
+    dims = math.prod(choose_shape(config))
+    head = train_head(dataset.inputs, dataset.labels, dataset.classes, make_head_spec(dims, config.spec_seed))
     try:
         save_state(head.state(), file)
     except OSError as e:
         raise UsageError(f"cannot write {file}: {e.strerror}", hint="choose a folder that exists") from e
     result = {
-        "ok": True,
-        "code": 0,
         "file": str(file),
         "records": len(dataset),
         "record_shape": list(dataset.shape),
@@ -70,20 +64,6 @@ def export(
         "digest": "0x" + state_digest(head.state()).hex(),
         "warning": WARNING,
     }
-    output.finish(result, lambda console: _print(console, result))
-    return 0
-
-
-def _print(console: Console, result: dict[str, Any]) -> None:
-    shape = " x ".join(str(size) for size in result["record_shape"])
-    console.print(
-        f"{result['file']}: records of {shape} to {result['features']} features, from {result['records']} of them",
-        markup=False,
-    )
-    console.print(result["digest"])
-    console.print(WARNING)
-
-
-def _output(context: typer.Context) -> Output:
-    output: Output = context.obj["output"]
-    return output
+    shape = " x ".join(str(size) for size in dataset.shape)
+    words = f"{file}: records of {shape} to {dims} features, from {len(dataset)} of them"
+    return finish(context, result, f"{words}\n{result['digest']}\n{WARNING}")

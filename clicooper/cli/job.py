@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
+from clicooper.chain.client import Contract, JobState, Receipt, SeatState
+from clicooper.chain.deploy import first_difference
+from clicooper.chain.lens import ARTIFACT as LENS
+from clicooper.chain.lens import Lens
+from clicooper.chain.rpc.node import Node
 from clicooper.cli import session
-from clicooper.cli.output import Output
-from clicooper.errors import UsageError
-from clicooper.reports.tables import coin, table
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rich.console import Console
-
-    from clicooper.chain.client import Contract, JobState, Receipt, SeatState
-    from clicooper.chain.keys import LocalAccount
-    from clicooper.chain.lens import Lens
-    from clicooper.chain.rpc.node import Node
-    from clicooper.config import ClientConfig
-    from clicooper.types import Address, JobId
+from clicooper.cli.grant import grant
+from clicooper.cli.output import finish
+from clicooper.config import ClientConfig
+from clicooper.protocol.deployments import read_deployments
+from clicooper.reports.tables import amount, table
+from clicooper.types import ZERO_ADDRESS, Address, JobId
 
 __all__ = ["app"]
 
 app = typer.Typer(help="Look at jobs, and take their exits.", rich_markup_mode=None)
 
 MAX_PAGE = 500
-LENS = "CliCooperLens"
 
 JobNumber = Annotated[int, typer.Argument(help="The job's number, from 1.", min=1, max=2**63)]
 ContractAddress = Annotated[
@@ -59,16 +54,13 @@ def list_jobs(
     """Lists the jobs of a contract, a page at a time."""
     config = session.settings(context)
     with session.connected(config) as node:
-        client = _contract(node, config, contract)
+        client = session.contract_client(config, node, contract)
         total = client.job_count()
         page = _page(client, _lens(node, config, client.address), first, min(count, max(0, total - first + 1)))
         now = node.block(node.block_number()).timestamp
         rows = [_summary(job, state, now) for job, state in page]
-        result = {"ok": True, "code": 0, "contract": client.address, "chain_id": node.chain_id}
-        result |= {"total": total, "jobs": rows}
-    output: Output = context.obj["output"]
-    output.finish(result, lambda console: _print_list(console, result))
-    return 0
+        result = {"contract": client.address, "chain_id": node.chain_id, "total": total, "jobs": rows}
+    return finish(context, result, lambda console: _print_list(console, result))
 
 
 @app.command("show")
@@ -76,11 +68,9 @@ def show(context: typer.Context, job: JobNumber, contract: ContractAddress = Non
     """Shows where a job stands: whom it waits for and until when, its seats, its head, and what everybody is owed."""
     config = session.settings(context)
     with session.connected(config) as node:
-        client = _contract(node, config, contract)
+        client = session.contract_client(config, node, contract)
         result = _shown(client, _lens(node, config, client.address), job)
-    output: Output = context.obj["output"]
-    output.finish(result, lambda console: _print_job(console, result))
-    return 0
+    return finish(context, result, lambda console: _print_job(console, result))
 
 
 @app.command("cancel")
@@ -101,25 +91,11 @@ def withdraw(context: typer.Context, job: JobNumber, contract: ContractAddress =
     return _act(context, job, contract, "withdrawn", lambda client, number: client.withdraw(number))
 
 
-def _contract(
-    node: Node, config: ClientConfig, address: str | None, account: LocalAccount | None = None, confirmations: int = 1
-) -> Contract:
-    """The client of the named contract, or of the newest that was deployed from here."""
-    from clicooper.chain.client import Contract  # noqa: PLC0415
-    from clicooper.chain.compile import CONTRACT  # noqa: PLC0415
-    from clicooper.chain.fees import SendPolicy  # noqa: PLC0415
-    from clicooper.protocol.deployments import latest_deployment  # noqa: PLC0415
-
-    place = latest_deployment(config.home, node.chain_id, CONTRACT).address if address is None else address
-    return Contract(node, session.contract_address(place), account, policy=SendPolicy(None, confirmations))
+app.command("grant")(grant)
 
 
 def _lens(node: Node, config: ClientConfig, contract: Address) -> Lens | None:
     """The lens that was deployed from here, if one was and it is that of this release."""
-    from clicooper.chain.deploy import first_difference  # noqa: PLC0415
-    from clicooper.chain.lens import Lens  # noqa: PLC0415
-    from clicooper.protocol.deployments import read_deployments  # noqa: PLC0415
-
     known = [one.address for one in read_deployments(config.home, node.chain_id) if one.contract == LENS]
     if not known or not node.code(known[-1]) or first_difference(node, known[-1], LENS) is not None:
         return None
@@ -127,8 +103,6 @@ def _lens(node: Node, config: ClientConfig, contract: Address) -> Lens | None:
 
 
 def _page(client: Contract, lens: Lens | None, first: int, count: int) -> Iterator[tuple[JobId, JobState]]:
-    from clicooper.types import JobId  # noqa: PLC0415
-
     numbers = [JobId(first + i) for i in range(count)]
     states = lens.jobs(JobId(first), count) if lens else map(client.job, numbers)
     return zip(numbers, states, strict=True)
@@ -144,22 +118,18 @@ def _summary(job: int, state: JobState, now: int) -> dict[str, Any]:
 
 
 def _shown(client: Contract, lens: Lens | None, number: int) -> dict[str, Any]:
-    from clicooper.types import JobId  # noqa: PLC0415
-
     node, job = client.node, JobId(number)
     state = client.job(job)
     seats = lens.seats(job) if lens else tuple(client.seat(job, seat) for seat in range(state.seats))
     named = {"owner": state.owner, "arbiter": state.arbiter}
     others = {role: client.owed_to(job, account) for role, account in named.items()}
     now = node.block(node.block_number()).timestamp
-    result = {"ok": True, "code": 0, "contract": client.address, "chain_id": node.chain_id}
+    result = {"contract": client.address, "chain_id": node.chain_id}
     result |= _summary(number, state, now) | {"genesis": f"0x{client.genesis_of(job).hex()}"}
     return result | {"held": [_seat(i, seat) for i, seat in enumerate(seats)], "owed_wei": others}
 
 
 def _seat(number: int, seat: SeatState) -> dict[str, Any]:
-    from clicooper.types import ZERO_ADDRESS  # noqa: PLC0415
-
     held = seat.trainer != ZERO_ADDRESS
     return {
         "seat": number,
@@ -178,37 +148,24 @@ def _act(
     act: Callable[[Contract, JobId], Receipt],
 ) -> int:
     """Sends one transaction of the account and says what it changed."""
-    from clicooper.types import Address, JobId  # noqa: PLC0415
-
     config = session.settings(context)
-    with _ready(config) as (node, account):
-        client = _contract(node, config, address, account, confirmations=1 if node.is_local else 3)
+    with session.lasting_chain(config) as node:
+        account = session.open_account(config)
+        client = session.contract_client(config, node, address, account)
         job, sender = JobId(number), Address(account.address)
         owed_wei = client.owed_to(job, sender)
         receipt = act(client, job)
         paid_wei = owed_wei - client.owed_to(job, sender) if verb == "withdrawn" else 0
-        result = {"ok": True, "code": 0, "job": number, "contract": client.address, "chain_id": node.chain_id}
+        result: dict[str, Any] = {"job": number, "contract": client.address, "chain_id": node.chain_id}
         result |= {"account": sender, "tx_hash": f"0x{receipt.tx_hash.hex()}", "block": receipt.block_number}
         result |= {"gas_used": receipt.gas_used, "paid_wei": paid_wei}
         state = client.job(job)
         result |= {"phase": state.phase.name.capitalize(), "token": state.token}
-    output: Output = context.obj["output"]
-    paid = f", {_amount(result, paid_wei)} paid to {sender}" if verb == "withdrawn" else f", now {result['phase']}"
+    paid = (
+        f", {amount(paid_wei, result['token'])} paid to {sender}" if verb == "withdrawn" else f", now {result['phase']}"
+    )
     words = f"Job {number} {verb}{paid}; block {receipt.block_number}, {receipt.gas_used:,} gas"
-    output.finish(result, lambda console: console.print(words, markup=False, soft_wrap=True))
-    return 0
-
-
-@contextmanager
-def _ready(config: ClientConfig) -> Iterator[tuple[Node, LocalAccount]]:
-    """The node and the account that acts; refuses the embedded chain, which knows no job of an earlier command."""
-    from clicooper.config import EMBEDDED  # noqa: PLC0415
-
-    if config.network_url == EMBEDDED:
-        hint = "choose one with --network, such as anvil or a URL"
-        raise UsageError("the embedded chain ends with each command: there is no job on it", hint=hint)
-    with session.connected(config) as node:
-        yield node, session.open_account(config)
+    return finish(context, result, words)
 
 
 def _print_list(console: Console, result: dict[str, Any]) -> None:
@@ -221,27 +178,22 @@ def _print_list(console: Console, result: dict[str, Any]) -> None:
 
 
 def _print_job(console: Console, job: dict[str, Any]) -> None:
-    rows = table(f"Job {job['job']} at {job['contract']}", "what", "value")
-    rows.add_row("phase", job["phase"])
-    rows.add_row("waits for", job["waiting_for"])
-    rows.add_row("until", _until(job))
-    rows.add_row("rounds accepted", f"{job['round']} of {job['rounds']}")
-    rows.add_row("head", job["head"])
-    for role in ("owner", "arbiter"):
-        rows.add_row(role, f"{job[role]}, owed {_amount(job, job['owed_wei'][role])}")
-    rows.add_row("pay of a seat and round", _amount(job, job["pay_wei"]))
-    console.print(rows)
+    token, owed = job["token"], job["owed_wei"]
+    facts = {
+        "phase": job["phase"],
+        "waits for": job["waiting_for"],
+        "until": _until(job),
+        "rounds accepted": f"{job['round']} of {job['rounds']}",
+        "head": job["head"],
+        **{role: f"{job[role]}, owed {amount(owed[role], token)}" for role in ("owner", "arbiter")},
+        "pay of a seat and round": amount(job["pay_wei"], token),
+    }
+    console.print(table(f"Job {job['job']} at {job['contract']}", "what", "value", rows=facts.items()))
     seats = table("Seats", "seat", "trainer", "since round", "owed", numeric=("seat", "since round", "owed"))
     for seat in job["held"]:
-        trainer = seat["trainer"] or "vacant"
         since = "" if seat["from_round"] is None else str(seat["from_round"])
-        seats.add_row(str(seat["seat"]), trainer, since, _amount(job, seat["owed_wei"]))
+        seats.add_row(str(seat["seat"]), seat["trainer"] or "vacant", since, amount(seat["owed_wei"], token))
     console.print(seats)
-
-
-def _amount(job: Mapping[str, Any], amount: int) -> str:
-    """In the coin, or in the smallest units of the job's token, whose decimals are its own affair."""
-    return coin(amount) if int(job["token"], 16) == 0 else f"{amount:,} units of {job['token']}"
 
 
 def _until(job: dict[str, Any]) -> str:

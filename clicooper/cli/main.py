@@ -7,16 +7,19 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import redirect_stdout
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group
 
 from clicooper import __version__
 from clicooper.cli.output import Output
 from clicooper.errors import CliCooperError, UsageError
 
-__all__ = ["app", "main", "run"]
+__all__ = ["COMMANDS", "app", "main", "run"]
 
 EXIT_USAGE = 2
 EXIT_UNEXPECTED = 70
@@ -30,14 +33,58 @@ FLAGS = ("--json", "--quiet", "--no-color")
 OPTIONS = ("--home", "--network", "--store", "--account", "--password-file")
 HELP = ("-h", "--help")
 
+COMMANDS = {
+    "demo": ("demo:demo", "Run a whole job in one process."),
+    "audit": ("audit:audit", "Replay a job and judge every claim."),
+    "verify": ("verify:verify", "Verify a committed round, then pay it or accuse a seat."),
+    "deploy": ("deploy:deploy", "Put the contract on a chain."),
+    "challenge": ("challenge:challenge", "Accuse a seat or the owner."),
+    "networks": ("configuration:networks", "List the named networks."),
+    "account": ("account:app", "Make, import and list encrypted accounts."),
+    "contract": ("contract:app", "Look at a deployed contract, compare it, export its sources."),
+    "evidence": ("evidence:app", "Evidence on one step or claim: make, show, check."),
+    "arbiter": ("arbiter:app", "See and decide challenges."),
+    "head": ("head:app", "Make a public head."),
+    "job": ("job:app", "Look at jobs, and take their exits."),
+    "ownership": ("ownership:app", "Prove, judge and publish claims upon a suspect model."),
+    "store": ("store:app", "Artifacts by content: keep, fetch, list, pack and clean up."),
+    "evaluate": ("evaluate:app", "Attack what a job publishes."),
+    "config": ("configuration:app", "Look at the configuration."),
+}
+"""Every command and group: its module and attribute under ``clicooper.cli``, and what ``--help`` says of it."""
+
+
+class LazyGroup(TyperGroup):
+    """The commands, each imported when it is called: their list imports none of them."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Finds the command in the table, then imports it."""
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, _load(name or ""), rest
+
+
+def _load(name: str) -> Any:
+    module, _, attribute = COMMANDS[name][0].partition(":")
+    found = getattr(import_module(f"clicooper.cli.{module}"), attribute)
+    holder = typer.Typer(add_completion=False, rich_markup_mode=None)
+    if isinstance(found, typer.Typer):
+        holder.add_typer(found, name=name)
+    else:
+        holder.command(name)(found)
+    return get_group(holder).commands[name]
+
+
 app = typer.Typer(
     name="clicooper",
+    cls=LazyGroup,
     help="Verifiable client-cooperative split learning: hire trainers, verify their work, pay, audit.",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": list(HELP)},
 )
+for _name, (_, _words) in COMMANDS.items():
+    app.command(_name, short_help=_words)(lambda: None)
 
 
 def _show_version(context: typer.Context, wanted: bool) -> None:
@@ -81,50 +128,6 @@ def _globals(
         "account": account,
         "password_file": password_file,
     }
-
-
-def _register() -> None:
-    """Adds the command groups; each imports what is heavy inside its functions."""
-    from clicooper.cli import (  # noqa: PLC0415 - they import this module's neighbours only
-        account,
-        arbiter,
-        audit,
-        challenge,
-        configuration,
-        contract,
-        demo,
-        deploy,
-        evaluate,
-        evidence,
-        grant,
-        head,
-        job,
-        networks,
-        ownership,
-        store,
-        verify,
-    )
-
-    app.command("demo", short_help="Run a whole job in one process.")(demo.demo)
-    app.command("audit", short_help="Replay a job and judge every claim.")(audit.audit)
-    app.command("verify", short_help="Verify a committed round, then pay it or accuse a seat.")(verify.verify)
-    app.add_typer(account.app, name="account")
-    app.command("deploy", short_help="Put the contract on a chain.")(deploy.deploy)
-    app.add_typer(contract.app, name="contract")
-    app.add_typer(evidence.app, name="evidence")
-    app.command("challenge", short_help="Accuse a seat or the owner.")(challenge.challenge)
-    app.add_typer(arbiter.app, name="arbiter")
-    job.app.command("grant")(grant.grant)
-    app.add_typer(head.app, name="head")
-    app.add_typer(job.app, name="job")
-    app.command("networks", short_help="List the named networks.")(networks.networks)
-    app.add_typer(ownership.app, name="ownership")
-    app.add_typer(store.app, name="store")
-    app.add_typer(evaluate.app, name="evaluate")
-    app.add_typer(configuration.app, name="config")
-
-
-_register()
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -8,17 +8,20 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
+from importlib import import_module
 from io import StringIO
-from typing import TYPE_CHECKING, Any, TextIO
+from types import ModuleType
+from typing import Any, TextIO
+
+import typer
 
 from clicooper.errors import CliCooperError
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-__all__ = ["Output"]
+__all__ = ["Output", "Show", "finish", "output_of"]
 
 Show = Callable[[str, int, int], None]
+Render = Callable[[Any], None]
+"""Draws a result on a rich console."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +40,13 @@ class Output:
     color: bool = True
     stdout: TextIO = field(default_factory=lambda: sys.stdout, repr=False)
 
-    def console(self, *, stderr: bool = False) -> Console:
+    def console(self, *, stderr: bool = False) -> Any:
         """A rich console on stdout or stderr."""
-        from rich.console import Console  # noqa: PLC0415 - keeps --help fast
-
+        terminal = _terminal()
         plain = not self.color or bool(os.environ.get("NO_COLOR"))
-        stream = sys.stderr if stderr else self.stdout
-        return Console(file=stream, no_color=plain, highlight=False, soft_wrap=stderr)
+        return terminal.open_console(sys.stderr if stderr else self.stdout, plain=plain, soft_wrap=stderr)
 
-    def finish(self, result: Mapping[str, Any], render: Callable[[Console], None]) -> None:
+    def finish(self, result: Mapping[str, Any], render: Render) -> None:
         """Prints a command's result: the object as JSON, or what ``render`` draws."""
         if self.json:
             self._write(result)
@@ -88,27 +89,7 @@ class Output:
         if self.quiet:
             yield lambda _what, _done, _total: None
             return
-        console = self.console(stderr=True)
-        if not console.is_terminal:
-            yield _line_per_stage(console)
-            return
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn  # noqa: PLC0415
-
-        columns = (
-            TextColumn("{task.description:<28}"),
-            BarColumn(bar_width=28),
-            TextColumn("{task.fields[count]:>9}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=console, transient=True) as bar:
-            task = bar.add_task("starting", total=None, count="")
-
-            def show(what: str, done: int, total: int) -> None:
-                count = f"{done}/{total}" if total > 1 else ""
-                bar.update(task, description=what, completed=done, total=total if total > 1 else None, count=count)
-
+        with _terminal().show_progress(self.console(stderr=True)) as show:
             yield show
 
     def _write(self, result: Mapping[str, Any]) -> None:
@@ -116,16 +97,26 @@ class Output:
         self.stdout.write(json.dumps(result, indent=2, allow_nan=False) + "\n")
 
 
-def _line_per_stage(console: Console) -> Show:
-    shown = ""
+def _terminal() -> ModuleType:
+    """The one late import besides the commands: --help draws nothing, and rich would double its time."""
+    return import_module("clicooper.reports.terminal")
 
-    def show(what: str, _done: int, _total: int) -> None:
-        nonlocal shown
-        if what != shown:
-            console.print(what, markup=False)
-            shown = what
 
-    return show
+def output_of(context: typer.Context) -> Output:
+    """How the command that runs prints."""
+    output: Output = context.obj["output"]
+    return output
+
+
+def finish(context: typer.Context, result: Mapping[str, Any], render: Render | str, code: int = 0) -> int:
+    """Prints a command's result and returns its exit code, which heads the JSON object.
+
+    Args:
+        render: draws the result for people, or is what they read, printed as it is.
+    """
+    draw = render if callable(render) else lambda console: console.print(render, markup=False, soft_wrap=True)
+    output_of(context).finish({"ok": code == 0, "code": code, **result}, draw)
+    return code
 
 
 def _one_line(text: str) -> str:

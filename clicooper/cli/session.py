@@ -8,28 +8,33 @@ from __future__ import annotations
 import getpass
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
+from eth_utils import is_address, to_checksum_address
 
+from clicooper.chain.client import Contract
+from clicooper.chain.compile import CONTRACT
+from clicooper.chain.fees import SendPolicy
+from clicooper.chain.keys import LocalAccount, load_keystore, read_keystore
+from clicooper.chain.rpc.node import Node
+from clicooper.config import EMBEDDED, ClientConfig, Settings, load_config
 from clicooper.errors import UsageError
-
-if TYPE_CHECKING:
-    from clicooper.chain.keys import LocalAccount
-    from clicooper.chain.rpc.node import Node
-    from clicooper.config import ClientConfig, Settings
-    from clicooper.types import Address
+from clicooper.protocol.deployments import latest_deployment
+from clicooper.types import Address
 
 __all__ = [
     "account_name",
     "connected",
     "contract_address",
+    "contract_client",
     "first_line",
     "hidden_prompt",
     "keystore_file",
     "keystore_folder",
+    "lasting_chain",
     "open_account",
     "read_password",
     "settings",
@@ -43,17 +48,31 @@ MAX_PASSWORD_FILE_BYTES = 4096
 
 def settings(context: typer.Context, **options: object) -> Settings:
     """The configuration with the command line's global options on top, and a command's own by key."""
-    from clicooper.config import load_config  # noqa: PLC0415 - keeps --help fast
-
     return load_config(**context.obj["settings"], **options)
 
 
 def connected(config: ClientConfig) -> Node:
     """The chosen network's node, to be used as a context manager."""
-    from clicooper.chain.rpc.node import Node  # noqa: PLC0415 - the EVM is slow to import
-    from clicooper.config import EMBEDDED  # noqa: PLC0415
-
     return Node.embedded() if config.network_url == EMBEDDED else Node.connect(config.network_url)
+
+
+@contextmanager
+def lasting_chain(config: ClientConfig) -> Iterator[Node]:
+    """The chosen network's node, unless it is the embedded one, which knows no job of an earlier command."""
+    if config.network_url == EMBEDDED:
+        hint = "choose one with --network, such as anvil or a URL"
+        raise UsageError("the embedded chain ends with each command: there is no job on it", hint=hint)
+    with connected(config) as node:
+        yield node
+
+
+def contract_client(
+    config: ClientConfig, node: Node, address: str | None = None, account: LocalAccount | None = None
+) -> Contract:
+    """The client of the named contract, or of the newest that was deployed from here."""
+    place = latest_deployment(config.home, node.chain_id, CONTRACT).address if address is None else address
+    policy = SendPolicy(None, 1 if node.is_local else 3)
+    return Contract(node, contract_address(place), account, policy=policy)
 
 
 def contract_address(text: str) -> Address:
@@ -62,10 +81,6 @@ def contract_address(text: str) -> Address:
     Raises:
         UsageError: it is none, or its capitals are not the checksum of EIP-55.
     """
-    from eth_utils import is_address, to_checksum_address  # noqa: PLC0415
-
-    from clicooper.types import Address  # noqa: PLC0415
-
     digits = text.removeprefix("0x")
     mixed = digits not in (digits.lower(), digits.upper())
     if digits == text or not is_address(text) or (mixed and to_checksum_address(text) != text):
@@ -97,11 +112,6 @@ def stored_names(config: ClientConfig) -> list[str]:
 
 def stored_address(path: Path) -> Address | None:
     """The address that a keystore names, without its password; None if it names none."""
-    from eth_utils import is_address, to_checksum_address  # noqa: PLC0415
-
-    from clicooper.chain.keys import read_keystore  # noqa: PLC0415
-    from clicooper.types import Address  # noqa: PLC0415
-
     address = read_keystore(path).get("address")
     return Address(to_checksum_address(address)) if isinstance(address, str) and is_address(address) else None
 
@@ -124,8 +134,6 @@ def account_name(config: ClientConfig) -> str:
 
 def open_account(config: ClientConfig) -> LocalAccount:
     """The account that acts, its key decrypted into this process's memory."""
-    from clicooper.chain.keys import load_keystore, read_keystore  # noqa: PLC0415
-
     name = account_name(config)
     path = keystore_file(config, name)
     read_keystore(path)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from clicooper.cli.onchain import OnChain
+from clicooper.access.receipt_files import read_receipts
+from clicooper.audit.verdict import exit_code
+from clicooper.cli import session
+from clicooper.cli.options import Endpoints, FromBlock, JobThere, TrustModel, source_of
 from clicooper.cli.output import Output
-from clicooper.cli.session import settings
+from clicooper.commitments.boundary import BoundaryReceipt
 from clicooper.errors import UsageError
-from clicooper.reports.tables import coin, table
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from clicooper.cli.verified import Acts, Verified
+from clicooper.protocol.owner_folder import read_place, read_settings
+from clicooper.protocol.policy import read_policy
+from clicooper.protocol.verification import VerifyOptions, verify_round
+from clicooper.reports.dispute_tables import print_round
+from clicooper.storage.run_folder import RunFolder
 
 __all__ = ["verify"]
 
@@ -33,13 +35,9 @@ def verify(
     contract: Annotated[
         str | None, typer.Option("--contract", help="Where the job is.  [default: as job.json says]")
     ] = None,
-    job: Annotated[int | None, typer.Option("--job", help="Its number there.", min=1, max=2**63 - 1)] = None,
-    endpoint: Annotated[
-        list[str] | None, typer.Option("--endpoint", help="URL of a further node to compare with; may be repeated.")
-    ] = None,
-    from_block: Annotated[
-        int | None, typer.Option("--from-block", help="First block to search.", min=0, max=2**62)
-    ] = None,
+    job: JobThere = None,
+    endpoint: Endpoints = None,
+    from_block: FromBlock = None,
     accept: Annotated[
         bool, typer.Option("--accept", help="If the decision is to pay, send it: payment and the next label key.")
     ] = False,
@@ -48,16 +46,16 @@ def verify(
     ] = False,
     evidence: Annotated[
         Path | None,
-        typer.Option("--evidence", help="Evidence that the challenge names.  [default: a note of the failed check]"),
+        typer.Option(
+            "--evidence",
+            help="Evidence that the challenge names.  [default: made here, or a note of the failed check]",
+        ),
     ] = None,
     receipts: Annotated[
         Path | None,
         typer.Option("--receipts", help="Folder of receipts to use beside those that the trainers gave to the owner."),
     ] = None,
-    trust_model: Annotated[
-        list[str] | None,
-        typer.Option("--trust-model", help="A package.module:function whose code may run here; may be repeated."),
-    ] = None,
+    trust_model: TrustModel = None,
 ) -> int:
     """Verifies a committed round against chain and store before it is paid, and says what the policy makes of it.
 
@@ -66,56 +64,28 @@ def verify(
 
     Exit code 0: every claim holds; 1: a check failed; 4: something could not be checked.
     """
-    from clicooper.audit.verdict import exit_code  # noqa: PLC0415 - imports torch
-    from clicooper.cli.verified import Acts, Wanted, verified_round  # noqa: PLC0415
-
     output: Output = context.obj["output"]
-    if (contract is None) != (job is None):
-        raise UsageError("--contract and --job belong together", hint="name both, or neither")
     if evidence is not None and not challenge:
         raise UsageError("--evidence goes with a challenge", hint="add --challenge, or leave out --evidence")
-    config = settings(context)
-    place = OnChain.chosen(config, endpoint or (), from_block)
-    wanted = Wanted(run_dir, contract, job, round_, policy, frozenset(trust_model or ()), receipts)
-    acts = Acts(accept, challenge, evidence)
-    with output.progress() as progress:
-        found = verified_round(config, place, wanted, acts, progress)
-    output.finish(found.to_json(), lambda console: _print(console, found, acts))
+    folder = RunFolder(run_dir)
+    if contract is None and job is None:
+        place = read_place(folder)
+        contract, job = place.contract, place.job
+    shown = () if receipts is None else _read_shown(receipts)
+    options = VerifyOptions(round_, accept, challenge, evidence, frozenset(trust_model or ()), shown)
+    with source_of(context, run_dir, contract, job, endpoint, from_block) as source, output.progress() as progress:
+        rule = read_policy(policy, samples=read_settings(folder).samples)
+        progress("reading the record", 0, 0)
+        checked = source.checked
+        client = source.client(session.open_account(source.config) if accept or challenge else None)
+        found = verify_round(folder, checked, client, source.store, rule, options, progress)
+    output.finish(found.to_json(), lambda console: print_round(console, found, options))
     return exit_code(found.report.verdict)
 
 
-def _print(console: Console, found: Verified, acts: Acts) -> None:
-    from clicooper.reports.audit_tables import print_audit  # noqa: PLC0415
-
-    print_audit(console, found.report)
-    printed = found.to_json()
-    escape, decision = printed["escape"], printed["decision"]
-    rows = table(
-        f"Round {found.found.round}: a cheat in a share of the intervals", "share", "escapes", numeric=("escapes",)
-    )
-    for one in escape["shares"]:
-        rows.add_row(f"{one['share']:.0%}", f"at most {one['escape']:.2%}")
-    console.print(rows)
-    drawn = f"{escape['samples']} of {escape['intervals']} intervals were drawn"
-    _say(console, f"{drawn}; {escape['samples_for_99']} would catch 5 % with a probability of 99 %")
-    seat = "" if decision["seat"] is None else f" seat {decision['seat']} ({decision['ground']})"
-    _say(console, f"Decision: {decision['action']}{seat}: {decision['reason']}")
-    _say(console, _outcome(printed, acts))
-
-
-def _outcome(printed: dict[str, Any], acts: Acts) -> str:
-    sent = printed["sent"]
-    if printed["settled"]:
-        return f"Settled: {printed['settled']}; nothing was sent"
-    if sent is None:
-        wanted = {"accept": acts.accept, "challenge": acts.challenge}.get(printed["decision"]["action"])
-        return "Nothing was sent" + ("" if wanted is not False else f": add --{printed['decision']['action']} to do it")
-    where = f"in block {sent['block']}, transaction {sent['tx_hash']}"
-    if sent["act"] == "accept":
-        return f"Accepted {where}: {coin(sent['paid_wei'])} earned, and the next label key is out"
-    bond = f"bond of {coin(sent['bond_wei'])} locked"
-    return f"Challenged {where}: {bond}, challenge {sent['challenge_id']}, evidence {sent['evidence_digest']}"
-
-
-def _say(console: Console, line: str) -> None:
-    console.print(line, markup=False, soft_wrap=True)
+def _read_shown(folder: Path) -> tuple[BoundaryReceipt, ...]:
+    receipts = read_receipts(folder)
+    if not receipts:
+        hint = "name a folder of files such as receipt-0-forward, of the round that is verified"
+        raise UsageError(f"{folder} holds no receipts", hint=hint)
+    return receipts

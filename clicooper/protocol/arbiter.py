@@ -28,7 +28,7 @@ from clicooper.errors import ChainError, CliCooperError, RulingRefused
 from clicooper.storage.base import Store
 from clicooper.types import ACCUSED_OWNER, Address, Digest, Ground, Head, JobId, Phase
 
-__all__ = ["Arbiter", "Case", "Judgement", "open_case"]
+__all__ = ["Arbiter", "Case", "Judgement", "open_case", "ruling_of"]
 
 
 @dataclass(frozen=True)
@@ -206,6 +206,22 @@ class Arbiter:
         if held.get(case.accused) != case.trainer:
             return f"what the evidence shows of {party_name(case.accused)} is not the work of {case.trainer}"
         return ""
+
+
+def ruling_of(judgement: Judgement | None) -> bool:
+    """The ruling that follows from the finding.
+
+    Raises:
+        RulingRefused: it is between two seats, no receipt decides, and a person has to hear the receiver first.
+    """
+    guilty = judgement is not None and judgement.opinion.answer is Answer.GUILTY
+    fault = None if judgement is None else judgement.opinion.fault
+    if guilty and fault is not None and fault.pair is not None and fault.cleared is None:
+        raise RulingRefused(
+            f"{fault.detail}: seat {fault.seat} may have the sender's signature to show",
+            hint="hear it: --receipt FILE checks what it shows; if it shows nothing, say --guilty",
+        )
+    return guilty
 
 
 def _refuse_against(guilty: bool, judgement: Judgement | None) -> None:

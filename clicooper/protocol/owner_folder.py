@@ -3,7 +3,6 @@
     account.key      the key of the account, where the job made one
     identity.txt     the age identity to which every seat grants
     master.key       from which all secret randomness follows
-    label-secret.key, label-keys.txt, label-map.bin    what follows from it, to be looked at
     head.safetensors the head; without it, it is made again
     config.json      the settings that the job was prepared with
     grants.age       what the owner was granted, wrapped to itself
@@ -23,7 +22,7 @@ from typing import Any
 
 from eth_account.signers.local import LocalAccount
 
-from clicooper.access.grants import IDENTITY_NAME, read_identity
+from clicooper.access.grants import IDENTITY_NAME, AuditKeys, read_grants, read_identity
 from clicooper.chain.client import Contract
 from clicooper.chain.record import JobRecord
 from clicooper.commitments.canonical import cid_of_digest
@@ -31,6 +30,7 @@ from clicooper.commitments.manifest import JobSpec
 from clicooper.config import JobConfig
 from clicooper.errors import UsageError
 from clicooper.files import write_secret
+from clicooper.history.history import History
 from clicooper.learning.checkpoint import state_bytes
 from clicooper.learning.models import require_trusted
 from clicooper.privacy.randomness import MasterSecret
@@ -43,7 +43,16 @@ from clicooper.storage.pins.retention import JOB_PINS, JobRetention
 from clicooper.storage.run_folder import RunFolder
 from clicooper.types import Address, JobId, JobParams
 
-__all__ = ["JOB_NAME", "JobPlace", "job_place", "keep_owner_secrets", "read_place", "read_settings", "reopen_owner"]
+__all__ = [
+    "JOB_NAME",
+    "JobPlace",
+    "job_place",
+    "keep_owner_secrets",
+    "keys_to_grant",
+    "read_place",
+    "read_settings",
+    "reopen_owner",
+]
 
 JOB_NAME = "job.json"
 CONFIG_NAME = "config.json"
@@ -89,11 +98,32 @@ def keep_owner_secrets(folder: Path, prepared: PreparedJob, account: LocalAccoun
     write_secret(folder / "account.key", account.key.hex().encode() + b"\n")
     write_secret(folder / IDENTITY_NAME, secrets.identity.encode() + b"\n")
     write_secret(folder / "master.key", secrets.master.material.hex().encode() + b"\n")
-    write_secret(folder / "label-secret.key", secrets.label_secret.hex().encode() + b"\n")
-    write_secret(folder / "label-keys.txt", "\n".join(key.hex() for key in secrets.label_keys).encode() + b"\n")
-    write_secret(folder / "label-map.bin", secrets.label_map.pseudo_of_record.astype("<i8").tobytes())
-    write_secret(folder / HEAD_NAME, state_bytes(prepared.head.state()))
+    write_secret(folder / HEAD_NAME, state_bytes(prepared.inputs.head.state()))
     write_secret(folder / CONFIG_NAME, prepared.config.model_dump_json(indent=2).encode() + b"\n")
+
+
+def keys_to_grant(folder: Path, history: History, seats: Collection[int], *, labels: bool) -> AuditKeys:
+    """What the owner can grant of these seats, past holders' secrets included, which the job left wrapped to itself.
+
+    Args:
+        folder: the owner's.
+        labels: whether the labels may be opened too.
+
+    Raises:
+        UsageError: there is no such seat, or these are not the owner's secrets of this job.
+    """
+    if wrong := [seat for seat in seats if not 0 <= seat < history.params.seats]:
+        hint = f"the job has seats 0 to {history.params.seats - 1}"
+        raise UsageError(f"--seat {wrong[0]}: there is no such seat", hint=hint)
+    identity = folder / IDENTITY_NAME
+    if not identity.exists():
+        raise UsageError(f"{folder} does not hold the owner's identity", hint="only the job's owner can grant")
+    keys = read_grants(identity)
+    if keys.genesis != history.genesis:
+        hint = "owner/ and record.json are of different runs: put the right ones together"
+        raise UsageError(f"the secrets in {folder} are of another job than the record", hint=hint)
+    authors = {holder.trainer for holder in history.holders if holder.seat in seats}
+    return keys.limited(seats, authors, labels=labels)
 
 
 def reopen_owner(

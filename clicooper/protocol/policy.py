@@ -75,15 +75,18 @@ class Policy(BaseModel):
         return self.samples if self.detect is None else self.detect.samples
 
 
-def read_policy(path: Path, **given: object) -> Policy:
+def read_policy(path: Path | None, **given: object) -> Policy:
     """A policy file (TOML).
 
     Args:
+        path: None takes the defaults.
         given: keys that stand where the file leaves them open.
 
     Raises:
         UsageError: it cannot be read, names a key that does not exist, or a value that cannot be used.
     """
+    if path is None:
+        return Policy.model_validate(given)
     try:
         with path.open("rb") as file:
             data = file.read(MAX_POLICY_BYTES + 1)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from clicooper.reports.tables import table
+from rich.console import Console
+from rich.tree import Tree
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.tree import Tree
-
-    from clicooper.audit.verdict import AuditReport, Branch
+from clicooper.audit.verdict import AuditReport, Branch, Check, combine, verdict_tree
+from clicooper.reports.tables import print_lines, table
+from clicooper.types import Verdict
 
 __all__ = ["print_audit", "print_result"]
 
@@ -27,17 +26,16 @@ def print_result(console: Console, report: AuditReport, written: dict[str, Any])
     print_audit(console, report)
     found = report.verified
     against = "not compared with a node" if found is None else f"verified against {found.source} at block {found.block}"
-    console.print(f"Record: from {report.source}, {against}", markup=False, soft_wrap=True)
+    print_lines(console, f"Record: from {report.source}, {against}")
     for one in written.values():
-        line = f"Bundle: {one['path']}" if one["path"] else f"No bundle was written: {one['why']}"
-        console.print(line, markup=False, soft_wrap=True)
+        print_lines(console, f"Bundle: {one['path']}" if one["path"] else f"No bundle was written: {one['why']}")
 
 
 def print_audit(console: Console, report: AuditReport) -> None:
     """One line a check, the tree of rounds, every row that did not pass, then the verdict."""
-    from clicooper.audit.verdict import verdict_tree  # noqa: PLC0415
-
-    _print_checks(console, report)
+    by_check = {check: [row for row in report.results if row.check is check] for check in Check}
+    checks = [(check.value, _colored(combine(rows)), str(len(rows))) for check, rows in by_check.items() if rows]
+    console.print(table("Audit", "check", "verdict", "claims", numeric=("claims",), rows=checks))
     console.print(_tree(verdict_tree(report.results)))
     _print_open_rows(console, report)
     replayed = report.replayed
@@ -50,23 +48,8 @@ def print_audit(console: Console, report: AuditReport) -> None:
     console.print(f"Verdict: {_colored(report.verdict)}")
 
 
-def _print_checks(console: Console, report: AuditReport) -> None:
-    from clicooper.audit.verdict import Check, combine  # noqa: PLC0415
-
-    summary = table("Audit", "check", "verdict", "claims", numeric=("claims",))
-    for check in Check:
-        rows = [row for row in report.results if row.check is check]
-        if rows:
-            summary.add_row(check.value, _colored(combine(rows)), str(len(rows)))
-    console.print(summary)
-
-
 def _tree(job: Branch) -> Tree:
     """Rounds and seats; what passed is not unfolded, and many rounds that passed are one line."""
-    from rich.tree import Tree  # noqa: PLC0415
-
-    from clicooper.types import Verdict  # noqa: PLC0415
-
     tree = Tree(_line(job))
     rounds = [branch for branch in job.branches if branch.level == "round"]
     passed = [branch for branch in rounds if branch.verdict is Verdict.PASS]
@@ -80,8 +63,6 @@ def _tree(job: Branch) -> Tree:
 
 
 def _unfold(tree: Tree, branch: Branch) -> None:
-    from clicooper.types import Verdict  # noqa: PLC0415
-
     node = tree.add(_line(branch))
     for part in branch.branches:
         if part.level == "seat" or part.verdict is not Verdict.PASS:
@@ -96,16 +77,12 @@ def _line(branch: Branch) -> str:
 
 
 def _print_open_rows(console: Console, report: AuditReport) -> None:
-    from clicooper.types import Verdict  # noqa: PLC0415
-
     for row in report.results:
         if row.verdict is not Verdict.PASS:
             where = " ".join(f"{n} {v}" for n, v in (("round", row.round), ("seat", row.seat)) if v is not None)
             console.print(f"{_colored(row.verdict)} {row.check.value} {where}")
             difference = f"expected {row.expected}, found {row.actual}" if row.expected else ""
-            for line in (row.subject, row.detail, difference):
-                if line:
-                    console.print(f"  {line}", markup=False, soft_wrap=True)
+            print_lines(console, *(f"  {line}" for line in (row.subject, row.detail, difference) if line))
 
 
 def _print_sample(console: Console, report: AuditReport) -> None:
@@ -119,8 +96,7 @@ def _print_sample(console: Console, report: AuditReport) -> None:
     for share, chance in sampled.escapes():
         console.print(f"  a seat that cheated in {share:.0%} of a round escapes with probability {chance:.2g}")
     if sampled.secret is not None:
-        line = f"Repeat it with --sample {sampled.per_seat} --secret-draw 0x{sampled.secret.hex()}"
-        console.print(line, markup=False, soft_wrap=True)
+        print_lines(console, f"Repeat it with --sample {sampled.per_seat} --secret-draw 0x{sampled.secret.hex()}")
 
 
 def _colored(verdict: object) -> str:

@@ -1,38 +1,31 @@
 """The HTML report of a demo: what was run, what it showed, and how to replay it.
 
-Job: choose and arrange what ``demo_result`` measured. Non-jobs: the plots (``demo_charts``), and how a page is
-framed, escaped and written (``audit.page``).
+Job: choose and arrange what ``demo_result`` holds. Non-jobs: the plots (``demo_plots``), and how a page is framed,
+escaped and written (``page``).
 """
 
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from clicooper.reports.demo_plots import draw_accuracy, draw_gas, draw_loss, draw_marks
+from clicooper.reports.demo_plots import draw_accuracy, draw_gas, draw_marks
 from clicooper.reports.demo_tables import ACCURACIES
-from clicooper.reports.page import render_page, write_page
+from clicooper.reports.page import render_page
+from clicooper.reports.plots import draw_loss
 from clicooper.watermark.detect import ACCEPT_LOG2_P
 
-__all__ = ["render_demo_report", "write_demo_report"]
+__all__ = ["render_demo_report"]
 
 
-def write_demo_report(path: Path, result: dict[str, Any], losses: list[list[float]]) -> None:
-    """Writes the report as one self-contained HTML file, whole or not at all.
+def render_demo_report(result: dict[str, Any], losses: Sequence[Sequence[float]]) -> str:
+    """The report as an HTML document; equal input gives equal text.
 
     Args:
-        result: the object of ``demo_result`` with ``seconds`` and ``peak_rss_mib``.
+        result: the object of ``demo_result``.
         losses: for each round the training loss of every step, in nats.
-
-    Raises:
-        RunFolderError: the path cannot be written.
     """
-    write_page(path, render_demo_report(result, losses))
-
-
-def render_demo_report(result: dict[str, Any], losses: list[list[float]]) -> str:
-    """The report as an HTML document; equal input gives equal text. Arguments as for ``write_demo_report``."""
     marks_committed, marks_final = draw_marks(result, ACCEPT_LOG2_P)
     return render_page(
         "demo.html.j2",
@@ -45,7 +38,7 @@ def render_demo_report(result: dict[str, Any], losses: list[list[float]]) -> str
         command=shlex.join(["clicooper", *result["replay"]]),
         plots={
             "accuracy": draw_accuracy(result["accuracy"]),
-            "loss": draw_loss(losses),
+            "loss": draw_loss({round_: tuple(enumerate(values)) for round_, values in enumerate(losses)}),
             "marks_committed": marks_committed,
             "marks_final": marks_final,
             "gas": draw_gas(result),

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import resource
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from clicooper.audit.verdict import AuditReport, exit_code
-from clicooper.protocol.evaluation import Accuracies, FinalMark
-from clicooper.protocol.job import OpenJob
+from clicooper.audit.verdict import exit_code
 from clicooper.protocol.round import SettledRound
 from clicooper.protocol.trainer import CommittedSegment
+from clicooper.protocol.whole_job import WholeJob
 from clicooper.reports.measured import measured_claims
 from clicooper.types import Verdict
 from clicooper.watermark.detect import MarkReading
@@ -19,23 +19,15 @@ from clicooper.watermark.detect import MarkReading
 __all__ = ["demo_result"]
 
 
-def demo_result(
-    root: Path,
-    opened: OpenJob,
-    rounds: Sequence[SettledRound],
-    accuracy: Accuracies,
-    marks: Sequence[FinalMark],
-    audit: AuditReport,
-) -> dict[str, Any]:
+def demo_result(root: Path, done: WholeJob, seconds: float) -> dict[str, Any]:
     """Everything that a run showed, as plain JSON values."""
-    code = exit_code(audit.verdict)
-    statement = opened.owner.prepared.release.statement
-    kind = opened.owner.prepared.spec.model.kind
-    hiding = opened.owner.prepared.map_hiding()
+    opened, accuracy, audit = done.opened, done.accuracy, done.audit
+    prepared, code = opened.owner.prepared, exit_code(audit.verdict)
+    statement, kind, hiding = prepared.release.statement, prepared.spec.model.kind, prepared.map_hiding()
     privacy = asdict(statement) | {
         "text": statement.text(),
         "label_map": {"ratio": round(hiding.ratio, 4), "hidden": hiding.holds, "in_words": hiding.text()},
-        "measured": measured_claims(opened.owner.prepared.config),
+        "measured": measured_claims(prepared.config),
     }
     return {
         "ok": code == 0,
@@ -46,11 +38,12 @@ def demo_result(
         "chain_id": opened.node.chain_id,
         "job": opened.job,
         "seats": len(opened.trainers),
-        "rounds": [_round(settled) for settled in rounds],
+        "rounds": [_round(settled) for settled in done.rounds],
         "accuracy": asdict(accuracy) | {"in_words": accuracy.verdict_in_words(), "doubt": accuracy.doubt_in_words()},
         "privacy": privacy,
         "marks_in_final_model": [
-            {"round": mark.round, "seat": mark.seat, "purpose": mark.purpose, **_mark(mark.reading)} for mark in marks
+            {"round": mark.round, "seat": mark.seat, "purpose": mark.purpose, **_mark(mark.reading)}
+            for mark in done.marks
         ],
         "audit": {
             "verdict": audit.verdict.value,
@@ -59,7 +52,15 @@ def demo_result(
             "inconclusive": audit.count(Verdict.INCONCLUSIVE),
             "seconds": round(audit.seconds, 2),
         },
+        "seconds": round(seconds, 2),
+        "peak_rss_mib": _peak_rss_mib(),
     }
+
+
+def _peak_rss_mib() -> float:
+    """Largest resident set of this process so far, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)
 
 
 def _round(settled: SettledRound) -> dict[str, Any]:

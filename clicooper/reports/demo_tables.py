@@ -6,23 +6,23 @@ import shlex
 import shutil
 import sys
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from clicooper.reports.tables import coin, table
+from rich.console import Console
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from clicooper.reports.tables import coin, print_lines, table
 
 __all__ = ["ACCURACIES", "print_demo"]
 
 ACCURACIES = (
-    ("protected", "protected, contrastive readout after the last marks"),
-    ("protected_naive_readout", "protected, naive readout"),
-    ("unprotected", "unprotected: same model, clean activations, true labels"),
-    ("head_only", "control: the owner's head and its own labelled records"),
-    ("release_only", "control: the release alone, no trainers"),
-    ("chance", "control: chance"),
+    ("protected", "protected", "protected, contrastive readout after the last marks"),
+    ("protected_naive_readout", "protected, naive readout", "protected, naive readout"),
+    ("unprotected", "unprotected", "unprotected: same model, clean activations, true labels"),
+    ("head_only", "head only", "control: the owner's head and its own labelled records"),
+    ("release_only", "release only", "control: the release alone, no trainers"),
+    ("chance", "chance", "control: chance"),
 )
+"""What was measured: its name in the result, in a plot and in a table."""
 
 
 def print_demo(console: Console, result: dict[str, Any]) -> None:
@@ -57,10 +57,9 @@ def _print_rounds(console: Console, result: dict[str, Any]) -> None:
 
 
 def _print_accuracy(console: Console, accuracy: dict[str, Any]) -> None:
-    rows = table(f"Accuracy on {accuracy['test_records']} test records", "measured", "accuracy", numeric=("accuracy",))
-    for name, words in ACCURACIES:
-        rows.add_row(words, f"{accuracy[name]:.3f}")
-    console.print(rows)
+    rows = [(words, f"{accuracy[name]:.3f}") for name, _, words in ACCURACIES]
+    title = f"Accuracy on {accuracy['test_records']} test records"
+    console.print(table(title, "measured", "accuracy", numeric=("accuracy",), rows=rows))
     _print_indented(console, accuracy["in_words"])
     if accuracy["doubt"]:
         _print_indented(console, accuracy["doubt"])
@@ -80,10 +79,8 @@ def _print_privacy(console: Console, privacy: dict[str, Any]) -> None:
 def _print_measured(console: Console, measured: dict[str, Any]) -> None:
     """What is known of this setting: the row of docs/privacy.md that belongs to it."""
     title = f"The same setting under attack, {measured['seeds']} seeds, ± standard error"
-    rows = table(title, "figure", "measured", numeric=("measured",))
-    for figure in measured["figures"]:
-        rows.add_row(figure["words"], figure["cell"])
-    console.print(rows)
+    rows = [(figure["words"], figure["cell"]) for figure in measured["figures"]]
+    console.print(table(title, "figure", "measured", numeric=("measured",), rows=rows))
     _print_indented(console, measured["in_words"])
     console.print()
 
@@ -102,9 +99,8 @@ def _print_audit(console: Console, result: dict[str, Any]) -> None:
     console.print(f" verdict: [{color}]{audit['verdict']}[/]")
     console.print()
     console.print(f"{result['seconds']:.0f} s, {result['peak_rss_mib']:.0f} MiB", style="dim")
-    replay = f"{_command()} {' '.join(shlex.quote(word) for word in result['replay'])}"
-    for what, where in (("Report", f"{result['run_dir']}/report.html"), ("Replay", replay)):
-        console.print(f"{what}: {where}", markup=False, soft_wrap=True)
+    replay = f"{_command()} {shlex.join(result['replay'])}"
+    print_lines(console, f"Report: {result['run_dir']}/report.html", f"Replay: {replay}")
 
 
 def _command() -> str:

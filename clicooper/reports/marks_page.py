@@ -1,38 +1,27 @@
 """The HTML report of ``evaluate marks``: the trade of accuracy for marks, every attack, forgeries and claims.
 
 Job: choose and arrange what ``marks_result`` holds. How a page is framed, escaped and written is told in
-``audit.page``.
+``page``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clicooper.reports.page import PALETTE, SERIES, draw_svg, render_page, write_page
+from markupsafe import Markup
+
+from clicooper.reports.page import PALETTE, render_page
+from clicooper.reports.plots import SERIES, draw_svg
 
 if TYPE_CHECKING:
-    from markupsafe import Markup
     from matplotlib.axes import Axes
 
-__all__ = ["marks_page", "render_marks_report", "write_marks_report"]
+__all__ = ["marks_page", "render_marks_report"]
 
 _TOLERATED_POINTS = 2
 _TICKS = (0, 2, 5, 10, 30, 100)
 _FAIL, _MUTED = PALETTE["fail"][0], PALETTE["muted"][0]
-
-
-def write_marks_report(path: Path, result: dict[str, Any]) -> None:
-    """Writes the report as one self-contained HTML file, whole or not at all.
-
-    Args:
-        result: the object of ``marks_result``.
-
-    Raises:
-        RunFolderError: the path cannot be written.
-    """
-    write_page(path, render_marks_report(result))
 
 
 def render_marks_report(result: dict[str, Any]) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rich.console import Console
+
+from clicooper.attacks.marks.mark_summary import ForgeryRow, MarkSummary, RemovalRow
 from clicooper.reports.tables import table
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from clicooper.attacks.marks.mark_summary import ForgeryRow, MarkSummary, RemovalRow
 
 __all__ = ["marks_result", "print_marks"]
 
@@ -157,13 +155,13 @@ def print_marks(console: Console, result: dict[str, Any]) -> None:
     )
     forged = table("Forgery", "attempt", "setting", "mark reads", "refused by", "measured")
     for row in _of_kind(result, "forgery"):
-        reads = "yes" if row["mark_reads"] == 1 else "no" if not row["mark_reads"] else f"{row['mark_reads']:.0%}"
+        reads = {0: "no", 1: "yes"}.get(row["mark_reads"], f"{row['mark_reads']:.0%}")
         forged.add_row(row["name"], row["setting"], reads, row["refused_by"], row["measured"])
     console.print(forged)
-    claims = table("Claims", "claim", "published", "here", "honest reading")
-    for claim in result["claims"]:
-        claims.add_row(claim["claim"], claim["published"], claim["here"], claim["honest_reading"])
-    console.print(claims)
+    claims = [
+        (claim["claim"], claim["published"], claim["here"], claim["honest_reading"]) for claim in result["claims"]
+    ]
+    console.print(table("Claims", "claim", "published", "here", "honest reading", rows=claims))
 
 
 def _of_kind(result: dict[str, Any], kind: str) -> list[dict[str, Any]]:

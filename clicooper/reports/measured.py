@@ -8,66 +8,29 @@ nothing is quoted.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from clicooper.reports.privacy_tables import FRONTIER, frontier_cells
+from clicooper.config import JobConfig
 
-if TYPE_CHECKING:
-    from clicooper.attacks.privacy.frontier import Point
-    from clicooper.config import JobConfig
-
-__all__ = ["MEASURED", "measured_claims", "measured_record"]
+__all__ = ["MEASURED", "measured_claims", "measured_settings"]
 
 MEASURED = files("clicooper.reports").joinpath("measured.json")
 
-_SETTINGS = (
+_SETTINGS = {
     *("data", "model", "trainers", "widths", "activation_shape", "head_records", "holdout_records", "test_records"),
     *("head", "epsilon", "delta", "clip", "mechanism", "group", "gamma", "label_epsilon", "label_loss"),
     *("rounds", "steps", "batch", "optimizer", "learning_rate", "momentum", "weight_decay"),
     *("input_noise", "label_smoothing"),
-)
-"""Everything in a configuration that a figure depends on, but for seeds."""
+}
 
 
 def measured_claims(config: JobConfig) -> dict[str, Any] | None:
     """The figures that were measured with these settings; None where there are none."""
     record: dict[str, Any] = json.loads(MEASURED.read_text(encoding="utf-8"))
-    return record if record.pop("settings") == _settings(config) else None
+    return record if record.pop("settings") == measured_settings(config) else None
 
 
-def measured_record(config: JobConfig, points: Sequence[Point]) -> dict[str, Any]:
-    """What ``measured.json`` holds: the settings, and the table row of the point that has them.
-
-    Raises:
-        StopIteration: the point is not among them.
-    """
-    from clicooper.attacks.privacy.catalogue import CATALOGUE  # noqa: PLC0415 - attacks load torch
-
-    wanted = (config.data, config.epsilon, config.gamma, config.group, config.mechanism)
-    point = next(p for p in points if (p.source, p.epsilon, p.gamma, p.group, p.mechanism) == wanted)
-    cells = zip(FRONTIER, frontier_cells(point), strict=True)
-    return {
-        "settings": _settings(config),
-        "seeds": point.rows[0].seeds,
-        "in_words": _in_words(point),
-        "figures": [{"name": name, "words": CATALOGUE[name].words, "cell": cell} for (name, _), cell in cells],
-    }
-
-
-def _in_words(point: Point) -> str:
-    from clicooper.attacks.privacy.frontier import beats_controls  # noqa: PLC0415 - as above
-
-    oracle, named = point.row("grouping.oracle"), point.row("grouping.oracle.named")
-    paid = "above" if beats_controls(point) else "not above"
-    return (
-        f"An oracle that knows every record groups pseudo-labels with a Rand index of {oracle.value:.2f} and names "
-        f"{100 * named.value:.0f} % of them, where chance names {100 * named.floor:.0f} %. Training is {paid} what "
-        "needs no trainers."
-    )
-
-
-def _settings(config: JobConfig) -> dict[str, Any]:
-    values: dict[str, Any] = config.model_dump(mode="json", include=set(_SETTINGS))
-    return values
+def measured_settings(config: JobConfig) -> dict[str, Any]:
+    """Everything in a configuration that a figure depends on, but for seeds."""
+    return config.model_dump(mode="json", include=_SETTINGS)

@@ -1,7 +1,7 @@
 """The frame of an HTML report: one file that loads nothing, runs one script of its own, and trusts nothing it shows.
 
-Job: render a template into a page with its style inline, embed a plot as SVG in the page's colours, write the
-page whole. Non-jobs: what a report says (``report``, and the report of a run under ``cli/``).
+Job: render a template into a page with its style inline, and write the page whole. Non-jobs: what a report says
+(``audit_page``, ``demo_page``, ``marks_page``, ``privacy_page``), and how a plot is drawn (``plots``).
 
 What a record says is hostile until proven otherwise. Templates escape everything, characters that would not
 show are written out (a right-to-left override could make one name look like another), and the page's own
@@ -12,15 +12,11 @@ missed. Equal input gives equal bytes.
 from __future__ import annotations
 
 import hashlib
-import io
-import re
 import unicodedata
 from base64 import b64encode
-from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -29,10 +25,7 @@ from clicooper import __version__
 from clicooper.errors import RunFolderError, StorageError
 from clicooper.files import write_whole
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-__all__ = ["PALETTE", "SERIES", "draw_svg", "render_main", "render_page", "write_page"]
+__all__ = ["PALETTE", "render_main", "render_page", "write_page"]
 
 PALETTE = {
     "ground": ("#ffffff", "#14171a"),
@@ -56,12 +49,8 @@ PALETTE = {
 }
 """Colours by name, for light and dark pages; each hexadecimal value occurs once, so a plot can name its colours."""
 
-SERIES = tuple(light for name, (light, _) in PALETTE.items() if name.startswith("series-"))
-"""The colours of data in a plot."""
-
 _SHOWN_CONTROLS = frozenset("\n\t")
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-_NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
 def render_page(template: str, **context: object) -> str:
@@ -93,7 +82,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"thousands": _thousands, "fixed": _fixed, "general": _general, "utc": _utc}
+    environment.filters |= {"thousands": "{:,}".format, "general": "{:g}".format, "fixed": _fixed, "utc": _utc}
     return environment
 
 
@@ -123,68 +112,6 @@ def write_page(path: Path, html: str) -> None:
         raise RunFolderError(f"cannot write the report: {e.message}", hint=hint) from e
 
 
-def draw_svg(
-    name: str, alt: str, draw: Callable[[Axes], None], *, width_in: float = 4.7, height_in: float = 2.8
-) -> Markup:
-    """Draws one plot and returns it as an element for a page.
-
-    Text stays text, colours of ``PALETTE`` follow the page's scheme, and identifiers start with ``name``.
-
-    Args:
-        name: unique in its page, lower-case letters and hyphens.
-        alt: what the plot shows, for those who cannot see it.
-        draw: draws on the axes that it is given; any text it adds must be the program's own.
-        width_in, height_in: size in inches at which fonts are 9 points; the page scales it.
-    """
-    from matplotlib import style  # noqa: PLC0415 - slow to import
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
-    buffer = io.StringIO()
-    with style.context(["default", _plot_style(name)]):
-        figure = Figure(figsize=(width_in, height_in), layout="constrained")
-        draw(figure.subplots())
-        figure.savefig(buffer, format="svg", metadata=_NO_METADATA, transparent=True)
-    return _embed(name, alt, buffer.getvalue())
-
-
-def _plot_style(name: str) -> dict[str, object]:
-    ink, muted, line = (PALETTE[color][0] for color in ("ink", "muted", "line"))
-    return {
-        "svg.hashsalt": f"clicooper {name}",
-        "svg.fonttype": "none",
-        "font.family": ["DejaVu Sans"],
-        "font.size": 9,
-        "text.color": ink,
-        "axes.labelcolor": muted,
-        "axes.edgecolor": line,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "grid.color": line,
-        "grid.linewidth": 0.6,
-        "xtick.color": line,
-        "ytick.color": line,
-        "xtick.labelcolor": muted,
-        "ytick.labelcolor": muted,
-        "legend.frameon": False,
-        "legend.fontsize": 8.5,
-    }
-
-
-def _embed(name: str, alt: str, document: str) -> Markup:
-    """An SVG document as an HTML element: no prolog, size or global style, identifiers and colours of the page."""
-    box = re.search(r'viewBox="([^"]*)"', document)
-    body = document[document.index(">", document.index("<svg")) + 1 :]
-    body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>\s*|<!--.*?-->\s*", "", body, flags=re.DOTALL)
-    body = re.sub(r'\bid="', f'id="{name}-', body)
-    body = re.sub(r"url\(#", f"url(#{name}-", body).replace('xlink:href="#', f'href="#{name}-')
-    for color, (light, _) in PALETTE.items():
-        body = body.replace(light, f"var(--{color})")
-    opening = Markup('<svg class="plot" role="img" aria-label="{}" viewBox="{}">').format(alt, box[1] if box else "")
-    return opening + Markup(body.strip())  # noqa: S704 - made here, from text of the program alone
-
-
 def _visible(value: object) -> object:
     """What a template writes for ``value``: text with its invisible characters written out as escapes."""
     if isinstance(value, Markup) or not isinstance(value, str):
@@ -208,14 +135,6 @@ def _utc(seconds: int) -> str:
         return f"{seconds} s"
 
 
-def _thousands(value: int) -> str:
-    return f"{value:,}"
-
-
 def _fixed(value: float, digits: int) -> str:
     """A number with ``digits`` decimals; a minus sign only where something is left of it."""
     return f"{value:z.{digits}f}"
-
-
-def _general(value: float) -> str:
-    return f"{value:g}"

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from clicooper.reports.page import render_page, write_page
+from markupsafe import Markup
+
+from clicooper.attacks.privacy.catalogue import CATALOGUE
+from clicooper.attacks.privacy.frontier import Point
+from clicooper.reports.page import render_page
 from clicooper.reports.privacy_plots import CHARTS, draw_frontier
 from clicooper.reports.privacy_tables import FRONTIER, frontier_cells
 
-if TYPE_CHECKING:
-    from clicooper.attacks.privacy.frontier import Point
-
-__all__ = ["privacy_page", "render_privacy_report", "write_privacy_report"]
-
-
-def write_privacy_report(path: Path, result: dict[str, Any], points: tuple[Point, ...]) -> None:
-    """Writes the report as one self-contained HTML file, whole or not at all.
-
-    Raises:
-        RunFolderError: the path cannot be written.
-    """
-    write_page(path, render_privacy_report(result, points))
+__all__ = ["privacy_page", "render_privacy_report"]
 
 
 def render_privacy_report(result: dict[str, Any], points: tuple[Point, ...]) -> str:
@@ -31,10 +22,9 @@ def render_privacy_report(result: dict[str, Any], points: tuple[Point, ...]) -> 
 
 def privacy_page(result: dict[str, Any], points: tuple[Point, ...]) -> dict[str, object]:
     """What the template ``privacy.html.j2`` names."""
-    from clicooper.attacks.privacy.catalogue import CATALOGUE  # noqa: PLC0415 - attacks load torch
-
-    sources = list(dict.fromkeys(point.title for point in points))
-    by_source = {source: [point for point in points if point.title == source] for source in sources}
+    by_source: dict[str, list[Point]] = {}
+    for point in points:
+        by_source.setdefault(point.title, []).append(point)
     return {
         "result": result,
         "catalogue": CATALOGUE,
@@ -42,17 +32,16 @@ def privacy_page(result: dict[str, Any], points: tuple[Point, ...]) -> dict[str,
         "sources": [
             {
                 "name": source,
-                "number": number,
                 "lines": found["lines"],
-                "points": [(point, frontier_cells(point)) for point in by_source[source]],
-                "plots": _plots(by_source[source]),
+                "points": [(point, frontier_cells(point)) for point in measured],
+                "plots": _plots(measured),
             }
-            for number, (source, found) in enumerate(zip(sources, result["recommendations"], strict=True))
+            for (source, measured), found in zip(by_source.items(), result["recommendations"], strict=True)
         ],
     }
 
 
-def _plots(points: list[Point]) -> list[tuple[str, Any]]:
+def _plots(points: list[Point]) -> list[tuple[str, Markup]]:
     """Captions and plots of one data set; a figure that its records do not have is left out."""
     return [
         (caption, draw_frontier(name, caption, controls, points))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from clicooper.reports.page import PALETTE, SERIES, draw_svg
+from markupsafe import Markup
+
+from clicooper.attacks.privacy.frontier import Point
+from clicooper.reports.page import PALETTE
+from clicooper.reports.plots import SERIES, SIGNS, draw_svg
 
 if TYPE_CHECKING:
-    from markupsafe import Markup
     from matplotlib.axes import Axes
-
-    from clicooper.attacks.privacy.frontier import Point
 
 __all__ = ["CHARTS", "draw_frontier"]
 
@@ -28,7 +29,6 @@ CHARTS = (
 )
 """Plots: figure, caption, and the flat lines to compare it with."""
 
-_SIGNS = "osDv^P>X"
 _CONTROL = PALETTE["control"][0]
 
 
@@ -47,7 +47,7 @@ def draw_frontier(name: str, caption: str, controls: Sequence[tuple[str, str]], 
                 [point.row(name).value for point in chosen],
                 yerr=[2 * point.row(name).error for point in chosen],
                 color=SERIES[number % len(SERIES)],
-                marker=_SIGNS[number % len(_SIGNS)],
+                marker=SIGNS[number % len(SIGNS)],
                 markersize=4,
                 linewidth=1.3,
                 capsize=2,

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rich.console import Console
 from rich.padding import Padding
 
+from clicooper.attacks.privacy.catalogue import CATALOGUE
+from clicooper.attacks.privacy.frontier import Point, Row
 from clicooper.reports.tables import table
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from clicooper.attacks.privacy.frontier import Point, Row
 
 __all__ = ["FRONTIER", "frontier_cells", "print_privacy"]
 
@@ -70,16 +68,11 @@ def _print_frontier(
     console: Console, title: str, columns: tuple[tuple[str, str], ...], points: tuple[Point, ...]
 ) -> None:
     headings = ("eps", "gamma", "b", *(words for _, words in columns))
-    rows = table(title, "data", *headings, numeric=headings)
-    for point in points:
-        setting = (f"{point.epsilon:g}", *point.shape)
-        rows.add_row(point.title, *setting, *frontier_cells(point, columns))
-    console.print(rows)
+    rows = [(point.title, f"{point.epsilon:g}", *point.shape, *frontier_cells(point, columns)) for point in points]
+    console.print(table(title, "data", *headings, numeric=headings, rows=rows))
 
 
 def _print_attacks(console: Console, point: Point) -> None:
-    from clicooper.attacks.privacy.catalogue import CATALOGUE  # noqa: PLC0415 - attacks load torch
-
     rows = table(point.words, "figure", "value", "floor", "control", numeric=("value", "floor", "control"))
     for row in point.rows:
         control = "" if row.control is None else f"{row.control:.3f}"

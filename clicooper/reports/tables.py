@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
-if TYPE_CHECKING:
-    from rich.table import Table
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
 
-__all__ = ["coin", "table"]
+__all__ = ["amount", "coin", "print_lines", "table"]
 
 MILLIONTH_COIN_WEI = 10**12
 
 
-def table(title: str, *columns: str, numeric: tuple[str, ...] = ()) -> Table:
-    """An empty table in the house style."""
-    from rich.box import SIMPLE_HEAD  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-
+def table(title: str, *columns: str, numeric: tuple[str, ...] = (), rows: Iterable[Iterable[str | None]] = ()) -> Table:
+    """A table in the house style; rows may hold markup."""
     result = Table(
         title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1)
     )
     for column in columns:
         result.add_column(column, justify="right" if column in numeric else "left", overflow="fold")
+    for row in rows:
+        result.add_row(*row)
     return result
+
+
+def print_lines(console: Console, *lines: str) -> None:
+    """Prints text as it is: no markup, no wrapping, so that it can be copied."""
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def coin(wei: int) -> str:
@@ -34,3 +40,8 @@ def coin(wei: int) -> str:
     if rest % MILLIONTH_COIN_WEI:
         return f"{wei:,} wei"
     return f"{whole:,}.{rest // MILLIONTH_COIN_WEI:06d}".rstrip("0").rstrip(".") + " coin"
+
+
+def amount(units: int, token: str) -> str:
+    """An amount in the coin, or in the smallest units of a job's token, whose decimals are its own affair."""
+    return coin(units) if int(token, 16) == 0 else f"{units:,} units of {token}"

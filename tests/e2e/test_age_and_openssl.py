@@ -15,12 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from clicooper.access.account_identity import make_identity
 from clicooper.access.grants import IDENTITY_NAME
 from clicooper.access.identity import parse_identity, recipient_of
 from clicooper.access.sealing import new_identity
-from clicooper.cli.identities import make_identity
 from clicooper.commitments.manifest import LabelRelease, SealedFile
-from clicooper.config import load_config
 from clicooper.learning.checkpoint import decode_state
 from clicooper.storage.base import get_bytes
 from tests.scenario import FinishedRun
@@ -110,9 +109,8 @@ def test_stranger_opens_nothing(honest_run: FinishedRun, desk: Path, programs: P
 
 
 def test_accounts_locked_identity_is_an_age_file(tmp_path: Path) -> None:
-    config = load_config(home=tmp_path)
     (tmp_path / "keystore").mkdir()
-    recipient = make_identity(config, "owner", "correct horse")
+    recipient = make_identity(tmp_path / "keystore" / "owner.json", "correct horse")
     arguments = ["node", str(TOOLS / "age.mjs"), "--decrypt", str(tmp_path / "keystore" / "owner.age")]
     environment = {**os.environ, "AGE_PASSPHRASE": "correct horse"}
     opened = subprocess.run(arguments, env=environment, capture_output=True, check=True).stdout

@@ -19,10 +19,17 @@ import pytest
 from rich.console import Console
 
 from clicooper.access.sealing import sealing_secret
-from clicooper.chain.record import record_from_json
+from clicooper.chain.record import read_record, record_from_json
 from clicooper.cli.main import main
+from clicooper.commitments.canonical import cid_of_digest
+from clicooper.commitments.manifest import JobSpec
 from clicooper.history.follow import follow_record
+from clicooper.privacy.randomness import MasterSecret
+from clicooper.protocol.owner_folder import read_settings
+from clicooper.protocol.prepare import OwnerSecrets, restore_job
 from clicooper.reports.demo_tables import print_demo
+from clicooper.storage.local import LocalStore
+from clicooper.storage.run_folder import RunFolder
 from clicooper.types import JobId
 from clicooper.watermark.keys import MarkPurpose, keys_from_secret
 
@@ -154,8 +161,10 @@ def secrets_of(run: Finished) -> dict[str, bytes]:
     found = {
         str(path.relative_to(run.root)): bytes.fromhex(path.read_text().strip()) for path in run.root.rglob("*.key")
     }
-    assert len(found) == 3 + 2 * 2
+    assert len(found) == 2 + 2 * 2
     job = JobId(run.result["job"])
+    prepared = prepared_again(run)
+    found["label secret"] = prepared.label_secret
     genesis = follow_record(record_from_json((run.root / "record.json").read_bytes())).genesis
     for seat in (0, 1):
         secret = found[f"trainers/seat-{seat}/secret.key"]
@@ -167,7 +176,17 @@ def secrets_of(run: Finished) -> dict[str, bytes]:
         identity = path.read_text().strip()
         scalar = bech32.convertbits(bech32_data(identity), 5, 8, False)
         found |= {f"{path} as text": identity.encode(), f"{path} as a number": bytes(scalar or [])}
-    return found | {"label map": (run.root / "owner" / "label-map.bin").read_bytes()}
+    return found | {"label map": prepared.label_map.pseudo_of_record.astype("<i8").tobytes()}
+
+
+def prepared_again(run: Finished) -> OwnerSecrets:
+    """What follows from the owner's master secret and stands in no file."""
+    folder = RunFolder(run.root)
+    params = follow_record(read_record(folder.record)).params
+    master = MasterSecret(bytes.fromhex((folder.owner / "master.key").read_text().strip()), secure=True)
+    identity = (folder.owner / "identity.txt").read_text().strip()
+    spec = JobSpec.from_block(LocalStore(folder.store).get_block(cid_of_digest(params.spec_digest)))
+    return restore_job(read_settings(folder), master, identity, spec, params, folder).secrets
 
 
 def bech32_data(identity: str) -> list[int]:

@@ -161,6 +161,7 @@ def test_forged_record_fails_by_the_named_check(name: str, run_dir: Path) -> Non
 
 def test_forged_terms_are_found_out_without_any_secret(run_dir: Path) -> None:
     shutil.rmtree(run_dir / "auditor")
+    shutil.rmtree(run_dir / "owner")
     code, printed = forged(run_dir, edit_params("review_window_s", 86_401))
     assert (code, checks(printed, "fail")) == (1, {"record"})
     assert {row["detail"] for row in rows(printed, "fail")} == {"job of the registered grant differs"}

@@ -157,6 +157,7 @@ def test_audit_names_a_grant_that_is_none(what: str, run: Path, auditor: tuple[P
 
 
 def test_audit_refuses_a_grant_that_nobody_can_open(run: Path, capsys: Capture) -> None:
+    shutil.rmtree(run / "owner")
     assert "needs the identity" in refused(capsys, "audit", str(run), "--grant", "whatever")
 
 

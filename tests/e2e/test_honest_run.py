@@ -82,6 +82,7 @@ def test_last_interval_may_be_shorter(tmp_path: Path) -> None:
 
 def test_audit_without_identity_says_what_it_could_not_check(honest_run: FinishedRun, run_dir: Path) -> None:
     shutil.rmtree(run_dir / "auditor")
+    shutil.rmtree(run_dir / "owner")
     code, printed = audit_command(run_dir)
     assert (code, printed["verdict"]) == (4, "inconclusive")
     unproven = [row for row in printed["checks"] if row["verdict"] == "inconclusive"]

@@ -69,6 +69,7 @@ def test_availability_of_sealed_files_is_judged_without_a_grant(
     role: str, honest_run: FinishedRun, run_dir: Path
 ) -> None:
     shutil.rmtree(run_dir / "auditor")
+    shutil.rmtree(run_dir / "owner")
     cid = ROLES[role](honest_run)
     block_file(run_dir / "store", cid).unlink()
     code, printed = audit_command(run_dir)

@@ -38,6 +38,7 @@ def run(anvil_url: str, tmp_path_factory: pytest.TempPathFactory) -> Rehearsal:
         run_rounds(opened, quiet)
         write_record(folder.record, finish_job(opened, parties))
     folder.finish()
+    shutil.rmtree(folder.owner)
     return Rehearsal(folder, store, parties, opened)
 
 

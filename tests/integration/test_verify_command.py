@@ -12,22 +12,30 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
+from clicooper.chain.client import Contract
 from clicooper.chain.rpc.node import Node
 from clicooper.cli.main import main
 from clicooper.commitments.canonical import cid_of_digest
 from clicooper.commitments.manifest import SegmentManifest
+from clicooper.disputes.evidence_file import open_evidence
+from clicooper.disputes.opinion import Answer
+from clicooper.errors import ArtifactMissing
 from clicooper.learning.runtime import use_threads
 from clicooper.learning.training import SeatWorker
 from clicooper.protocol.accusation import AccusationNote
+from clicooper.protocol.arbiter import Arbiter, open_case
 from clicooper.protocol.job import JobParties, open_job
 from clicooper.protocol.trainer import CommittedSegment
+from clicooper.storage.ipld.cid import cid_text
 from clicooper.storage.local import LocalStore
+from clicooper.storage.pins.pin_sets import PinSets
+from clicooper.storage.pins.retention import JOB_PINS
 from clicooper.storage.run_folder import RunFolder
-from clicooper.types import Digest, Phase
+from clicooper.types import Digest, Ground, Phase
 from tests import adversaries as cheats
 from tests.adversaries.vouching import SignsWhatItSentAndCommitsAnother
 from tests.cli_calls import Capture, answered, refused
@@ -63,6 +71,14 @@ class Desk:
     @property
     def home(self) -> Path:
         return self.root.parent
+
+    @property
+    def arbiter(self) -> Arbiter:
+        """In possession of nothing but its account, its identity and the store."""
+        contract = self.job.contract()
+        account = self.job.parties.arbiter
+        acting = Contract(contract.node, contract.address, account)
+        return Arbiter(acting, self.job.parties.arbiter_identity, self.job.store)
 
     def commit_round(self, round_: int) -> None:
         last = self.committed[-1] if self.committed else ()
@@ -155,9 +171,6 @@ def test_honest_round_is_verified_and_only_then_paid_once(desk: Desk, capsys: Ca
 
 
 def _pins(desk: Desk) -> list[Any]:
-    from clicooper.storage.pins.pin_sets import PinSets
-    from clicooper.storage.pins.retention import JOB_PINS
-
     kept = PinSets(desk.job.folder.pins).load(JOB_PINS)
     assert kept is not None
     return list(kept.rounds)
@@ -182,7 +195,7 @@ def test_withheld_files_are_neither_paid_nor_held_against_the_seat_as_a_fault(de
     path.write_bytes(data)
 
 
-def test_cheat_is_found_not_paid_and_challenged_on_chain(desk: Desk, capsys: Capture) -> None:
+def test_cheat_is_found_not_paid_and_challenged_on_chain(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     contract, number = desk.job.contract(), desk.job.opened.job
     head = contract.job(number).head
     found = desk.verify("--accept", code=1)
@@ -191,8 +204,10 @@ def test_cheat_is_found_not_paid_and_challenged_on_chain(desk: Desk, capsys: Cap
     assert checks(found, "fail") == {"replay"}
     assert contract.job(number).phase is Phase.REVIEW
 
-    accused = desk.verify_apart("--accept", "--challenge", code=1)["sent"]
-    assert accused["act"] == "challenge"
+    with monkeypatch.context() as patch:
+        patch.setattr("clicooper.protocol.accusation.make_evidence", nothing_can_be_had)
+        accused = desk.verify("--accept", "--challenge", code=1)["sent"]
+    assert (accused["act"], accused["evidence"]) == ("challenge", "note")
     challenge = contract.challenge_of(number)
     assert (challenge.accused, challenge.bond_wei) == (1, accused["bond_wei"])
     assert f"0x{challenge.id.hex()}" == accused["challenge_id"]
@@ -204,6 +219,35 @@ def test_cheat_is_found_not_paid_and_challenged_on_chain(desk: Desk, capsys: Cap
     again = desk.verify("--accept", "--challenge", code=1)
     assert again["sent"] is None
     assert again["settled"].startswith("seat 1 stands accused")
+    desk.arbiter.rule(open_case(contract, number), False, override=True)
+
+
+def nothing_can_be_had(*_: Any) -> NoReturn:
+    raise ArtifactMissing("not there", cid="")
+
+
+def test_challenge_of_a_cheat_names_evidence_that_convicts_it(desk: Desk) -> None:
+    """Made, sealed and published by a process of its own; the arbiter has its identity and the store."""
+    contract, number = desk.job.contract(), desk.job.opened.job
+    head = contract.job(number).head
+    accused = desk.verify_apart("--accept", "--challenge", code=1)["sent"]
+    assert (accused["act"], accused["evidence"]) == ("challenge", "made")
+
+    case = open_case(contract, number)
+    assert (case.accused, case.ground, f"0x{case.id.hex()}") == (1, Ground.FAULT, accused["challenge_id"])
+    assert f"0x{case.evidence_digest.hex()}" == accused["evidence_digest"]
+    sealed = desk.arbiter.fetch(case)
+    assert sealed.envelope.sealed
+    opened = open_evidence(sealed, desk.job.parties.arbiter_identity).evidence
+    assert "0x" + opened.challenger.hex() == desk.job.parties.owner.address.lower()
+    assert (opened.head, opened.accused, opened.claim, opened.round) == (head, 1, "replay", 1)
+    kept = PinSets(desk.job.folder.pins).load("evidence")
+    assert kept is not None and cid_text(sealed.envelope.cid) in kept.roots
+
+    judgement = desk.arbiter.judge(case, sealed)
+    assert (judgement.opinion.answer, judgement.head.verified) == (Answer.GUILTY, True)
+    desk.arbiter.rule(case, True, judgement)
+    assert contract.job(number).phase is Phase.REFILL
 
 
 def test_receipt_names_one_of_two_neighbours_to_a_later_process(

@@ -6,6 +6,7 @@ Whether each event was allowed where it stands, terms included, ``history.follow
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from clicooper.access.grants import Grant
 from clicooper.audit.artifacts import Artifacts
@@ -20,9 +21,9 @@ from clicooper.errors import ChainError, CliCooperError
 from clicooper.history.follow import follow_record
 from clicooper.history.history import History, Seat
 from clicooper.storage.ipld.cid import cid_text
-from clicooper.types import ACCUSED_OWNER, Head, Verdict, address_bytes
+from clicooper.types import ACCUSED_OWNER, Head, JobId, Verdict, address_bytes
 
-__all__ = ["check_grant", "check_history", "check_on_chain", "check_seat"]
+__all__ = ["CheckedRecord", "check_grant", "check_history", "check_on_chain", "check_seat", "read_checked_record"]
 
 _ATTEMPTS = 5
 
@@ -64,6 +65,35 @@ def check_grant(artifacts: Artifacts, seat: Seat) -> Iterator[CheckResult]:
         Comparison("author of the registered grant", address_bytes(seat.trainer), grant.author),
     )
     yield compare_all(Check.RECORD, cid_text(cid), comparisons, seat=seat.seat)
+
+
+@dataclass(frozen=True)
+class CheckedRecord:
+    """A job's record out of an index, and what the node says about it.
+
+    Attributes:
+        rows: as ``check_on_chain`` returns them.
+        confirmed: what it was compared with; None where the node does not bear it out.
+    """
+
+    record: JobRecord
+    rows: tuple[CheckResult, ...]
+    confirmed: Confirmation | None
+
+
+def read_checked_record(index: RecordIndex, contract: Contract, job: JobId) -> CheckedRecord:
+    """Brings an index up to date, takes a job's record out of it and compares that with the contract.
+
+    Args:
+        contract: that of the index, on the same node.
+
+    Raises:
+        UsageError: there is no such job.
+        ChainError: the node does not answer, or contradicts itself.
+    """
+    index.sync()
+    record = index.record(job)
+    return CheckedRecord(record, *check_on_chain(record, index, contract))
 
 
 def check_on_chain(

@@ -162,6 +162,13 @@ class PinSets:
                 write_whole(self._path(name), _serialise(after), sync=True)
         return after
 
+    def add(self, name: str, roots: Iterable[CID]) -> PinSet:
+        """Adds roots to a set; raises as ``change``. Harmless before their blocks are there: clean-ups then refuse."""
+        added = texts(roots)
+        return self.change(
+            name, lambda old: old.model_copy(update={"roots": tuple(dict.fromkeys((*old.roots, *added)))})
+        )
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Nobody else changes a set meanwhile; waits for whoever does."""

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from clicooper.access.account_identity import make_identity
 from clicooper.access.grants import read_identity
 from clicooper.access.identity import recipient_of
 from clicooper.access.sealing import new_identity, unwrap, wrap
 from clicooper.chain.keys import account_from_seed, load_keystore, save_keystore
-from clicooper.cli.identities import make_identity
 from clicooper.cli.main import main
 from clicooper.cli.session import read_password
 from clicooper.config import load_config
@@ -152,7 +152,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("locked")
     keystore = home / "keystore"
     keystore.mkdir()
-    make_identity(load_config(home=home), "owner", PASSWORD)
+    make_identity(keystore / "owner.json", PASSWORD)
     (keystore / "owner.json").write_text(json.dumps({"address": KEY.address}))
     return keystore
 

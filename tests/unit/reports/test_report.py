@@ -23,9 +23,10 @@ from clicooper.audit.replay.sampling import Draw
 from clicooper.audit.verdict import AuditReport, Check, CheckResult, Replayed, Sampled
 from clicooper.errors import RunFolderError
 from clicooper.history.timeline import Timeline, TimelineEntry
-from clicooper.reports.audit_page import render_report, write_report
-from clicooper.reports.demo_page import render_demo_report, write_demo_report
-from clicooper.reports.page import PALETTE, draw_svg, render_page
+from clicooper.reports.audit_page import render_report
+from clicooper.reports.demo_page import render_demo_report
+from clicooper.reports.page import PALETTE, render_page, write_page
+from clicooper.reports.plots import draw_svg
 from clicooper.storage.ipld.cid import block_cid
 from clicooper.types import Digest, Verdict
 
@@ -504,9 +505,9 @@ def test_losses_may_be_absent_or_not_finite() -> None:
 
 def test_report_is_written_whole_into_a_new_folder(tmp_path: Path) -> None:
     path = tmp_path / "new" / "audit.html"
-    write_report(path, audit_of(*tampered_rows()))
+    write_page(path, render_report(audit_of(*tampered_rows())))
     assert path.read_text(encoding="utf-8") == render_report(audit_of(*tampered_rows()))
-    write_demo_report(path, demo_object(), training_losses())
+    write_page(path, render_demo_report(demo_object(), training_losses()))
     assert path.read_bytes() == REPORTS["demo"]().encode()
     assert [entry.name for entry in path.parent.iterdir()] == ["audit.html"]
 
@@ -517,8 +518,8 @@ def test_unwritable_path_is_a_run_folder_error(tmp_path: Path, name: str, monkey
     Path("file").write_text("a file is no folder", encoding="utf-8")
     Path("folder").mkdir()
     with pytest.raises(RunFolderError) as caught:
-        write_report(Path(name), audit_of())
+        write_page(Path(name), render_report(audit_of()))
     assert caught.value.hint
     with pytest.raises(RunFolderError):
-        write_demo_report(Path(name), demo_object(1, 2), training_losses(1))
+        write_page(Path(name), render_demo_report(demo_object(1, 2), training_losses(1)))
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "folder"]

@@ -514,7 +514,7 @@ def test_two_threads_that_change_a_set_lose_nothing(sets: PinSets) -> None:
 ADDING = """
 import sys
 from pathlib import Path
-from clicooper.cli.retention import add_and_pin, pin_sets
+from clicooper.storage.pins.roots import add_and_pin, pin_sets
 from clicooper.storage.local import LocalStore
 store = LocalStore(Path(sys.argv[1]) / "store")
 for i in range(20):

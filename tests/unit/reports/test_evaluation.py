@@ -6,7 +6,9 @@ import pytest
 
 from clicooper.attacks.marks.mark_summary import summarise
 from clicooper.attacks.marks.outcomes import OutcomeLog
-from clicooper.cli.evaluate_all import EPSILONS, SHAPES, join, render_evaluation
+from clicooper.cli.evaluate import EPSILONS, SHAPES
+from clicooper.cli.evaluate import privacy as command
+from clicooper.reports.evaluation import join, render_evaluation
 from clicooper.reports.marks_page import render_marks_report
 from clicooper.reports.marks_result import marks_result
 from clicooper.reports.privacy_page import render_privacy_report
@@ -49,8 +51,6 @@ def test_page_holds_the_headings_and_plots_of_both_and_no_anchor_twice(marks):
 
 
 def test_grid_is_the_one_of_evaluate_privacy():
-    from clicooper.cli.evaluate_privacy import privacy as command
-
     given = command.__defaults__
     assert ",".join(f"{epsilon:g}" for epsilon in EPSILONS) in given
     assert {gamma for gamma, _ in SHAPES} == {4, 16, 64} and "4,16,64" in given

@@ -1,0 +1,40 @@
+"""Ownership claims in the terminal: each part with its verdict, and which claim comes first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+
+from clicooper.ownership.claims import PARTS, JudgedClaim
+from clicooper.reports.tables import table
+
+__all__ = ["print_claims", "print_proof"]
+
+
+def print_proof(console: Console, result: dict[str, Any], claim: JudgedClaim) -> None:
+    """A claim that was just made, judged without a node."""
+    _print_claim(console, claim, f"Claim {result['bundle']}")
+    if result["unshown"]:
+        console.print(f"Its work is not shown: {result['unshown']}", markup=False, soft_wrap=True)
+    console.print(f"{result['size_bytes']:,} bytes, root {result['root']}", markup=False, soft_wrap=True)
+    console.print("It opens this round's ownership key and weights to whoever gets it.", markup=False)
+
+
+def print_claims(console: Console, result: dict[str, Any], claims: Sequence[JudgedClaim]) -> None:
+    """Claims that were judged together, and the verdict over all."""
+    for row, one in zip(result["claims"], claims, strict=True):
+        _print_claim(console, one, f"Claim {row['bundle']}")
+    for path in result["copied_start"]:
+        console.print(f"{path}: its job took over the starting weights of an earlier one", markup=False, soft_wrap=True)
+    if len(claims) > 1 and result["order"]:
+        console.print(f"First: {result['order'][0]}", markup=False, soft_wrap=True)
+    console.print(f"Verdict: {result['verdict']}", markup=False)
+
+
+def _print_claim(console: Console, claim: JudgedClaim, title: str) -> None:
+    rows = table(title, "part", "verdict", "why")
+    for part in claim.parts:
+        rows.add_row(f"{part.part} {PARTS[part.part]}", part.verdict.value, part.detail)
+    console.print(rows)
