@@ -28,9 +28,10 @@ from clicooper.errors import SpecError
 from clicooper.files import write_secret
 from clicooper.learning.runtime import use_threads
 from clicooper.learning.training import TrainedSegment, train_round
+from clicooper.protocol.committed import CommittedSegment
 from clicooper.protocol.job import JobParties, OpenJob, finish_job, open_job, run_rounds
 from clicooper.protocol.round import SettledRound, commit_in_order, start_workers, train_segments
-from clicooper.protocol.trainer import CommittedSegment, Trainer
+from clicooper.protocol.trainer import Trainer
 from clicooper.storage.ipld.cid import cid_text
 from clicooper.storage.local import LocalStore
 from clicooper.storage.run_folder import RunFolder

@@ -40,12 +40,12 @@ from clicooper.commitments.boundary import BoundaryReceipt
 from clicooper.commitments.head import audit_seed
 from clicooper.errors import GrantRefused, UsageError, VerificationFailed
 from clicooper.history.follow import follow_record
+from clicooper.protocol.committed import CommittedSegment
 from clicooper.protocol.decision import Accept, Decision, decide
 from clicooper.protocol.grants import grant_of_seat, holders_of, open_seat_grant, recipient_of_seat
 from clicooper.protocol.policy import Policy
 from clicooper.protocol.prepare import PreparedJob
 from clicooper.protocol.publication import Timer, await_publication, states_to_publish
-from clicooper.protocol.trainer import CommittedSegment
 from clicooper.storage.base import Store
 from clicooper.storage.pins.retention import JobRetention
 from clicooper.types import Address, Digest, Head, JobId, JobParams, Verdict

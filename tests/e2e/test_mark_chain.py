@@ -10,8 +10,8 @@ from clicooper.history.follow import follow_record
 from clicooper.history.history import Round
 from clicooper.learning.checkpoint import State
 from clicooper.learning.training import TrainedSegment
+from clicooper.protocol.committed import CommittedSegment
 from clicooper.protocol.round import run_round
-from clicooper.protocol.trainer import CommittedSegment
 from clicooper.types import Head, Verdict
 from clicooper.watermark import MarkPurpose, embed_both, mark_seed
 from tests.adversaries import MarksFromWrongHead

@@ -15,11 +15,12 @@ from clicooper.audit.verdict import AuditReport, Check
 from clicooper.chain.record import write_record
 from clicooper.commitments.manifest import StateLinks
 from clicooper.errors import SpecError
+from clicooper.protocol.committed import CommittedSegment
 from clicooper.protocol.decision import WITHHELD, Challenge
 from clicooper.protocol.job import finish_job, run_rounds
 from clicooper.protocol.owner import RoundRefused
 from clicooper.protocol.publication import Timer
-from clicooper.protocol.trainer import CommittedSegment, Trainer
+from clicooper.protocol.trainer import Trainer
 from clicooper.types import Ground, Verdict
 from tests.scenario import Rehearsal, failures, quiet, rehearsal, seating, tiny_config
 

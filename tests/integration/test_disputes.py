@@ -32,8 +32,9 @@ from clicooper.disputes.subject import Subject
 from clicooper.errors import RevertError, RulingRefused
 from clicooper.history.follow import Outcome, follow_record
 from clicooper.protocol.arbiter import Arbiter, Case, open_case
+from clicooper.protocol.committed import CommittedSegment
 from clicooper.protocol.owner import RoundRefused
-from clicooper.protocol.trainer import CommittedSegment, Trainer
+from clicooper.protocol.trainer import Trainer
 from clicooper.types import ACCUSED_OWNER, Address, Digest, Ground, Phase
 from tests import adversaries as cheats
 from tests.adversaries.vouching import SignsWhatItSentAndCommitsAnother

@@ -28,8 +28,8 @@ from clicooper.learning.runtime import use_threads
 from clicooper.learning.training import SeatWorker
 from clicooper.protocol.accusation import AccusationNote
 from clicooper.protocol.arbiter import Arbiter, open_case
+from clicooper.protocol.committed import CommittedSegment
 from clicooper.protocol.job import JobParties, open_job
-from clicooper.protocol.trainer import CommittedSegment
 from clicooper.storage.ipld.cid import cid_text
 from clicooper.storage.local import LocalStore
 from clicooper.storage.pins.pin_sets import PinSets
