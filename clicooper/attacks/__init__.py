@@ -4,3 +4,9 @@ Evaluation only: nothing below the command line imports this package. Every atta
 comes with a floor (what an attacker without the observation reaches) and a control (the same attacker with what is
 public anyway).
 """
+
+from clicooper.extras import extra
+
+with extra("evaluate"):
+    import skimage  # noqa: F401 - said here once, for every attack that uses a part of them
+    import sklearn  # noqa: F401

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from clicooper.errors import SpecError, UsageError, VerificationFailed
+from clicooper.extras import extra
 
 __all__ = [
     "ARTIFACT_NAME",
@@ -186,10 +187,8 @@ def _standard_input(sources: Mapping[str, str], name: str) -> dict[str, Any]:
 
 
 def _run_compiler(standard_input: dict[str, Any], solc_binary: Path) -> dict[str, Any]:
-    try:
-        import solcx  # noqa: PLC0415 - an optional extra: whoever only loads the artifact does without it
-    except ImportError as e:
-        raise UsageError("py-solc-x is not installed", hint="pip install 'clicooper[contracts]'") from e
+    with extra("contracts"):
+        import solcx  # noqa: PLC0415 - an extra: whoever only loads the artifact does without it
     try:
         output: dict[str, Any] = solcx.compile_standard(standard_input, solc_binary=solc_binary)
     except solcx.exceptions.SolcError as e:

@@ -17,13 +17,14 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from clicooper.errors import DataError
+from clicooper.extras import extra
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["Raw", "cifar_batches", "read_cifar", "read_digits", "read_image_folder", "read_npz"]
+__all__ = ["Raw", "list_cifar_batches", "read_cifar", "read_digits", "read_image_folder", "read_npz"]
 
 Raw = tuple["NDArray[np.float32]", "NDArray[np.int64]", int]
 
@@ -32,8 +33,8 @@ PIXEL_BYTES = 3 * 32 * 32
 
 def read_digits() -> Raw:
     """scikit-learn's digits: (1797, 1, 8, 8) in [0, 1], 10 classes."""
-    # scikit-learn takes about a second to import, which no other source needs.
-    from sklearn.datasets import load_digits  # noqa: PLC0415
+    with extra("evaluate"):
+        from sklearn.datasets import load_digits  # noqa: PLC0415 - an extra
 
     bunch = load_digits()
     inputs = (np.asarray(bunch.data, dtype=np.float32) / np.float32(16)).reshape(-1, 1, 8, 8)
@@ -74,7 +75,7 @@ def _read_archive(path: Path) -> dict[str, NDArray[Any]]:
     return {name: entry for name, entry in entries.items() if isinstance(entry, np.ndarray)}
 
 
-def cifar_batches(folder: Path) -> list[Path]:
+def list_cifar_batches(folder: Path) -> list[Path]:
     """The training files of a CIFAR binary folder in numeric order; empty where it is not one."""
     numbered = [(re.fullmatch(r"data_batch_(\d+)\.bin", path.name), path) for path in folder.iterdir()]
     batches = sorted((int(match[1]), path) for match, path in numbered if match)

@@ -10,26 +10,26 @@ import fcntl
 import json
 import math
 import os
-import tempfile
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, get_args
 
 from clicooper.errors import PrivacyClaimError, RunFolderError
+from clicooper.files import write_whole
+from clicooper.json_values import parse_json
 from clicooper.privacy.accounting import GaussianRelease
 from clicooper.privacy.composition import SampledGaussian
+from clicooper.privacy.release import Mechanism
 from clicooper.types import Digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ["Book", "HeadSpending", "LedgerEntry", "ReleaseRequest", "Status", "locked", "read_book", "write_book"]
 
-FORMAT, FORMAT_WITH_MORE, FORMAT_WITH_HEADS = "clicooper-ledger/1", "clicooper-ledger/2", "clicooper-ledger/3"
-"""Entries of the second may say what their labels cost, or that they are not Gaussian; the third has heads beside its
-entries. A program that knows the first alone must not add them up."""
+_FORMAT = "clicooper-ledger/1"
 
 
 class Status(Enum):
@@ -61,11 +61,7 @@ class ReleaseRequest:
     epsilon: float
     delta: float
     label_epsilon: float | None = field(default=None, kw_only=True)
-    mechanism: Literal["gaussian", "privunit"] = field(default="gaussian", kw_only=True)
-
-
-_DEFAULTS: dict[str, Any] = {"label_epsilon": None, "mechanism": "gaussian"}
-"""What the second format may add, and what an entry without it means."""
+    mechanism: Mechanism = field(default="gaussian", kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -104,12 +100,6 @@ class Book:
     entries: tuple[LedgerEntry, ...]
     heads: tuple[HeadSpending, ...] = ()
 
-    @property
-    def format(self) -> str:
-        """What it is written as: the first format, unless something in it says what that does not know."""
-        further = any(_further(entry) for entry in self.entries)
-        return FORMAT_WITH_HEADS if self.heads else FORMAT_WITH_MORE if further else FORMAT
-
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
@@ -137,7 +127,7 @@ def read_book(path: Path) -> Book:
         RunFolderError: the file is missing or is not exactly what ``write_book`` writes.
     """
     try:
-        return _book(json.loads(path.read_text(encoding="utf-8")))
+        return _book(parse_json(path.read_bytes()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, PrivacyClaimError) as e:
         raise RunFolderError(
             f"{path} is missing or damaged: {type(e).__name__}",
@@ -151,27 +141,14 @@ def write_book(path: Path, book: Book) -> None:
     Raises:
         RunFolderError: the file cannot be written.
     """
-    document = {
-        "format": book.format,
-        "budget_epsilon": book.budget_epsilon,
-        "delta": book.delta,
-        "entries": [_record(entry) for entry in book.entries],
-    }
-    if book.heads:
-        document["heads"] = [{name: _plain(value) for name, value in asdict(head).items()} for head in book.heads]
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(document, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-        _sync_folder(path.parent)
-    except OSError as e:
-        raise RunFolderError(f"cannot write {path}: {e.strerror}", hint="check space and permissions") from e
+    document = json.dumps({"format": _FORMAT, **asdict(book)}, indent=2, default=_plain)
+    hint = "check space and permissions"
+    write_whole(path, document.encode(), mode=0o600, parents=False, error=RunFolderError, hint=hint)
+    _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:
+    """Else a power cut could bring back the old file, which knows less of what was spent."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -179,84 +156,44 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _record(entry: LedgerEntry) -> dict[str, Any]:
-    """An entry as JSON; what the first format does not know is written only where it says something."""
-    record = {name: _plain(value) for name, value in asdict(entry).items() if name not in _DEFAULTS}
-    return record | _further(entry)
+def _plain(value: bytes | Status) -> str:
+    """What JSON has no word for."""
+    return value.value if isinstance(value, Status) else "0x" + value.hex()
 
 
-def _further(entry: LedgerEntry) -> dict[str, Any]:
-    return {name: getattr(entry, name) for name in _DEFAULTS if getattr(entry, name) != _DEFAULTS[name]}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return "0x" + value.hex()
-    return value.value if isinstance(value, Status) else value
-
-
-def _book(document: dict[str, Any]) -> Book:
-    names = {"format", "budget_epsilon", "delta", "entries"}
-    if set(document) - {"heads"} != names:
-        raise ValueError("unknown or missing fields")
-    entries = tuple(_entry(item) for item in document["entries"])
-    if [entry.number for entry in entries] != list(range(len(entries))):
-        raise ValueError("entries are not numbered from 0")
-    heads = tuple(_head(item) for item in document.get("heads", ()))
-    book = Book(float(document["budget_epsilon"]), float(document["delta"]), entries, heads)
-    if document["format"] != book.format or ("heads" in document) != bool(heads):
+def _book(document: Any) -> Book:
+    if document.pop("format") != _FORMAT:
         raise ValueError("unknown format")
+    book: Book = _record(Book, document)
+    if [entry.number for entry in book.entries] != list(range(len(book.entries))):
+        raise ValueError("entries are not numbered from 0")
+    for entry in book.entries:
+        _refuse_impossible(entry)
     return book
 
 
-def _head(item: dict[str, Any]) -> HeadSpending:
-    if set(item) != {known.name for known in fields(HeadSpending)}:
-        raise ValueError("unknown or missing fields")
-    return HeadSpending(
-        dataset=_digest(item["dataset"]),
-        content=_digest(item["content"]),
-        mechanism=SampledGaussian(**item["mechanism"]),
-        epsilon=float(item["epsilon"]),
-        delta=float(item["delta"]),
-    )
-
-
-def _entry(item: dict[str, Any]) -> LedgerEntry:
-    if set(item) | set(_DEFAULTS) != {known.name for known in fields(LedgerEntry)}:
-        raise ValueError("unknown or missing fields")
-    entry = LedgerEntry(
-        dataset=_digest(item["dataset"]),
-        content=_digest(item["content"]),
-        label_map=_digest(item["label_map"]),
-        sigma=float(item["sigma"]),
-        sensitivity=float(item["sensitivity"]),
-        epsilon=float(item["epsilon"]),
-        delta=float(item["delta"]),
-        number=int(item["number"]),
-        status=Status(item["status"]),
-        release=None if item["release"] is None else _digest(item["release"]),
-        label_epsilon=_label_epsilon(item),
-        mechanism=_mechanism(item),
-    )
+def _refuse_impossible(entry: LedgerEntry) -> None:
     if (entry.status is Status.PUBLISHED) != (entry.release is not None):
         raise ValueError("status and release contradict each other")
-    GaussianRelease(entry.sigma, entry.sensitivity)
-    return entry
-
-
-def _label_epsilon(item: dict[str, Any]) -> float | None:
-    if "label_epsilon" not in item:
-        return None
-    epsilon = float(item["label_epsilon"])
-    if not 0 < epsilon < math.inf:
+    if entry.label_epsilon is not None and not 0 < entry.label_epsilon < math.inf:
         raise ValueError("a label epsilon is above 0")
-    return epsilon
-
-
-def _mechanism(item: dict[str, Any]) -> Literal["gaussian", "privunit"]:
-    if item.get("mechanism", "privunit") != "privunit":
+    if entry.mechanism not in get_args(Mechanism):
         raise ValueError("no such mechanism")
-    return "privunit" if "mechanism" in item else "gaussian"
+    GaussianRelease(entry.sigma, entry.sensitivity)
+
+
+def _record(kind: type[Any], item: dict[str, Any]) -> Any:
+    """An object of a dataclass from exactly its fields, each read as its annotation says."""
+    annotations = {known.name: str(known.type) for known in fields(kind)}
+    if set(item) != set(annotations):
+        raise ValueError("unknown or missing fields")
+    return kind(**{name: _value(annotation, item[name]) for name, annotation in annotations.items()})
+
+
+def _value(annotation: str, value: Any) -> Any:
+    if annotation.endswith(" | None"):
+        return None if value is None else _value(annotation.removesuffix(" | None"), value)
+    return _READERS[annotation](value)
 
 
 def _digest(text: str) -> Digest:
@@ -264,3 +201,16 @@ def _digest(text: str) -> Digest:
     if len(digest) != 32:
         raise ValueError("a digest has 32 bytes")
     return Digest(digest)
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "Digest": _digest,
+    "float": float,
+    "int": int,
+    "Mechanism": str,
+    "Status": Status,
+    "SampledGaussian": lambda item: _record(SampledGaussian, item),
+    "tuple[LedgerEntry, ...]": lambda items: tuple(_record(LedgerEntry, item) for item in items),
+    "tuple[HeadSpending, ...]": lambda items: tuple(_record(HeadSpending, item) for item in items),
+}
+"""How a field of each type is read."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import erfcx, ndtr
@@ -32,12 +32,11 @@ __all__ = [
     "REPLACE_ONE",
     "GaussianRelease",
     "compose",
-    "epsilon_by_opacus",
     "gaussian_delta",
     "gaussian_epsilon",
     "gaussian_sigma",
-    "refuse_classic_formula",
     "refuse_weak_delta",
+    "require_probability",
     "sensitivity",
 ]
 
@@ -48,9 +47,6 @@ _TOLERANCE = 4e-13
 
 _ROUNDING = 2e-13
 """Relative error that ``gaussian_delta`` is assumed to make in floating point, always to our disadvantage."""
-
-_OPACUS_ERROR = 2.5e-4
-"""Error in epsilon that Opacus's numerical accountant is allowed; its upper bound lies further off."""
 
 _REFUSED_CLAIMS = {
     "per-coordinate": "a record moves every coordinate of its row at once, so the L2 norm of the whole row counts",
@@ -146,7 +142,7 @@ def gaussian_sigma(epsilon: float, delta: float, sensitivity: float) -> float:
         PrivacyClaimError: a number out of range.
     """
     _require_positive(epsilon=epsilon, sensitivity=sensitivity)
-    _require_probability(delta)
+    require_probability(delta)
     return sensitivity * _least(lambda ratio: _delivers(epsilon, delta, ratio, 1.0))
 
 
@@ -156,7 +152,7 @@ def gaussian_epsilon(delta: float, sigma: float, sensitivity: float) -> float:
     Raises:
         PrivacyClaimError: a number out of range.
     """
-    _require_probability(delta)
+    require_probability(delta)
     if _delivers(0.0, delta, sigma, sensitivity):
         return 0.0
     return _least(lambda epsilon: _delivers(epsilon, delta, sigma, sensitivity))
@@ -171,37 +167,20 @@ def compose(releases: Sequence[GaussianRelease], delta: float) -> float:
     Returns:
         epsilon >= 0; 0 for no releases.
     """
-    _require_probability(delta)
+    require_probability(delta)
     if not releases:
         return 0.0
     return gaussian_epsilon(delta, 1.0, math.hypot(*(release.mu for release in releases)))
 
 
-def epsilon_by_opacus(
-    releases: Sequence[GaussianRelease], delta: float, accountant: Literal["prv", "rdp"] = "prv"
-) -> float:
-    """The same epsilon by Opacus, a check by independent code: an upper bound, never below ``compose``.
+def require_probability(delta: float) -> None:
+    """Refuses a delta outside (0, 1).
 
-    Opacus speaks of add/remove neighbours and ``noise_multiplier = sigma / sensitivity``. At sample rate 1 its
-    curve is the Gaussian mechanism's and depends on that ratio alone, so a replace-one sensitivity of 2C/b gives
-    the replace-one epsilon. Below sample rate 1 the two adjacencies differ, and this function does not apply.
-
-    Args:
-        accountant: "prv" (numerical, at most 0.001 above exact, relative where epsilon is above 1) or
-            "rdp" (closed form, about a tenth above).
+    Raises:
+        PrivacyClaimError: such a delta.
     """
-    # Opacus loads torch, which the exact path has no use for.
-    from opacus.accountants import PRVAccountant, RDPAccountant  # noqa: PLC0415
-
-    _require_probability(delta)
-    if not releases:
-        return 0.0
-    account = PRVAccountant() if accountant == "prv" else RDPAccountant()
-    for release in releases:
-        account.step(noise_multiplier=release.sigma / release.sensitivity, sample_rate=1.0)
-    with np.errstate(divide="ignore"):  # its formulas take log(1 - sample_rate)
-        precision = {"eps_error": _OPACUS_ERROR} if accountant == "prv" else {}
-        return float(account.get_epsilon(delta=delta, **precision))
+    if not 0 < delta < 1:
+        raise PrivacyClaimError(f"delta {delta} is not between 0 and 1", hint="choose delta below 1/n")
 
 
 def refuse_weak_delta(delta: float, records: int) -> None:
@@ -210,28 +189,11 @@ def refuse_weak_delta(delta: float, records: int) -> None:
     Raises:
         PrivacyClaimError: delta out of (0, 1/records).
     """
-    _require_probability(delta)
+    require_probability(delta)
     if records < 1 or delta >= 1 / records:
         raise PrivacyClaimError(
             f"delta {delta:g} is not below 1/n for n = {records} records",
             hint=f"choose delta below {1 / max(records, 1):.1g}; 1e-7 costs about a fifth more noise than 1e-5",
-        )
-
-
-def refuse_classic_formula(epsilon: float, delta: float, sensitivity: float) -> None:
-    """Refuses ``sigma = D sqrt(2 ln(1.25/delta)) / epsilon`` above epsilon = 1, where its proof ends.
-
-    Raises:
-        PrivacyClaimError: epsilon above 1; the message names the delta that the formula's noise delivers.
-    """
-    _require_positive(epsilon=epsilon, sensitivity=sensitivity)
-    _require_probability(delta)
-    if epsilon > 1:
-        sigma = sensitivity * math.sqrt(2 * math.log(1.25 / delta)) / epsilon
-        raise PrivacyClaimError(
-            f"the classic Gaussian formula proves nothing at epsilon {epsilon:g} > 1: its sigma {sigma:.4g} "
-            f"delivers delta {gaussian_delta(epsilon, sigma, sensitivity):.2g}, {delta:g} was asked for",
-            hint="use gaussian_sigma",
         )
 
 
@@ -264,8 +226,3 @@ def _require_positive(**values: float) -> None:
     for name, value in values.items():
         if not 0 < value < math.inf:
             raise PrivacyClaimError(f"{name} {value} is not a finite number above 0", hint=f"choose {name} above 0")
-
-
-def _require_probability(delta: float) -> None:
-    if not 0 < delta < 1:
-        raise PrivacyClaimError(f"delta {delta} is not between 0 and 1", hint="choose delta below 1/n")

@@ -1,20 +1,19 @@
-"""A head by DP-SGD and the release as one guarantee: one adjacency for both, then the least epsilon that covers them.
+"""A head by DP-SGD and the release as one guarantee: the least epsilon that covers both, for a replaced record.
 
 Job: the replace-one epsilon of DP-SGD, of DP-SGD together with releases, and the noise that a budget leaves to each.
 Non-jobs: training (``dpsgd``), remembering (``ledger``), Gaussian releases alone (``accounting``, exact).
 
-Opacus accounts for Poisson sampling and for a record that is added or removed. That is the *zero-out* adjacency: a
-record gives way to one without gradient and without features, so that n and every count stay what they are. Two facts
-bring it to replace-one, which is what a statement is about:
+Adjacency. Neighbours differ in the input of one record; n and every label stay. Given all that came before, a step of
+DP-SGD is ``(1-q) N(0, z^2 I) + q N(x, z^2 I)`` against the same with y: x and y are the two clipped gradients, of norm
+at most 1. In one dimension, x = -1 against y = 1 *dominates* every such pair: its delta is the largest at every epsilon
+(ADR 27 has the proof, by Kahane's inequality). Pairs that dominate every step dominate their composition, also where
+each step depends on the ones before (Zhu, Dong and Wang, "Optimal accounting of differential privacy via characteristic
+function", AISTATS 2022, Theorem 10). A Gaussian release of the same records is one more step, without sampling.
+Swapping the neighbours mirrors every pair, so that one order is both.
 
-1. *Group privacy.* From a record to nothing and from nothing to another record are two zero-outs. Where each keeps
-   (e, d), ``P <= e^e (e^e P' + d) + d``, so replacing a record keeps ``(2e, (1 + e^e) d)``.
-2. *Composition*, the lesser of two bounds: (a) the sum of both replace-one guarantees, delta divided between them;
-   (b) group privacy of the joint zero-out curve. A zeroed record moves a row by C/b, half of the release's replace-one
-   sensitivity, so the release joins as a Gaussian of half its replace-one parameter: its delta is averaged over the
-   losses of DP-SGD. The release depends on the head; curves hold for mechanisms that are chosen one after the other.
-
-The curve of DP-SGD is that of ``_loss_curve``. Everything is rounded towards more epsilon and more noise.
+Curve. ``dp_accounting`` discretises the privacy loss upwards (Doroshenko et al., "Connect the Dots", PETS 2022) and
+convolves it, so that its delta is an upper bound but for rounding, for which ``_ROUNDING`` is taken off delta. Noise is
+rounded up, the release's epsilon down.
 """
 
 from __future__ import annotations
@@ -23,43 +22,80 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
+
+from dp_accounting import NeighboringRelation
+from dp_accounting.pld import privacy_loss_distribution as pld
 
 from clicooper.errors import PrivacyClaimError
-from clicooper.privacy._loss_curve import (
-    LEAST_NOISE,
-    SampledGaussian,
-    ZeroOutCurve,
-    beyond,
-    renyi_epsilon,
-    zero_out_curve,
+from clicooper.privacy.accounting import (
+    REPLACE_ONE,
+    GaussianRelease,
+    compose,
+    gaussian_epsilon,
+    gaussian_sigma,
+    require_probability,
 )
-from clicooper.privacy.accounting import REPLACE_ONE, GaussianRelease, compose, gaussian_sigma
 
-__all__ = [
-    "Division",
-    "SampledGaussian",
-    "divide",
-    "dpsgd_epsilon",
-    "joint_epsilon",
-    "total_epsilon",
-    "zero_out_epsilon",
-]
+__all__ = ["Division", "SampledGaussian", "divide", "dpsgd_epsilon", "total_epsilon", "zero_out_epsilon"]
+
+LEAST_NOISE = 0.5
+"""Noise multipliers below this are never chosen."""
 
 _MAX_EPSILON = 40.0
-"""Beyond this no replace-one claim is looked for; the curve's own error ends it before, at about 20."""
+"""Beyond this no claim is made."""
 
-_SHARES = tuple(share / 20 for share in range(1, 20))
-"""Shares of delta that are tried for the head in a sum."""
+_MAX_LOSS = 100.0
+"""Mean privacy loss beyond which no curve is computed: its epsilon is far above ``_MAX_EPSILON``."""
+
+_FINEST, _COARSEST = 1e-4, 1e-2
+"""Bounds of the interval between two discrete losses, which is else ``q / (60 z)``, a hundredth of a step's deviation.
+The curve then lies less than 5e-4 above the true epsilon; at the finest interval, which bounds the work, up to 2e-3."""
+
+_ROUNDING = 1e-13
+"""Taken off delta for every step. Against closed forms the curve falls short by 1e-15 a step; the rest is reserve."""
+
+_STEP = 1e-3
+"""Noise multipliers and the release's epsilon are multiples of this."""
 
 _TRIES = 8
-_STEP = 1e-3
-"""Noise multipliers are rounded up, and the release's epsilon down, to a multiple of this."""
 
 _REFUSED_CLAIMS = {
-    "add/remove record": "that is the epsilon which Opacus prints; n is public here and neighbours differ in one "
-    "record's input, which is two such steps: epsilon doubles and delta grows by 1 + e^epsilon",
+    "add/remove record": "that is the epsilon which accountants print by default; n is public here and neighbours "
+    "differ in one record's input, which is two such steps at once",
     "record with its label": "DP-SGD alone would cover a label, but the release after it fixes labels and counts",
 }
+
+
+@dataclass(frozen=True)
+class SampledGaussian:
+    """One run of DP-SGD: sums of clipped gradients over Poisson batches, with Gaussian noise.
+
+    Args:
+        noise_multiplier: deviation of the noise on a coordinate, in units of the clipping norm, >= ``LEAST_NOISE``.
+        batches: a record enters a step with probability ``1 / batches``, >= 1.
+        steps: >= 1.
+    """
+
+    noise_multiplier: float
+    batches: int
+    steps: int
+
+    def __post_init__(self) -> None:
+        if not LEAST_NOISE <= self.noise_multiplier < math.inf:
+            raise PrivacyClaimError(
+                f"noise multiplier {self.noise_multiplier} is not a finite number of at least {LEAST_NOISE}",
+                hint="less noise than that protects nobody; raise epsilon's share or lower the steps",
+            )
+        if self.batches < 1 or self.steps < 1:
+            raise PrivacyClaimError(
+                f"{self.steps} steps at a sample rate of 1/{self.batches}", hint="choose both at least 1"
+            )
+
+    @property
+    def sample_rate(self) -> float:
+        """Probability with which a record enters a step."""
+        return 1.0 / self.batches
 
 
 @dataclass(frozen=True)
@@ -80,17 +116,18 @@ class Division:
 
 
 def zero_out_epsilon(mechanisms: Sequence[SampledGaussian], delta: float) -> float:
-    """Epsilon for a record that gives way to one without gradient: what Opacus calls add/remove, in both orders.
+    """Epsilon for a record that gives way to one without gradient: what accountants call add/remove, in both orders.
+
+    No claim rests on it; it is what other accountants can be compared with.
 
     Raises:
-        PrivacyClaimError: delta out of (0, 1), or no epsilon that the numerical curve can show.
+        PrivacyClaimError: no run, delta out of (0, 1), or no epsilon that can be shown.
     """
-    curve = zero_out_curve(mechanisms, delta)
-    return _found(_least_epsilon(lambda epsilon: curve.delta(epsilon) <= delta, _MAX_EPSILON))
+    return _shown(_spent(mechanisms, (), delta, NeighboringRelation.REPLACE_SPECIAL))
 
 
 def dpsgd_epsilon(mechanisms: Sequence[SampledGaussian], delta: float, claim: str = REPLACE_ONE) -> float:
-    """Replace-one epsilon of DP-SGD by group privacy.
+    """Replace-one epsilon of DP-SGD.
 
     Args:
         claim: the unit that the caller means to protect.
@@ -101,37 +138,19 @@ def dpsgd_epsilon(mechanisms: Sequence[SampledGaussian], delta: float, claim: st
     if claim != REPLACE_ONE:
         reason = _REFUSED_CLAIMS.get(claim, f"no proof is known to this program for the unit {claim!r}")
         raise PrivacyClaimError(f"{claim} epsilon of DP-SGD refused: {reason}", hint=f"claim {REPLACE_ONE!r}")
-    return joint_epsilon(mechanisms, (), delta)
+    return _shown(_spent(mechanisms, (), delta))
 
 
-def joint_epsilon(mechanisms: Sequence[SampledGaussian], releases: Sequence[GaussianRelease], delta: float) -> float:
-    """Bound (b): group privacy of the joint zero-out curve.
+def total_epsilon(mechanisms: Sequence[SampledGaussian], releases: Sequence[GaussianRelease], delta: float) -> float:
+    """Replace-one epsilon of everything that was computed from the same records; exact for releases alone.
 
     Args:
         releases: with their replace-one sensitivities.
 
     Raises:
-        PrivacyClaimError: as ``zero_out_epsilon``.
+        PrivacyClaimError: delta out of (0, 1), or no epsilon that can be shown.
     """
-    return _found(_joint(mechanisms, releases, delta))
-
-
-def total_epsilon(mechanisms: Sequence[SampledGaussian], releases: Sequence[GaussianRelease], delta: float) -> float:
-    """Replace-one epsilon of everything that was computed from the same records: the lesser of (a) and (b).
-
-    Without DP-SGD it is the exact composition of the releases.
-
-    Raises:
-        PrivacyClaimError: as ``zero_out_epsilon``.
-    """
-    if not mechanisms:
-        return compose(releases, delta)
-    joint = _joint(mechanisms, releases, delta)
-    if not releases:
-        return _found(joint)
-    alone = zero_out_curve(mechanisms, delta * _SHARES[0])
-    sums = [_replaced(alone, share * delta) + compose(releases, (1 - share) * delta) for share in _SHARES]
-    return _found(min(joint, *sums))
+    return _shown(_spent(mechanisms, releases, delta)) if mechanisms else compose(releases, delta)
 
 
 @lru_cache(maxsize=64)
@@ -162,91 +181,101 @@ def divide(
 
 
 def _least_noise(epsilon: float, delta: float, batches: int, steps: int) -> SampledGaussian:
-    """The least noise multiplier that keeps replace-one epsilon, rounded up by at most a 400th of itself."""
-    half = epsilon / 2
-    share = delta / (1 + math.exp(half))
+    """The least noise multiplier, a multiple of ``_STEP``, that keeps epsilon."""
 
-    def run(multiplier: float) -> SampledGaussian:
-        return SampledGaussian(round(math.ceil(round(multiplier / _STEP, 6)) * _STEP, 6), batches, steps)
+    def run(multiple: int) -> SampledGaussian:
+        return SampledGaussian(round(multiple * _STEP, 6), batches, steps)
 
-    def kept(multiplier: float) -> bool:
-        return multiplier > LEAST_NOISE and zero_out_curve([run(multiplier)], share).delta(half) <= share
+    def kept(multiple: int) -> bool:
+        return _spent([run(multiple)], (), delta) <= epsilon
 
-    # Without sampling it would be a Gaussian's; Renyi orders, which are quick, come down to nearly what is due.
-    high = math.sqrt(steps) * gaussian_sigma(half, share, 1.0)
-    low = LEAST_NOISE
-    while high - low > 0.001 * high:
-        middle = (low + high) / 2
-        low, high = (low, middle) if renyi_epsilon([run(middle)], share) <= half else (middle, high)
+    low = math.ceil(LEAST_NOISE / _STEP)
+    # Sampling never costs more than taking every record, whose closed form is known; the rest is the curve's error.
+    high = max(low + 1, math.ceil(math.sqrt(steps) * gaussian_sigma(epsilon, delta, 2.0) / _STEP))
     for _ in range(_TRIES):
         if kept(high):
-            break
-        high *= 1.05
-    else:
-        raise beyond()
-    while kept(high / 1.2):
-        high /= 1.2
-    low = high / 1.2
-    while high - low > high / 400:
-        middle = (low + high) / 2
-        low, high = (low, middle) if kept(middle) else (middle, high)
-    return run(high)
+            return run(_first(kept, low, high))
+        high *= 2
+    raise _beyond()
 
 
 def _most_left(epsilon: float, delta: float, head: SampledGaussian) -> float:
     """The largest release epsilon at half of delta, a multiple of ``_STEP``, under which the total is kept."""
 
-    def release(steps: int) -> list[GaussianRelease]:
-        return [GaussianRelease(gaussian_sigma(steps * _STEP, delta / 2, 1.0), 1.0)]
+    def exceeded(multiple: int) -> bool:
+        sigma = gaussian_sigma(multiple * _STEP, delta / 2, 1.0)
+        return _spent([head], [GaussianRelease(sigma, 1.0)], delta) > epsilon
 
-    curve = zero_out_curve([head], delta)
-    heads = [(share, _replaced(curve, share * delta)) for share in _SHARES]
-
-    def kept(steps: int) -> bool:
-        chosen = release(steps)
-        joint = (1 + math.exp(epsilon / 2)) * curve.delta(epsilon / 2, chosen[0].mu / 2) <= delta
-        return joint or any(spent + compose(chosen, (1 - share) * delta) <= epsilon for share, spent in heads)
-
-    low, high = 0, math.ceil(epsilon / _STEP)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if kept(middle) else (low, middle)
-    while low and total_epsilon([head], release(low), delta) > epsilon:
-        low -= 1
-    if not low:
+    # No more than a release that spends the whole by itself says at half of delta.
+    alone = gaussian_epsilon(delta / 2, gaussian_sigma(epsilon, delta, 1.0), 1.0)
+    left = _first(exceeded, 0, math.ceil(alone / _STEP)) - 1
+    if not left:
         raise PrivacyClaimError(
             f"the head leaves nothing of epsilon {epsilon:g}", hint="lower head_epsilon or raise epsilon"
         )
-    return round(low * _STEP, 6)
+    return round(left * _STEP, 6)
 
 
-def _joint(mechanisms: Sequence[SampledGaussian], releases: Sequence[GaussianRelease], delta: float) -> float:
-    return _replaced(zero_out_curve(mechanisms, delta), delta, math.hypot(*(release.mu for release in releases)) / 2)
-
-
-def _replaced(curve: ZeroOutCurve, delta: float, mu: float = 0.0) -> float:
-    """Group privacy: twice the least epsilon at which ``(1 + e^epsilon)`` times the zero-out delta is at most delta."""
-
-    def holds(epsilon: float) -> bool:
-        return (1 + math.exp(epsilon)) * curve.delta(epsilon, mu) <= delta
-
-    return 2 * _least_epsilon(holds, _MAX_EPSILON / 2)
-
-
-def _least_epsilon(holds: Callable[[float], bool], limit: float) -> float:
-    """The least epsilon on the way up from 0 at which a claim holds, rounded up by 1e-6 of itself; infinite if none."""
-    low, high = 0.0, 0.01
-    while not holds(high):
-        low, high = high, high * 1.3
-        if low >= limit:
-            return math.inf
-    while high - low > 1e-6 * high:
-        middle = (low + high) / 2
+def _first(holds: Callable[[int], bool], low: int, high: int) -> int:
+    """The first number in (low, high] at which a monotone condition holds, if only at ``high``."""
+    while high - low > 1:
+        middle = (low + high) // 2
         low, high = (low, middle) if holds(middle) else (middle, high)
     return high
 
 
-def _found(epsilon: float) -> float:
+def _spent(
+    mechanisms: Sequence[SampledGaussian],
+    releases: Sequence[GaussianRelease],
+    delta: float,
+    relation: NeighboringRelation = NeighboringRelation.REPLACE_ONE,
+) -> float:
+    """Epsilon at delta of all runs and releases together, rounded up; infinite where none can be shown."""
+    if not mechanisms:
+        raise PrivacyClaimError("no run of DP-SGD to account for", hint="releases alone compose exactly")
+    require_probability(delta)
+    proved = delta - _ROUNDING * (1 + sum(run.steps for run in mechanisms))
+    interval = min(run.sample_rate / run.noise_multiplier for run in mechanisms) / 60
+    interval = min(max(interval, _FINEST), _COARSEST)
+    losses = _composed(tuple(mechanisms), interval, relation)
+    if proved <= 0 or losses is None:
+        return math.inf
+    if releases:
+        mu = math.hypot(*(release.mu for release in releases))
+        losses = losses.compose(_single(2 / mu, 1.0, interval, relation))
+    epsilon = float(losses.get_epsilon_for_delta(proved))
+    return epsilon if epsilon <= _MAX_EPSILON else math.inf
+
+
+@lru_cache(maxsize=64)
+def _composed(mechanisms: tuple[SampledGaussian, ...], interval: float, relation: NeighboringRelation) -> Any:
+    """The loss of all runs, or None where it is beyond use."""
+    total, mean = pld.identity(interval), 0.0
+    for run in mechanisms:
+        step = _single(run.noise_multiplier, run.sample_rate, interval, relation)
+        # Pinsker: a step's mean loss is at least twice its squared total variation, which is delta at epsilon 0.
+        mean += 2 * step.get_delta_for_epsilon(0.0) ** 2 * run.steps
+        if mean > _MAX_LOSS:
+            return None
+        total = total.compose(step.self_compose(run.steps))
+    return total
+
+
+@lru_cache(maxsize=8)
+def _single(noise: float, sample_rate: float, interval: float, relation: NeighboringRelation) -> Any:
+    """The loss of one step: one record moves the sum by at most 1, under noise of this deviation."""
+    return pld.from_gaussian_mechanism(
+        noise, value_discretization_interval=interval, sampling_prob=sample_rate, neighboring_relation=relation
+    )
+
+
+def _shown(epsilon: float) -> float:
     if epsilon == math.inf:
-        raise beyond()
+        raise _beyond()
     return epsilon
+
+
+def _beyond() -> PrivacyClaimError:
+    """What is said where no epsilon can be shown."""
+    hint = f"spend less than {_MAX_EPSILON:g} on a head; else add noise, take fewer steps, or raise delta"
+    return PrivacyClaimError("no epsilon can be shown for so much DP-SGD on a replaced record", hint=hint)

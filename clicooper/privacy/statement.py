@@ -6,10 +6,13 @@ Job: say in plain words what ``accounting`` proves, and not a word more. Non-job
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from clicooper.privacy.accounting import REPLACE_ONE
-from clicooper.privacy.composition import Division
+
+if TYPE_CHECKING:
+    from clicooper.privacy.composition import Division
+    from clicooper.privacy.release import Mechanism
 
 __all__ = ["INPUT_OR_LABEL", "NO_SPENDING", "HeadClaim", "HeadKind", "Statement", "training_in_words"]
 
@@ -118,7 +121,7 @@ class Statement:
     excludes: tuple[str, ...]
     adjacency: str = f"{REPLACE_ONE}: its input"
     label_epsilon: float | None = None
-    mechanism: Literal["gaussian", "privunit"] = "gaussian"
+    mechanism: Mechanism = "gaussian"
 
     def with_labels(self, epsilon: float) -> Statement:
         """The statement where every label went through randomised response before anything was counted."""
@@ -182,8 +185,8 @@ def training_in_words(division: Division) -> str:
     return (
         f"Of an input's epsilon the head spends ({division.head_epsilon:g}, {division.head_delta:g}) by itself and the "
         f"release ({division.epsilon:g}, {division.delta:g}): DP-SGD on the released records, {head.steps} steps, each "
-        f"of a record with probability 1/{head.batches}, noise multiplier {head.noise_multiplier:g}; replacing a "
-        "record counts as two zero-outs, and the whole is the lesser of sum and joint curve."
+        f"of a record with probability 1/{head.batches}, noise multiplier {head.noise_multiplier:g}. Both "
+        "are accounted for on one curve, for a replaced record."
     )
 
 

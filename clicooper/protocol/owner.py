@@ -332,7 +332,7 @@ class Owner:
     def _check_progress(self, round_: int, artifacts: Artifacts) -> Iterator[CheckResult]:
         """Accuracy of the committed segments on records that only the owner has."""
         outs = [artifacts.state_file(artifacts.manifest(round_, seat).out) for seat in range(self.params.seats)]
-        accuracy = self.prepared.read_out(outs, self.prepared.splits.holdout, PROGRESS_DRAWS).accuracy
+        accuracy = self.prepared.read_out(outs, self.prepared.inputs.splits.holdout, PROGRESS_DRAWS).accuracy
         floor = self.prepared.guessing if self.policy.progress_floor is None else self.policy.progress_floor
         passed = accuracy > floor
         yield CheckResult(

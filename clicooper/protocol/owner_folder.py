@@ -98,7 +98,7 @@ def keep_owner_secrets(folder: Path, prepared: PreparedJob, account: LocalAccoun
     write_secret(folder / "account.key", account.key.hex().encode() + b"\n")
     write_secret(folder / IDENTITY_NAME, secrets.identity.encode() + b"\n")
     write_secret(folder / "master.key", secrets.master.material.hex().encode() + b"\n")
-    write_secret(folder / HEAD_NAME, state_bytes(prepared.head.state()))
+    write_secret(folder / HEAD_NAME, state_bytes(prepared.inputs.head.state()))
     write_secret(folder / CONFIG_NAME, prepared.config.model_dump_json(indent=2).encode() + b"\n")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from clicooper.extras import extra
 from clicooper.reports.page import PALETTE
 
 if TYPE_CHECKING:
@@ -63,8 +64,9 @@ def draw_svg(
         draw: draws on the axes that it is given; any text it adds must be the program's own.
         width_in, height_in: size in inches at which fonts are 9 points; the page scales it.
     """
-    from matplotlib import style  # noqa: PLC0415 - slow to import
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    with extra("report"):
+        from matplotlib import style  # noqa: PLC0415 - an extra
+        from matplotlib.figure import Figure  # noqa: PLC0415
 
     buffer = io.StringIO()
     with style.context(["default", _plot_style(name)]):

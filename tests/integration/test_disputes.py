@@ -25,7 +25,7 @@ from clicooper.commitments.head import next_head
 from clicooper.disputes.collect import make_evidence
 from clicooper.disputes.enclosed import EnclosedArtifacts
 from clicooper.disputes.evidence_file import SealedEvidence, enclose, open_evidence, publish_evidence, read_evidence
-from clicooper.disputes.failed_check import subject_of_failure
+from clicooper.disputes.failed_check import choose_subject
 from clicooper.disputes.head_check import compare_with_chain, proofs_on_chain
 from clicooper.disputes.opinion import Answer
 from clicooper.disputes.subject import Subject
@@ -152,7 +152,7 @@ def test_a_cheat_is_refused_challenged_and_loses_its_stake(
         job, parties, params = case.job, case.job.parties, case.job.opened.owner.params
         with pytest.raises(RoundRefused) as refusal:
             job.opened.owner.verify_round(0, case.committed)
-        subject = subject_of_failure(refusal.value.results, 0, case.artifacts.spec.replay.interval)
+        subject = choose_subject(refusal.value.results, 0, case.artifacts.spec.replay.interval)
         assert subject == replace(REPLAY, accused=1), "what to show follows from what failed"
         sealed = case.sealed(subject)
         path = tmp_path / "evidence.car"

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 from clicooper.chain.rpc.messages import Block, Call, Log, Receipt, from_hex, to_hex
 from clicooper.chain.rpc.transport import RpcError, Transport
 from clicooper.errors import ChainError
+from clicooper.extras import extra
 from clicooper.types import Address, Digest
 
 __all__ = ["Block", "Call", "Log", "Node", "Receipt"]
@@ -45,7 +46,8 @@ class Node:
     @classmethod
     def embedded(cls, chain_id: int = 31337) -> "Node":
         """A fresh chain in this process (Prague rules); the same transactions give the same blocks in every run."""
-        from clicooper.chain.rpc.embedded import EmbeddedChain  # noqa: PLC0415 - an EVM is slow to import
+        with extra("embedded"):
+            from clicooper.chain.rpc.embedded import EmbeddedChain  # noqa: PLC0415 - an extra
 
         return cls(EmbeddedChain(chain_id))
 

@@ -8,28 +8,22 @@ served: Kubo answers offline which blocks it has; js-ipfs can only list them all
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-import requests
-from ipfshttpclient import exceptions as ipfs_errors
-from ipfshttpclient.http_requests import ClientSync
 from multiformats import CID
-from urllib3.exceptions import HTTPError
 
 from clicooper.commitments.canonical import MAX_BLOCK_BYTES
 from clicooper.config import IPFS_URL
 from clicooper.errors import ArtifactCorrupt, ArtifactMissing, SpecError, StorageError
-from clicooper.json_values import parse_json
+from clicooper.extras import extra
 from clicooper.storage.base import missing, reading, write_chunks
-from clicooper.storage.ipfs.address import NodeAddress, parse_node_address
+from clicooper.storage.ipfs.address import parse_node_address
 from clicooper.storage.ipfs.presence import Presence, artifacts
-from clicooper.storage.ipfs.rpc import MAX_LINE_BYTES, Call, Refused, Rpc, Transient
-from clicooper.storage.ipfs.upload import MULTIPART_TYPE, Block, Uploader, multipart, windows
+from clicooper.storage.ipfs.rpc import Call, Rpc, parse_object
+from clicooper.storage.ipfs.upload import Block, Uploader, multipart, windows
 from clicooper.storage.ipld.cid import (
     block_cid,
     build_file,
@@ -44,8 +38,6 @@ __all__ = ["IpfsStore", "UploadProgress"]
 
 ASK_FROM_BYTES = 1 << 14
 """From this size on a single block is sent only after asking for it: below, asking costs as much as sending."""
-
-_CONNECT_TIMEOUT_S = 10.0
 
 UploadProgress = Callable[[int, int], None]
 """Called with the bytes of a file's blocks that the node has by now, and how many of them were sent."""
@@ -88,7 +80,9 @@ class IpfsStore:
             IpfsStore, url, timeout_s=timeout_s, retries=retries
         )
         self.name = f"IPFS node {address.public}"
-        self._transport = _Transport(address)
+        with extra("ipfs"):
+            from clicooper.storage.ipfs.transport import HttpTransport  # noqa: PLC0415 - an extra
+        self._transport = HttpTransport(address)
         self._rpc = Rpc(self._transport, address.public, timeout_s, retries)
         self._progress = progress
         self._timeout_s = timeout_s
@@ -196,88 +190,10 @@ class IpfsStore:
 
     def _expect(self, cid: CID, answer: bytes) -> None:
         """The node keeps a block under the name that it has here."""
-        key = _object(answer).get("Key")
+        key = parse_object(answer).get("Key")
         if [cid_bytes(found) for found in artifacts(key)] != [cid_bytes(cid)]:
             problem = f"{self.name} keeps block {cid_text(cid)} as {str(key)[:80]!r}"
             raise StorageError(problem, hint="check that an IPFS node runs there")
-
-
-class _Transport:
-    """Carries calls by ``ipfshttpclient``."""
-
-    def __init__(self, address: NodeAddress) -> None:
-        self._client = _Client(address.multiaddr, "api/v0", auth=address.credentials)
-        self._client.open_session()
-
-    def close(self) -> None:
-        """Gives the connections back, and begins anew."""
-        self._client.close_session()
-        self._client.open_session()
-
-    def post(
-        self, command: str, options: Mapping[str, str], body: Iterable[bytes] | None, timeout_s: float
-    ) -> Generator[bytes, None, None]:
-        """See ``_rpc.Transport``."""
-        headers = {} if body is None else {"Content-Type": MULTIPART_TYPE}
-        timeouts = (min(timeout_s, _CONNECT_TIMEOUT_S), timeout_s)
-        try:
-            with closing(
-                self._client.request(command, opts=options, data=body, headers=headers, timeout=timeouts, stream=True)
-            ) as chunks:
-                yield from chunks
-        except ipfs_errors.TimeoutError as e:
-            raise Transient(f"no answer within {timeout_s:.1f} s") from e
-        except ipfs_errors.ConnectionError as e:
-            raise Transient("it cannot be reached, or drops the connection") from e
-        except (ipfs_errors.CommunicationError, requests.RequestException, HTTPError) as e:
-            raise Transient(f"its answer is cut off or no HTTP ({type(e).__name__})") from e
-
-
-class _Client(ClientSync):  # type: ignore[misc]
-    """The library's client, without what a node must not be able to do: lead elsewhere, flood, or trickle."""
-
-    def _make_session(self) -> requests.Session:
-        # The library's own kind of session needs an argument that urllib3 is about to drop.
-        session = requests.Session()
-        session.auth = self._session_props.get("auth")
-        # Neither the environment's proxies nor .netrc: the node is the one that the user named.
-        session.trust_env = False
-        session.hooks["response"].append(_judge_status)
-        return session
-
-    def _request(self, *arguments: Any, **options: Any) -> tuple[list[Any], Generator[bytes, None, None]]:
-        closables, _ = super()._request(*arguments, **options)
-        return closables, _arriving(closables[0])
-
-
-def _arriving(response: requests.Response) -> Generator[bytes, None, None]:
-    """The body in the pieces in which it arrives: whoever reads can stop at a limit of size or time."""
-    while piece := response.raw.read1(MAX_LINE_BYTES, decode_content=True):
-        yield piece
-
-
-def _judge_status(response: requests.Response, **_: object) -> None:
-    """Refuses whatever is not an answer of the RPC, before anything follows or reads it."""
-    status = response.status_code
-    if status == requests.codes.ok and "html" not in response.headers.get("Content-Type", ""):
-        return
-    text = b"".join(islice(_arriving(response), 1))
-    response.close()
-    message = _object(text).get("Message")
-    if status == requests.codes.ok:
-        raise Refused("a web page, no answer of the RPC", is_final=False)
-    if 300 <= status < 400:
-        raise Refused(f"status {status}, a redirect, which is not followed", is_final=True)
-    raise Refused(f"status {status}: {message}" if message else f"status {status}", is_final=status < 500)
-
-
-def _object(data: bytes) -> Mapping[str, Any]:
-    """The JSON object in ``data``; an empty one if there is none."""
-    try:
-        value = parse_json(data)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _blocks(source: BinaryIO) -> Iterator[Block]:

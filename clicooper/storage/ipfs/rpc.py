@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from multiformats import CID
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_before_delay, wait_random_exponential
@@ -18,7 +18,7 @@ from clicooper.json_values import parse_json
 from clicooper.storage.base import missing
 from clicooper.storage.ipld.cid import cid_text
 
-__all__ = ["MAX_LINE_BYTES", "Call", "Refused", "Rpc", "Transient", "Transport"]
+__all__ = ["MAX_LINE_BYTES", "Call", "Refused", "Rpc", "Transient", "Transport", "parse_object"]
 
 MAX_LINE_BYTES = 1 << 16
 """Longest JSON value that a node may send."""
@@ -204,3 +204,12 @@ def _is_final(call: Call, failure: Transient | Refused) -> bool:
     if isinstance(failure, Transient):
         return False
     return failure.is_final or (call.cid is not None and bool(_ABSENT.search(failure.message)))
+
+
+def parse_object(data: bytes) -> Mapping[str, Any]:
+    """The JSON object in ``data``; an empty one if there is none."""
+    try:
+        value = parse_json(data)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

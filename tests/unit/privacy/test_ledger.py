@@ -217,16 +217,16 @@ def test_process_killed_after_its_response_leaves_one_response(path, tmp_path):
     assert open_ledger(path, 3.5).spent_epsilon() == pytest.approx(3.5, rel=1e-9)
 
 
-def test_file_without_noisy_labels_is_what_it_was_and_one_with_them_is_of_the_next_format(path):
+def test_file_says_what_labels_cost_and_is_written_as_it_is_read(path):
     entry = {
         **{name: "0x" + digit * 64 for name, digit in (("dataset", "1"), ("content", "2"), ("label_map", "3"))},
         **{"sigma": 3.0, "sensitivity": 2.0, "epsilon": 2.0, "delta": 1e-5, "number": 0},
-        **{"status": "reserved", "release": None},
+        **{"status": "reserved", "release": None, "label_epsilon": None, "mechanism": "gaussian"},
     }
-    old = {"format": "clicooper-ledger/1", "budget_epsilon": 9.0, "delta": 1e-5, "entries": [entry]}
-    new = old | {"format": "clicooper-ledger/2", "entries": [entry | {"label_epsilon": 1.5}]}
+    true = {"format": "clicooper-ledger/1", "budget_epsilon": 9.0, "delta": 1e-5, "entries": [entry], "heads": []}
+    noisy = true | {"entries": [entry | {"label_epsilon": 1.5}]}
     path.parent.mkdir(mode=0o700)
-    for document, label_epsilon in ((old, None), (new, 1.5)):
+    for document, label_epsilon in ((true, None), (noisy, 1.5)):
         path.write_text(json.dumps(document))
         ledger = open_ledger(path, budget=9.0)
         assert ledger.entries()[0].label_epsilon == label_epsilon
@@ -234,8 +234,10 @@ def test_file_without_noisy_labels_is_what_it_was_and_one_with_them_is_of_the_ne
         written = json.loads(path.read_text())
         published = {"status": "published", "release": "0x" + "00" * 32}
         assert written == document | {"entries": [document["entries"][0] | published]}
-    wrong = [new | {"format": old["format"]}, old | {"format": new["format"]}]
-    wrong += [new | {"entries": [entry | {"label_epsilon": value}]} for value in (0, -1.0, None, "two", 1e999)]
+    wrong = [noisy | {"format": "clicooper-ledger/2"}, {name: noisy[name] for name in noisy if name != "heads"}]
+    wrong += [noisy | {"entries": [entry | {"label_epsilon": value}]} for value in (0, -1.0, [], "two", 1e999)]
+    wrong += [noisy | {"entries": [entry | {"mechanism": value}]} for value in (None, "laplace")]
+    wrong += [noisy | {"entries": [{name: entry[name] for name in entry if name != "label_epsilon"}]}]
     for document in wrong:
         path.write_text(json.dumps(document))
         with pytest.raises(RunFolderError, match="missing or damaged"):

@@ -94,7 +94,7 @@ def test_one_training_with_other_numbers_is_refused(path):
 
 
 def test_the_add_remove_epsilon_of_an_accountant_is_refused_as_a_claim(path):
-    """What Opacus prints for this training is half of what a replaced record spends."""
+    """What accountants print for this training is half of what a replaced record spends."""
     printed = zero_out_epsilon([DIVISION.head], DIVISION.head_delta)
     with pytest.raises(PrivacyClaimError, match="on a replaced record") as caught:
         open_ledger(path).reserve_head(spending(epsilon=printed))
@@ -119,16 +119,17 @@ def test_process_killed_while_it_trains_leaves_one_training_that_counts(path):
         open_ledger(path).reserve_head(spending(content=1, mechanism=SampledGaussian(8.0, 2, 40), epsilon=20.0))
 
 
-def test_a_ledger_without_heads_keeps_the_first_format_and_both_are_read(path):
+def test_a_ledger_has_one_format_with_heads_and_without(path):
     ledger = open_ledger(path)
     entry = ledger.reserve(request())
     first = json.loads(path.read_text())
-    assert first["format"] == "clicooper-ledger/1" and "heads" not in first
+    assert first["format"] == "clicooper-ledger/1" and first["heads"] == []
     assert read_book(path).entries == (entry,)
     open_ledger(path).reserve_head(spending())
     second = json.loads(path.read_text())
-    assert second["format"] == "clicooper-ledger/3" and len(second["heads"]) == 1
+    assert second["format"] == "clicooper-ledger/1" and len(second["heads"]) == 1
     assert read_book(path).entries == (entry,)
+    assert read_book(path).heads == (spending(),)
 
 
 def test_damaged_heads_allow_nothing(path):
@@ -136,9 +137,9 @@ def test_damaged_heads_allow_nothing(path):
     book = json.loads(path.read_text())
     head = book["heads"][0]
     damaged = [
-        book | {"format": "clicooper-ledger/1"},
         book | {"format": "clicooper-ledger/2"},
-        book | {"heads": []},
+        book | {"format": "clicooper-ledger/3"},
+        book | {"heads": None},
         {name: value for name, value in book.items() if name != "heads"},
         book | {"heads": [head | {"extra": 1}]},
         book | {"heads": [head | {"content": "0x12"}]},

@@ -11,7 +11,7 @@ from eth_utils import keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clicooper.audit.checks.receipts import BoundaryRefused, check_receipt, culprits
+from clicooper.audit.checks.receipts import BoundaryRefused, check_receipt, find_culprits
 from clicooper.chain.keys import account_from_seed
 from clicooper.commitments.boundary import BoundaryReceipt, Crossing
 from clicooper.commitments.canonical import sha256
@@ -97,7 +97,7 @@ def receipt_for(boundary: int, direction: str, running: bytes, signer: int) -> B
 def convicted(
     crossed: dict[int, BoundaryDigests], *receipts: BoundaryReceipt, keys: Mapping[int, bytes] = TRANSPORTS
 ) -> list[tuple[int, str, int | None]]:
-    found = culprits(crossed, receipts, keys, CROSSING)
+    found = find_culprits(crossed, receipts, keys, CROSSING)
     return [(one.crossing.boundary, one.crossing.direction, one.culprit) for one in found]
 
 
