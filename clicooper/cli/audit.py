@@ -16,7 +16,7 @@ from clicooper.audit.replay.executors import HERE, Executor, Processes
 from clicooper.audit.replay.sampling import Sample
 from clicooper.audit.verdict import AuditReport, exit_code
 from clicooper.cli.options import Endpoints, FromBlock, Grant, JobThere, OnContract, TrustModel, source_of
-from clicooper.cli.output import Output
+from clicooper.cli.output import Output, finish, output_of
 from clicooper.errors import StorageError, UsageError
 from clicooper.jobs import JobSource, audit_job, note_audit, write_bundle
 from clicooper.reports.audit_page import render_report
@@ -88,22 +88,21 @@ def audit(
 
     Exit code 0: every claim holds; 1: a check failed; 4: something could not be checked.
     """
-    output: Output = context.obj["output"]
     _check_bundle(run_dir, contract, bundle)
     drawn = _read_sample(sample, full, secret_draw)
     with ExitStack() as stack:
         source = stack.enter_context(
             source_of(context, run_dir, contract, job, endpoint, from_block, identity, grant, trust_model)
         )
-        progress = stack.enter_context(output.progress())
+        progress = stack.enter_context(output_of(context).progress())
         executor = stack.enter_context(_open_executor(jobs, cluster))
         result = audit_job(source, Plan(drawn, executor, source.config.home / "audits", not resume), progress)
-        _note(output, source, result)
+        _note(output_of(context), source, result)
         if report is not None:
             write_page(report, render_report(result))
         written = {} if bundle is None else {"bundle": write_bundle(source, bundle, result)}
-    output.finish(result.to_json() | written, lambda console: print_result(console, result, written))
-    return exit_code(result.verdict)
+    code = exit_code(result.verdict)
+    return finish(context, result.to_json() | written, lambda console: print_result(console, result, written), code)
 
 
 def _check_bundle(run_dir: Path | None, contract: str | None, bundle: Path | None) -> None:

@@ -11,7 +11,7 @@ from clicooper.access.receipt_files import read_receipts
 from clicooper.audit.verdict import exit_code
 from clicooper.cli import session
 from clicooper.cli.options import Endpoints, FromBlock, JobThere, TrustModel, source_of
-from clicooper.cli.output import Output
+from clicooper.cli.output import finish, output_of
 from clicooper.commitments.boundary import BoundaryReceipt
 from clicooper.errors import UsageError
 from clicooper.protocol.owner_folder import read_place, read_settings
@@ -64,7 +64,6 @@ def verify(
 
     Exit code 0: every claim holds; 1: a check failed; 4: something could not be checked.
     """
-    output: Output = context.obj["output"]
     if evidence is not None and not challenge:
         raise UsageError("--evidence goes with a challenge", hint="add --challenge, or leave out --evidence")
     folder = RunFolder(run_dir)
@@ -73,14 +72,17 @@ def verify(
         contract, job = place.contract, place.job
     shown = () if receipts is None else _read_shown(receipts)
     options = VerifyOptions(round_, accept, challenge, evidence, frozenset(trust_model or ()), shown)
-    with source_of(context, run_dir, contract, job, endpoint, from_block) as source, output.progress() as progress:
+    with (
+        source_of(context, run_dir, contract, job, endpoint, from_block) as source,
+        output_of(context).progress() as progress,
+    ):
         rule = read_policy(policy, samples=read_settings(folder).samples)
         progress("reading the record", 0, 0)
         checked = source.checked
         client = source.client(session.open_account(source.config) if accept or challenge else None)
         found = verify_round(folder, checked, client, source.store, rule, options, progress)
-    output.finish(found.to_json(), lambda console: print_round(console, found, options))
-    return exit_code(found.report.verdict)
+    code = exit_code(found.report.verdict)
+    return finish(context, found.to_json(), lambda console: print_round(console, found, options), code)
 
 
 def _read_shown(folder: Path) -> tuple[BoundaryReceipt, ...]:
