@@ -93,7 +93,7 @@ def prove(
         progress("judging the bundle", 0, 1)
         with CarStore(bundle) as written:
             claim = judge_claim(written, proof.bundle, model, None, samples=sample, trusted_models=source.trusted)
-    result = {"bundle": str(bundle), "root": str(proof.bundle.cid), "unshown": proof.unshown}
+    result: dict[str, Any] = {"bundle": str(bundle), "root": str(proof.bundle.cid), "unshown": proof.unshown}
     result |= {"size_bytes": bundle.stat().st_size, "claim": claim.to_json()}
     return finish(context, result, lambda console: print_proof(console, result, claim))
 

@@ -169,7 +169,7 @@ def rehearse(root: Path, config: JobConfig, progress: Progress) -> MarkedJob:
     with Node.embedded() as node:
         opened = open_job(config, parties, node, LocalStore(folder.store), folder)
         run_rounds(opened, progress)
-        write_record(folder.record, finish_job(opened, parties))
+        write_record(folder.record, finish_job(opened))
     folder.finish()
     return _read_job(folder, _open_artifacts(folder, {config.model}), opened.owner.prepared)
 
