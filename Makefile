@@ -83,7 +83,7 @@ bench: $(VENV)/.dev-ready $(NODE) $(IPFS)
 false-alarms: $(VENV)/.dev-ready  ## replay 10,000 honest intervals under other threads and precisions: accuses nobody
 	OMP_WAIT_POLICY=PASSIVE $(PY) -m scripts.false_alarms $(ARGS)
 
-paper: $(VENV)/.run-ready  ## the paper's claims beside what is measured here; ARGS='--frontier --write' regenerates docs/privacy.md
+paper: $(VENV)/.run-ready  ## the paper's claims beside what is measured here; ARGS='--frontier --write' regenerates docs/figures/privacy.md
 	@$(PY) scripts/paper.py $(ARGS)
 
 contracts: $(VENV)/.dev-ready $(NODE)  ## rebuild the compiled contract and compare bytes
@@ -91,7 +91,7 @@ contracts: $(VENV)/.dev-ready $(NODE)  ## rebuild the compiled contract and comp
 
 .PHONY: calibrate-marks
 calibrate-marks: $(VENV)/.dev-ready  ## how often marks deceive by chance, over 1,000 models; draws the plot of docs/watermark.md
-	$(PY) scripts/calibrate_marks.py --plot docs/images/mark-calibration.svg $(ARGS)
+	$(PY) -m scripts.calibrate_marks --plot docs/images/mark-calibration.svg $(ARGS)
 
 vectors: $(VENV)/.dev-ready
 	$(PY) scripts/make_vectors.py

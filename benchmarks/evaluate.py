@@ -1,4 +1,4 @@
-"""What one cell of ``clicooper evaluate privacy`` costs on digits, by part, beside the training that it attacks."""
+"""What one trial of ``clicooper evaluate privacy`` costs on digits, by part, beside the training that it attacks."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from _table import Row, report
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from clicooper.attacks.evaluation_inputs import Kept, load_inputs
-from clicooper.attacks.privacy.frontier import Grid, evaluate
-from clicooper.attacks.privacy.results_cache import FolderCache
+from clicooper.attacks.evaluation_inputs import fix_seed, load_inputs
+from clicooper.attacks.privacy.frontier import Grid, evaluate_grid
+from clicooper.attacks.privacy.results_cache import ResultsCache
 from clicooper.attacks.privacy.trial import measure_trial
-from clicooper.attacks.release_under_test import Setting, make_release_under_test
-from clicooper.attacks.trained import TrainingPlan, train
+from clicooper.attacks.release_under_test import make_release_under_test
+from clicooper.attacks.trained import train_on_release
+from clicooper.config import JobConfig
 
 T = TypeVar("T")
-SETTING = Setting(2.0, 4, 4, 0)
+CONFIG = fix_seed(JobConfig(epsilon=2.0, gamma=4, group=4, mechanism="gaussian"), 0)
 
 
 def timed(run: Callable[[], T]) -> tuple[T, float]:
@@ -33,21 +34,21 @@ def timed(run: Callable[[], T]) -> tuple[T, float]:
 
 def main() -> None:
     """Measures and reports."""
-    inputs, head = timed(lambda: load_inputs("digits", 0, Kept()))
-    tested, release = timed(lambda: make_release_under_test(inputs.dataset, inputs.splits, inputs.head, SETTING))
-    _, training = timed(lambda: train(tested, TrainingPlan()))
-    _, cell = timed(lambda: measure_trial(inputs, SETTING, TrainingPlan()))
+    inputs, head = timed(lambda: load_inputs(CONFIG))
+    tested, release = timed(lambda: make_release_under_test(inputs, CONFIG))
+    _, training = timed(lambda: train_on_release(tested))
+    _, trial = timed(lambda: measure_trial(tested))
     with tempfile.TemporaryDirectory() as folder:
-        grid, cache = Grid("digits", (2.0,), ((4, 4),), seeds=1), FolderCache(Path(folder))
-        _, first = timed(lambda: evaluate(grid, cache, lambda *_: None))
-        _, again = timed(lambda: evaluate(grid, cache, lambda *_: None))
+        grid, cache = Grid(CONFIG, (2.0,), ((4, 4),), seeds=1), ResultsCache(Path(folder))
+        _, first = timed(lambda: evaluate_grid(grid, cache, lambda *_: None))
+        _, again = timed(lambda: evaluate_grid(grid, cache, lambda *_: None))
     report(
         [
             Row("records, division and head of a seed", head, "s"),
             Row("release in memory", release, "s"),
             Row("training", training, "s"),
-            Row("cell: training and every attack", cell, "s", against=training, target=20),
-            Row("evaluation that has every cell already", again, "s", against=first, target=0.8),
+            Row("trial: training and every attack", trial, "s", against=training, target=20),
+            Row("evaluation that has every trial already", again, "s", against=first, target=0.8),
         ]
     )
 

@@ -17,10 +17,10 @@ from scipy.stats import norm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from clicooper.attacks.privacy.distinguish import lower_bound, project
 from clicooper.privacy.labels import expand_labels
 from clicooper.privacy.randomness import MasterSecret, bind, normal_noise
 from clicooper.privacy.release import Mechanism, ReleaseParams, clip_rows, make_release
+from tests.distinguish import lower_bound, project
 
 RECORDS, DIMS, TURNS = 50_000, 256, 3
 TRIALS = 20_000

@@ -1,6 +1,6 @@
 """How often marks and likeness deceive by chance: the figures and the plot of docs/watermark.md.
 
-    python scripts/calibrate_marks.py [--keys 10000] [--models 1000] [--plot docs/images/mark-calibration.svg]
+    python -m scripts.calibrate_marks [--keys 10000] [--models 1000] [--plot docs/images/mark-calibration.svg]
 
 Prints one JSON object. About three minutes on one core at the default sizes.
 """
@@ -12,17 +12,17 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from clicooper.attacks.marks.null_models import (
+from clicooper.watermark.carriers import layout_of, weights_of
+from clicooper.watermark.detect import ACCEPT_LOG2_P, read_carrier
+from clicooper.watermark.similarity import MIN_COSINE, MIN_SHARE, compare_suspect
+from clicooper.watermark.suspect import ALIGNMENTS, align_suspect
+from tests.null_models import (
     ChanceReadings,
     random_carriers,
     read_by_chance,
     starting_weights,
     train_many,
 )
-from clicooper.watermark.carriers import layout_of, weights_of
-from clicooper.watermark.detect import ACCEPT_LOG2_P, read_carrier
-from clicooper.watermark.similarity import MIN_COSINE, MIN_SHARE, compare_suspect
-from clicooper.watermark.suspect import ALIGNMENTS, align_suspect
 
 BITS = 64
 LEVELS = (1e-2, 1e-3)

@@ -1,4 +1,4 @@
-"""Writes the examples in docs/artifacts.md from the blocks of a real run.
+"""Writes the examples in docs/figures/records.md from the blocks of a real run.
 
     python scripts/describe_artifacts.py RUN_DIR
 
@@ -18,13 +18,13 @@ from clicooper.chain.record import JobRecord, read_record, record_to_json
 from clicooper.commitments.bundle import JobBundle
 from clicooper.commitments.canonical import cid_of_block, decode
 from clicooper.commitments.manifest import JobSpec, KeyRecord
-from clicooper.history.dag_roots import dag_roots
+from clicooper.history.dag_roots import find_dag_roots
 from clicooper.history.follow import follow_record
 from clicooper.storage.ipld.cid import file_cid
 from clicooper.storage.local import LocalStore
 from clicooper.storage.run_folder import RunFolder
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "artifacts.md"
+DOCUMENT = Path(__file__).parents[1] / "docs" / "figures" / "records.md"
 BEGIN, END = "<!-- examples: begin -->\n", "<!-- examples: end -->\n"
 MAX_ITEMS = 2
 
@@ -44,7 +44,7 @@ def main() -> None:
 def examples(record: JobRecord, store: LocalStore) -> Iterator[tuple[str, bytes]]:
     """The kinds of blocks, each with one of the run."""
     history = follow_record(record)
-    roots = dag_roots(history)
+    roots = find_dag_roots(history)
     spec = store.get_block(roots.spec)
     yield "JobSpec", spec
     yield "ActivationRelease", store.get_block(JobSpec.from_block(spec).activation_release)
@@ -60,7 +60,7 @@ def examples(record: JobRecord, store: LocalStore) -> Iterator[tuple[str, bytes]
 def section(kind: str, block: bytes) -> str:
     """One example: its name, its size, and its content."""
     content = json.dumps(dag_json(decode(block)), indent=1, ensure_ascii=False)
-    return f"#### {kind}\n\n`{cid_of_block(block)}`, {len(block)} bytes\n\n```json\n{content}\n```\n"
+    return f"## {kind}\n\n`{cid_of_block(block)}`, {len(block)} bytes\n\n```json\n{content}\n```\n"
 
 
 def dag_json(value: Any) -> Any:

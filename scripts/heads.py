@@ -1,4 +1,4 @@
-"""Measures what each kind of head is worth on digits, for docs/privacy.md.
+"""Measures what each kind of head is worth on digits, for docs/figures/privacy.md.
 
     python scripts/heads.py [--write]
 
@@ -17,16 +17,20 @@ import numpy as np
 from paper import write_section
 from PIL import Image, ImageDraw, ImageFont
 
-from clicooper.attacks.evaluation_inputs import Kept, load_inputs
-from clicooper.attacks.privacy.scores import mean_and_deviation
-from clicooper.attacks.release_under_test import Setting, make_release_under_test
-from clicooper.attacks.trained import Accuracies, TrainingPlan, measure, train
+from clicooper.attacks.evaluation_inputs import fix_seed, load_inputs
+from clicooper.attacks.privacy.scores import average_over_seeds
+from clicooper.attacks.release_under_test import make_release_under_test
+from clicooper.attacks.trained import measure_trained, train_on_release
+from clicooper.config import JobConfig
 from clicooper.learning.bottom_model import HeadSpec, train_head
 from clicooper.learning.checkpoint import save_state
+from clicooper.protocol.evaluation import Accuracies
 
 SEEDS = 3
 EPSILONS = (2.0, 4.0, 8.0)
-WITH_OWN, WITHOUT = Kept(), Kept(head=0)
+WITH_OWN, WITHOUT = 500, 0
+"""Records that train a disjoint head."""
+
 DRAWN = 4000
 
 
@@ -59,20 +63,19 @@ def public_head(folder: Path) -> str:
     return str(file)
 
 
-def accuracies(head: str, epsilon: float, seed: int, kept: Kept) -> tuple[int, Accuracies]:
+def accuracies(head: str, epsilon: float, seed: int, records: int) -> tuple[int, Accuracies]:
     """Released records and accuracies of one owner."""
-    setting, plan = Setting(epsilon, 4, 1, seed, mechanism="privunit", head=head), TrainingPlan()
-    inputs = load_inputs("digits", seed, kept, head=head, claim=setting.claim)
-    tested = make_release_under_test(inputs.dataset, inputs.splits, inputs.head, setting)
-    return len(inputs.splits.release), measure(tested, train(tested, plan), plan)
+    config = fix_seed(JobConfig(epsilon=epsilon, head=head, head_records=records), seed)
+    tested = make_release_under_test(load_inputs(config), config)
+    return len(tested.splits.release), measure_trained(tested, train_on_release(tested))
 
 
-def row(words: str, head: str, epsilon: float, kept: Kept) -> str:
+def row(words: str, head: str, epsilon: float, records: int) -> str:
     """One line of the table: means over seeds with their standard errors."""
-    found = [accuracies(head, epsilon, seed, kept) for seed in range(SEEDS)]
+    found = [accuracies(head, epsilon, seed, records) for seed in range(SEEDS)]
     figures = []
     for name in ("protected", "release_only", "head_only", "unprotected"):
-        mean, deviation = mean_and_deviation([getattr(each, name) for _, each in found])
+        mean, deviation = average_over_seeds([getattr(each, name) for _, each in found])
         figures.append(f"{mean:.3f}±{deviation / SEEDS**0.5:.3f}")
     print(f"{words}, epsilon {epsilon:g}", file=sys.stderr, flush=True)
     return f"| {words} | {epsilon:g} | {fmean(released for released, _ in found):.0f} | {' | '.join(figures)} |"

@@ -3,9 +3,9 @@
     make paper                      the table: digits and digit pairs, three seeds
     make paper ARGS=--frontier      also the frontier on digits, an owner with few labelled records, and randomised
                                     labels: much longer
-    make paper ARGS='--frontier --write'    and puts all of it into docs/privacy.md
+    make paper ARGS='--frontier --write'    and puts all of it into docs/figures/privacy.md
 
-Finished cells are kept in the home folder, so that a second run prints what the first one measured.
+Finished trials are kept in the home folder, so that a second run prints what the first one measured.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from clicooper.reports.privacy_tables import FRONTIER as FIGURES
 from clicooper.reports.privacy_tables import LEAKS, WORTH, frontier_cells
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENT = ROOT / "docs" / "privacy.md"
+DOCUMENT = ROOT / "docs" / "figures" / "privacy.md"
 SEEDS = 3
 MECHANISMS: tuple[Mechanism, ...] = ("gaussian", "privunit")
 PAPER = {"digits": ((4, 4), (16, 1), (64, 1)), "pairs": ((1, 5), (5, 1))}
@@ -42,7 +42,7 @@ LONGER = {"steps": 80, "learning_rate": 0.03}
 
 FRONTIER = ((4, 4), (16, 1), (64, 1))
 
-HALVES_SEEDS = 5
+BELOW_FIVE_SEEDS = 5
 
 HIDDEN = (1.0, 1.4, 1.8, 2.0)
 
@@ -100,7 +100,7 @@ def write_section(name: str, text: str) -> None:
 
 
 def show(what: str, done: int, total: int) -> None:
-    """Progress, one line a cell."""
+    """Progress, one line a trial."""
     print(f"{done}/{total} {what}", file=sys.stderr, flush=True)
 
 
@@ -137,7 +137,7 @@ def measured_in_words(point: Point) -> str:
 def paper(config: Settings) -> dict[str, str]:
     """The sections of the table."""
     grids = [
-        make_grid(config, source, SEEDS, (2.0,), shapes, source == "digits", mechanism)
+        make_grid(config.job, source, SEEDS, (2.0,), shapes, source == "digits", mechanism)
         for source, shapes in PAPER.items()
         for mechanism in MECHANISMS
     ]
@@ -156,7 +156,7 @@ def paper(config: Settings) -> dict[str, str]:
 def frontier(config: Settings) -> dict[str, str]:
     """The sections of the frontier."""
     epsilons = (1.0, 2.0, 4.0, 8.0)
-    grids = [make_grid(config, "digits", SEEDS, epsilons, FRONTIER, True, mechanism) for mechanism in MECHANISMS]
+    grids = [make_grid(config.job, "digits", SEEDS, epsilons, FRONTIER, True, mechanism) for mechanism in MECHANISMS]
     result, points = measure(config, grids)
     tables = f"{frontier_table(points, WORTH)}\n\n{frontier_table(points, LEAKS)}"
     return {"frontier": tables, "advice": advice(result)}
@@ -165,7 +165,7 @@ def frontier(config: Settings) -> dict[str, str]:
 def few_records(config: Settings) -> dict[str, str]:
     """The section of an owner that has labelled few records: is training worth it there, and is its map hidden?"""
     poor = config.model_copy(update={"head_records": FEW_RECORDS})
-    grids = [make_grid(poor, "digits", SEEDS, (2.0,), ((4, 16),), True, mechanism) for mechanism in MECHANISMS]
+    grids = [make_grid(poor.job, "digits", SEEDS, (2.0,), ((4, 16),), True, mechanism) for mechanism in MECHANISMS]
     result, points = measure(poor, grids)
     return {"few-records": f"{frontier_table(points, WORTH + LEAKS)}\n\n{advice(result)}"}
 
@@ -173,15 +173,15 @@ def few_records(config: Settings) -> dict[str, str]:
 def hidden(config: Settings) -> dict[str, str]:
     """The section of hidden maps: how much accuracy is left where an oracle cannot group, if trainers train longer."""
     patient = config.model_copy(update=LONGER)
-    grids = [make_grid(patient, "digits", SEEDS, HIDDEN, (), True, mechanism) for mechanism in MECHANISMS]
+    grids = [make_grid(patient.job, "digits", SEEDS, HIDDEN, (), True, mechanism) for mechanism in MECHANISMS]
     _, points = measure(patient, grids)
     return {"hidden": f"{frontier_table(points, WORTH)}\n\n{frontier_table(points, LEAKS)}"}
 
 
-def halves(config: Settings) -> dict[str, str]:
+def below_five(config: Settings) -> dict[str, str]:
     """The section of two classes that no plane parts, under a public head: where training pays."""
     patient = config.model_copy(update=LONGER)
-    grid = make_grid(patient, "halves", HALVES_SEEDS, (2.0, 4.0, 8.0), ((4, 1), (16, 1)), True, "privunit")
+    grid = make_grid(patient.job, "halves", BELOW_FIVE_SEEDS, (2.0, 4.0, 8.0), ((4, 1), (16, 1)), True, "privunit")
     result, points = measure(patient, [grid])
     tables = f"{frontier_table(points, WORTH)}\n\n{frontier_table(points, LEAKS)}"
     return {"halves": f"{tables}\n\n{advice(result)}"}
@@ -196,7 +196,7 @@ def noisy_labels(config: Settings) -> dict[str, str]:
                 if loss == "corrected" and (label_epsilon is None or mechanism == "gaussian"):
                     continue  # Rows of several records have nothing for the loss to correct.
                 noisy = config.model_copy(update={"label_epsilon": label_epsilon, "label_loss": loss})
-                grid = make_grid(noisy, "digits", SEEDS, (epsilon,), shapes, False, mechanism)
+                grid = make_grid(noisy.job, "digits", SEEDS, (epsilon,), shapes, False, mechanism)
                 found += [(loss, point) for point in measure(noisy, [grid])[1]]
     return {"noisy-labels": noisy_labels_table(found, (*WORTH[:3], *LEAKS[:2], NAMED))}
 
@@ -204,7 +204,7 @@ def noisy_labels(config: Settings) -> dict[str, str]:
 def main() -> None:
     """Measures what is missing, prints it, and writes it where it was asked for."""
     config = load_config()
-    parts = [paper, hidden, frontier, halves, few_records, noisy_labels] if "--frontier" in sys.argv else [paper]
+    parts = [paper, hidden, frontier, below_five, few_records, noisy_labels] if "--frontier" in sys.argv else [paper]
     for part in parts:
         for name, text in part(config).items():
             print(f"\n{text}", flush=True)

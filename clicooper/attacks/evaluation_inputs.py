@@ -1,123 +1,66 @@
-"""What an evaluation works on: a data set, its division, and a head, for one seed.
+"""What an evaluation works on: the inputs of a job under one seed, made by the owner's own preparation.
 
-Job: the owner's side before any release. Every seed divides the records anew and makes a head of its own, so that
-errors over seeds count all of it. Non-jobs: releases (``release under test``) and attacks.
+Job: a seed's terms, and the two tasks of digits that no job can name. Every seed divides the records anew and makes a
+bottom model of its own, so that errors over seeds count all of it. Non-jobs: releases (``release_under_test``) and
+attacks.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+import math
+from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
-from clicooper.attacks.digit_halves import digit_halves
-from clicooper.attacks.digit_pairs import digit_pairs
-from clicooper.attacks.privacy.inversion import Auxiliary, foreign_records
-from clicooper.config import DISJOINT
-from clicooper.errors import DataError
-from clicooper.learning.bottom_model import BottomModel
-from clicooper.learning.bottom_model_kinds import make_head
-from clicooper.learning.data import Dataset, Splits, load_dataset, split_dataset
-from clicooper.learning.released import label_records
+from clicooper.attacks.digit_tasks import BELOW_FIVE, TWO_DIGITS, make_below_five, make_two_digits
+from clicooper.config import JobConfig
+from clicooper.learning.data import Dataset, Splits
+from clicooper.learning.released import ReleasedLabels, label_records
 from clicooper.privacy.ledger import HeadSpending
 from clicooper.privacy.randomness import MasterSecret
-from clicooper.privacy.release import clip_rows
-from clicooper.privacy.statement import NO_SPENDING, HeadClaim
-from clicooper.protocol.defaults import head_spec
+from clicooper.protocol.defaults import choose_shape, make_head_spec
+from clicooper.protocol.job_inputs import JobInputs, OwnerRecords, claim_head, load_records, make_inputs
 
-__all__ = ["HALVES", "PAIRS", "EvaluationInputs", "Kept", "load_inputs"]
+__all__ = ["fix_seed", "load_inputs", "make_master"]
 
-PAIRS, HALVES = "pairs", "halves"
-"""Names of the data sets that are made of the digits."""
-
-_HEAD_STEPS = 2500
-_FOREIGN = 800
+_TWO_DIGITS_EPOCHS = 40
+"""Of its 4,000 records, as many steps as 80 epochs are of 2,000."""
 
 
-@dataclass(frozen=True)
-class Kept:
-    """Records that are kept from the release, as in a job's configuration."""
-
-    head: int = 500
-    holdout: int = 100
-    test: int = 360
+def fix_seed(config: JobConfig, seed: int) -> JobConfig:
+    """The terms under which ``seed``, in [0, 2^32), fixes all that is drawn, public or secret."""
+    return config.model_copy(update={"seed": seed, "split_seed": seed, "spec_seed": seed})
 
 
-@dataclass(frozen=True, eq=False)
-class EvaluationInputs:
-    """One seed's records, division and head."""
-
-    dataset: Dataset
-    splits: Splits
-    head: BottomModel
-    seed: int
-    foreign: Auxiliary = field(repr=False)
-
-    def own(self, clip: float) -> Auxiliary:
-        """Records of the same kind that an attacker may have: those that were never released, but for the test's."""
-        return self._auxiliary(np.concatenate([self.splits.head, self.splits.holdout]), clip)
-
-    def everyone(self, clip: float) -> Auxiliary:
-        """The released records and those of the test: the candidates of re-identification."""
-        return self._auxiliary(np.concatenate([self.splits.release, self.splits.test]), clip)
-
-    def _auxiliary(self, records: NDArray[np.int64], clip: float) -> Auxiliary:
-        inputs = self.dataset.inputs[records]
-        features = clip_rows(self.head.features(inputs), clip)
-        return Auxiliary(inputs.reshape(len(records), -1).astype(np.float64), features, self.dataset.labels[records])
+def make_master(config: JobConfig) -> MasterSecret:
+    """The master secret of a seed; nothing made with it may leave the machine."""
+    return MasterSecret.from_seed(config.seed or 0)
 
 
-def load_inputs(
-    source: str,
-    seed: int,
-    kept: Kept,
-    *,
-    dims: int = 16,
-    clip: float = 1.0,
-    head: str = DISJOINT,
-    claim: HeadClaim = NO_SPENDING,
-    label_epsilon: float | None = None,
-) -> EvaluationInputs:
-    """Loads and divides the records and makes a head; the seed is the master of one that DP-SGD trains.
+def load_inputs(config: JobConfig) -> JobInputs:
+    """What the owner of a job with these terms would make its release from.
 
     Args:
-        source: ``digits``, ``pairs``, ``halves``, or what ``load_dataset`` takes.
-        seed: of the division and the head, in [0, 2^32).
-        kept: ignored for ``pairs`` and ``halves``, whose images are divided first.
-        dims: features of the head.
-        head: its kind, or the file that it is read from; ``halves`` has a public one of its own.
-        claim: from ``head_claim``, of the setting that the head is for.
-        label_epsilon: of that setting; DP-SGD sees no label but the released ones.
+        config: from ``fix_seed``; ``data`` may also be ``pairs`` or ``halves``, which are divided in their own way.
 
     Raises:
         DataError: records that cannot be read, or are too few.
-        SpecError: a head's file that cannot be read, or is for other records.
+        SpecError: a bottom model's file that cannot be read, or is for other records.
+        PrivacyClaimError: a bottom model that leaves the release nothing, or such a label epsilon.
     """
-    if source == HALVES:
-        dataset, splits, public = digit_halves(seed, dims)
-        return EvaluationInputs(dataset, splits, public, seed, foreign_records(public, _FOREIGN, clip))
-    dataset, splits = digit_pairs(seed) if source == PAIRS else _loaded(source, seed, kept)
-    epochs = max(4, min(80, _HEAD_STEPS * 64 // max(1, len(splits.head))))
-    spec = replace(head_spec(dims, seed, claim.kind), epochs=epochs)
-    secret = MasterSecret.from_seed(seed)
-    labels = label_records(dataset, splits.release, secret, label_epsilon)
-    file = Path(head)
-    made = make_head(spec, dataset, splits, labels, claim, file=file, secret=secret, reserve=_costs_nothing)
-    return EvaluationInputs(dataset, splits, made, seed, foreign_records(made, _FOREIGN, clip))
+    claim, master, dims = claim_head(config), make_master(config), math.prod(choose_shape(config))
+    if config.data == BELOW_FIVE:
+        dataset, splits, head = make_below_five(config.spec_seed, dims)
+        features = head.features(dataset.inputs).reshape(len(dataset), *choose_shape(config))
+        return JobInputs(*_label(config, dataset, splits), head, features)
+    if config.data == TWO_DIGITS:
+        records = OwnerRecords(*_label(config, *make_two_digits(config.split_seed)))
+        spec = replace(make_head_spec(dims, config.spec_seed, claim.kind), epochs=_TWO_DIGITS_EPOCHS)
+        return make_inputs(config, records, claim, master, _spend_nothing, spec=spec)
+    return make_inputs(config, load_records(config, master), claim, master, _spend_nothing)
 
 
-def _costs_nothing(_: HeadSpending) -> None:
-    """A rehearsal publishes nothing, so it spends nothing."""
+def _label(config: JobConfig, dataset: Dataset, splits: Splits) -> tuple[Dataset, Splits, ReleasedLabels]:
+    return dataset, splits, label_records(dataset, splits.release, make_master(config), config.label_epsilon)
 
 
-def _loaded(source: str, seed: int, kept: Kept) -> tuple[Dataset, Splits]:
-    dataset = load_dataset(source)
-    n, taken = len(dataset), kept.head + kept.holdout + kept.test
-    if taken >= n:
-        raise DataError(
-            f"{dataset.name} has {n} records, but {taken} are kept from the release",
-            hint="lower head_records, holdout_records or test_records",
-        )
-    return dataset, split_dataset(dataset, seed, head=kept.head / n, holdout=kept.holdout / n, test=kept.test / n)
+def _spend_nothing(_: HeadSpending) -> None:
+    """An evaluation publishes nothing, so it spends nothing."""

@@ -1,6 +1,6 @@
 """The owner under attack: everything it has, and the part of it that others see.
 
-Job: make the release of ``protocol.prepare`` for one setting, in memory, so that attacks can run on it before anything
+Job: make the release of ``protocol.job_inputs`` for one trial, in memory, so that attacks can run on it before anything
 is published. Non-jobs: attacking, training, and publishing: nothing made here may leave the machine, since its noise
 comes from a seed.
 
@@ -10,81 +10,43 @@ it needs as an argument of its own. So no attack can use what its attacker does 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clicooper.config import DISJOINT
+from clicooper.attacks.evaluation_inputs import make_master
+from clicooper.config import DISJOINT, JobConfig
 from clicooper.errors import DataError
-from clicooper.learning.bottom_model import BottomModel
-from clicooper.learning.bottom_model_kinds import head_claim, head_kind
+from clicooper.learning.bottom_model_kinds import name_head_kind
 from clicooper.learning.data import Dataset, Splits
-from clicooper.learning.released import label_records
 from clicooper.privacy.labels import LabelMap
 from clicooper.privacy.privunit import PrivUnit
-from clicooper.privacy.randomness import MasterSecret, bind
-from clicooper.privacy.release import Mechanism, Release, ReleaseParams, clip_rows, make_release
-from clicooper.privacy.statement import HeadClaim
+from clicooper.privacy.randomness import bind
+from clicooper.privacy.release import Mechanism, Release, make_release
+from clicooper.protocol.job_inputs import JobInputs, ReleasePlan, plan_release
 
-__all__ = ["Observation", "ReleaseUnderTest", "Setting", "make_release_under_test", "setting_words"]
+__all__ = ["Observation", "ReleaseUnderTest", "describe_terms", "list_terms", "make_release_under_test"]
 
 _BARE_NOISE = 0.01
 """What is called next to no noise, in units of the clip."""
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What is varied; ``seed`` draws everything secret.
+def list_terms(config: JobConfig) -> dict[str, Any]:
+    """What a release depends on, by name: trials that differ in nothing else have different numbers.
 
-    Args:
-        epsilon, delta, clip, group: of the release.
-        gamma: pseudo-labels of the rarest class.
-        seed: of the owner's secrets, in [0, 2^32).
-        label_epsilon: of the randomised response of the labels; None releases them as they are.
-        mechanism: of the release.
-        head: ``disjoint``, ``random``, a file, or ``dp-sgd``, which spends half of epsilon.
+    A Gaussian release under a disjoint bottom model is what terms mean that name neither; a file is told from others by
+    what it holds.
     """
-
-    epsilon: float
-    gamma: int
-    group: int
-    seed: int
-    delta: float = 1e-5
-    clip: float = 1.0
-    label_epsilon: float | None = None
-    mechanism: Mechanism = "gaussian"
-    head: str = DISJOINT
-
-    @property
-    def claim(self) -> HeadClaim:
-        """What is said of the head."""
-        return head_claim(self.head, self.epsilon, self.delta, mechanism=self.mechanism)
-
-    @property
-    def params(self) -> ReleaseParams:
-        """As the release takes them: what a head leaves."""
-        own = self.claim.division or self
-        return ReleaseParams(own.epsilon, own.delta, self.clip, self.group, self.mechanism)
-
-    def words(self) -> str:
-        """The setting without its seed, such as ``eps 2, gamma 4, b 1``."""
-        return setting_words(self.epsilon, self.gamma, self.group, self.label_epsilon, self.mechanism)
-
-    def numbers(self) -> dict[str, Any]:
-        """What is set, by name: settings that differ in nothing else have different numbers.
-
-        A Gaussian release under a disjoint head is what a setting means that names neither; a file is told from others
-        by what it holds.
-        """
-        numbers = asdict(self) | {"head": head_kind(self.head)}
-        unsaid = (None, DISJOINT, "gaussian")
-        return {name: value for name, value in numbers.items() if value not in unsaid}
+    names = ("epsilon", "gamma", "group", "seed", "delta", "clip", "label_epsilon", "mechanism", "head", "head_epsilon")
+    terms = {name: getattr(config, name) for name in names} | {"head": name_head_kind(config.head)}
+    unsaid = (None, DISJOINT, "gaussian")
+    return {name: value for name, value in terms.items() if value not in unsaid}
 
 
-def setting_words(epsilon: float, gamma: int, group: int, label_epsilon: float | None, mechanism: Mechanism) -> str:
+def describe_terms(epsilon: float, gamma: int, group: int, label_epsilon: float | None, mechanism: Mechanism) -> str:
     """Such as ``eps 2, gamma 4, b 1``; PrivUnit has its name instead of b, and a label epsilon is said where it is."""
     shape = f"b {group}" if mechanism == "gaussian" else "PrivUnit"
     labels = "" if label_epsilon is None else f", label eps {label_epsilon:g}"
@@ -172,19 +134,44 @@ class ReleaseUnderTest:
     """Everything the owner has.
 
     Attributes:
-        features: float64 (n, d), clean, clipped and flattened, of every record of the data set.
-        named: int64 (n',), the labels that the map was made from: the true ones, unless those were randomised.
-        label_map: over the released records, in the order of ``splits.release``.
+        config: the terms; ``seed`` draws everything secret.
+        inputs: with clipped features.
     """
 
-    setting: Setting
-    dataset: Dataset
-    splits: Splits
-    head: BottomModel
-    features: NDArray[np.float64] = field(repr=False)
-    named: NDArray[np.int64] = field(repr=False)
-    label_map: LabelMap
+    config: JobConfig
+    inputs: JobInputs
+    plan: ReleasePlan
     release: Release
+
+    @property
+    def dataset(self) -> Dataset:
+        """The records."""
+        return self.inputs.dataset
+
+    @property
+    def splits(self) -> Splits:
+        """Their division."""
+        return self.inputs.splits
+
+    @property
+    def seed(self) -> int:
+        """Of the owner's secrets."""
+        return self.config.seed or 0
+
+    @property
+    def label_map(self) -> LabelMap:
+        """Over the released records, in the order of ``splits.release``."""
+        return self.plan.label_map
+
+    @property
+    def named(self) -> NDArray[np.int64]:
+        """int64 (n',), the labels that the map was made from: the true ones, unless those were randomised."""
+        return self.inputs.labels.labels
+
+    @property
+    def features(self) -> NDArray[np.float64]:
+        """float64 (n, d), clean, clipped and flattened, of every record of the data set."""
+        return self.inputs.features.reshape(len(self.dataset), -1)
 
     @property
     def truth(self) -> NDArray[np.int64]:
@@ -214,15 +201,15 @@ class ReleaseUnderTest:
             pseudo_labels=self.release.pseudo_labels,
             gamma=self.label_map.gamma,
             sigma=self.release.sigma,
-            group=self.setting.group,
-            clip=self.setting.clip,
-            privunit=self.setting.params.privunit(rows.shape[1]) if self.setting.mechanism == "privunit" else None,
+            group=self.config.group,
+            clip=self.config.clip,
+            privunit=self.plan.params.privunit(rows.shape[1]) if self.config.mechanism == "privunit" else None,
         )
 
     def blank(self) -> Observation:
         """The floor: the same release with rows of noise alone, as if no record had any feature."""
         seen = self.observation()
-        rng = np.random.default_rng([self.setting.seed, 1])
+        rng = np.random.default_rng([self.seed, 1])
         noise = rng.normal(0, seen.sigma, seen.rows.shape)
         if seen.privunit is None:
             return seen.with_rows(noise)
@@ -231,26 +218,28 @@ class ReleaseUnderTest:
 
     def bare(self) -> Observation:
         """The control of hiding: the same release with next to no noise, on which an attack that works must succeed."""
-        return self.observation().with_little_noise(self.clean_rows, _BARE_NOISE * self.setting.clip)
+        return self.observation().with_little_noise(self.clean_rows, _BARE_NOISE * self.config.clip)
 
 
-def make_release_under_test(dataset: Dataset, splits: Splits, head: BottomModel, setting: Setting) -> ReleaseUnderTest:
-    """The release that an owner with these records, this head and this setting would make.
+def make_release_under_test(inputs: JobInputs, config: JobConfig) -> ReleaseUnderTest:
+    """The release that an owner with these inputs and terms would make.
+
+    Args:
+        inputs: with labels and bottom model of these terms and this seed.
 
     Raises:
         DataError: too few records for gamma and group.
         PrivacyClaimError: parameters for which there is no correct statement.
     """
-    secret = MasterSecret.from_seed(setting.seed)
-    features = head.features(dataset.inputs)
-    labels = label_records(dataset, splits.release, secret, setting.label_epsilon)
-    label_map = labels.expand(secret, setting.gamma)
-    if setting.group > label_map.m:
+    secret = make_master(config)
+    plan = plan_release(config, inputs.labels, secret)
+    if config.group > plan.label_map.m:
         raise DataError(
-            f"gamma {setting.gamma} leaves {label_map.m} records a pseudo-label, fewer than a group of {setting.group}",
+            f"gamma {config.gamma} leaves {plan.label_map.m} records a pseudo-label, fewer than a group of "
+            f"{config.group}",
             hint="lower gamma or the group size, or release more records",
         )
-    context = bind("clicooper.evaluation", bytes(labels.digest), *setting.numbers().values())
-    release = make_release(features[splits.release], label_map, setting.params, secret, context, setting.claim)
-    clipped = clip_rows(features, setting.clip)
-    return ReleaseUnderTest(setting, dataset, splits, head, clipped, labels.labels, label_map, release)
+    context = bind("clicooper.evaluation", bytes(inputs.labels.digest), *list_terms(config).values())
+    released = inputs.features[inputs.splits.release]
+    release = make_release(released, plan.label_map, plan.params, secret, context, plan.claim)
+    return ReleaseUnderTest(config, inputs.clip(config.clip), plan, release)

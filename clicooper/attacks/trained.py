@@ -8,66 +8,30 @@ could be seen here (their cost is measured with the marks).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from clicooper.attacks.evaluation_inputs import make_master
 from clicooper.attacks.release_under_test import ReleaseUnderTest
 from clicooper.commitments.manifest import ModelSpec, SeedSpec, TrainingSpec
 from clicooper.learning.checkpoint import State
-from clicooper.learning.controls import chance, head_only_accuracy, release_only_accuracy, unprotected_accuracy
+from clicooper.learning.controls import read_accuracy, train_alone
 from clicooper.learning.models import build_segment
 from clicooper.learning.readout import Readout
-from clicooper.learning.runtime import use_threads
-from clicooper.learning.schedule import batch_rows, round_batches
+from clicooper.learning.schedule import batch_rows
 from clicooper.learning.segments import Segment, initial_state
 from clicooper.privacy.labels import deal_shards
-from clicooper.privacy.randomised_response import noise_of_rows
-from clicooper.privacy.randomness import MasterSecret, bind
+from clicooper.privacy.randomness import bind
+from clicooper.protocol.evaluation import Accuracies, add_controls
+from clicooper.protocol.specification import make_model, make_seeds, make_training
 
-__all__ = ["Accuracies", "Trained", "TrainingPlan", "boundaries", "measure", "train"]
+__all__ = ["Trained", "list_boundaries", "measure_trained", "train_on_release"]
 
 DRAWS = 128
 """Noise draws of a readout: enough for multilayer perceptrons (protocol, section 5)."""
-
-
-@dataclass(frozen=True)
-class TrainingPlan:
-    """How long and with what the trainers train; defaults are those of the demo.
-
-    Args:
-        widths: hidden layers of the model.
-        rounds: rounds, each with a further shard of labels.
-        steps: optimizer steps of a round.
-        label_loss: ``corrected`` or not for labels that were randomised, where rows are single records.
-    """
-
-    widths: tuple[int, ...] = (384, 384, 384, 384)
-    rounds: int = 3
-    steps: int = 40
-    batch: int = 64
-    learning_rate: float = 0.01
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    label_loss: Literal["plain", "corrected"] = "plain"
-
-    def training(self, scale: float, label_noise: float = 0.0) -> TrainingSpec:
-        """One round's hyper-parameters for inputs scaled by ``scale``, and a loss corrected for ``label_noise``."""
-        return TrainingSpec(
-            optimizer="sgd",
-            learning_rate=self.learning_rate,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-            steps=self.steps,
-            batch=self.batch,
-            input_scale=scale,
-            input_noise=0.0,
-            label_smoothing=0.0,
-            label_noise=label_noise,
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,74 +56,35 @@ class Trained:
         return network.eval()
 
 
-@dataclass(frozen=True)
-class Accuracies:
-    """Accuracies on test records, each in [0, 1]; ``release_only`` is the better of class means and LDA."""
-
-    protected: float
-    naive: float
-    unprotected: float
-    head_only: float
-    release_only: float
-    chance: float
-    test_records: int
-
-    @property
-    def best_control(self) -> float:
-        """The best of what the owner could have had without trainers."""
-        return max(self.head_only, self.release_only, self.chance)
-
-
-def train(tested: ReleaseUnderTest, plan: TrainingPlan) -> Trained:
-    """Trains on the release, in round r on the labels of shards 0 to r."""
-    seen, seed = tested.observation(), tested.setting.seed
-    seeds = SeedSpec(weights=seed, batches=seed, noise=seed)
-    model = ModelSpec(kind="mlp", input_shape=(seen.rows.shape[1],), outputs=seen.count, widths=plan.widths, cuts=())
-    noise = noise_of_rows(tested.label_map.mixing, seen.group) if plan.label_loss == "corrected" else 0.0
-    training = plan.training(1.0 / seen.sigma, noise)
-    context = bind("clicooper.evaluation.shards", bytes(tested.label_map.digest))
-    shards = deal_shards(seen.pseudo_labels, plan.rounds, secret=MasterSecret.from_seed(seed), context=context)
+def train_on_release(tested: ReleaseUnderTest) -> Trained:
+    """Trains the job's model in one piece on the release, in round r on the labels of shards 0 to r."""
+    config, release, label_map = tested.config, tested.release, tested.label_map
+    seeds = make_seeds(config)
+    model = make_model(config, label_map)
+    training = make_training(config, release.sigma, label_map.mixing)
+    context = bind("clicooper.evaluation.shards", bytes(label_map.digest))
+    shards = deal_shards(release.pseudo_labels, config.rounds, secret=make_master(config), context=context)
     order = np.concatenate(shards)
-    rows, labels = seen.rows[order], seen.pseudo_labels[order]
+    rows, labels = release.activations[order], release.pseudo_labels[order]
     start = initial_state(model, seeds, 0)
     segment = Segment(model, training, 0, start)
-    with use_threads(1):
-        for round_ in range(plan.rounds):
-            known = sum(len(shard) for shard in shards[: round_ + 1])
-            chosen = batch_rows(seeds, round_, known, training)
-            for step, batch in round_batches(rows, chosen, seeds, round_, training):
-                segment.forward(batch)
-                segment.loss_backward(labels[chosen[step]])
-                segment.step()
+    for round_ in range(config.rounds):
+        known = sum(len(shard) for shard in shards[: round_ + 1])
+        train_alone([segment], rows, labels, batch_rows(seeds, round_, known, training), seeds, round_, training)
     return Trained(model, training, seeds, segment.state(), start)
 
 
-def measure(tested: ReleaseUnderTest, trained: Trained, plan: TrainingPlan) -> Accuracies:
+def measure_trained(tested: ReleaseUnderTest, trained: Trained) -> Accuracies:
     """Accuracy of the trained model beside every control."""
-    data, splits = tested.dataset, tested.splits
-    test, truth = tested.features[splits.test], data.labels[splits.test]
-    readout, seen = trained.readout(tested.label_map.fold), tested.observation()
-    with use_threads(1):
-        draws = readout.contrastive_scores(test, seen.sigma, tested.setting.seed, draws=DRAWS)
-        naive = readout.naive_scores(test).argmax(axis=1)
-    whole = trained.training.model_copy(update={"steps": plan.steps * plan.rounds})
-    own = tested.features[splits.own], data.labels[splits.own]
-    label_map = tested.label_map
-    released = release_only_accuracy(seen.rows, seen.pseudo_labels, label_map.fold, test, truth, label_map.mixing)
-    return Accuracies(
-        protected=float(np.mean(draws.predictions == truth)),
-        naive=float(np.mean(naive == truth)),
-        unprotected=unprotected_accuracy(
-            trained.model, whole, trained.seeds, tested.released_features, tested.released_labels, test, truth
-        ),
-        head_only=head_only_accuracy(*own, test, truth),
-        release_only=released.best,
-        chance=chance(truth),
-        test_records=len(truth),
-    )
+    inputs, test = tested.inputs, tested.splits.test
+    readout = trained.readout(tested.label_map.fold)
+    clean, truth = inputs.features[test], tested.dataset.labels[test]
+    read = read_accuracy(readout, clean, truth, tested.release.sigma, tested.seed, DRAWS)
+    whole = trained.training.model_copy(update={"steps": trained.training.steps * tested.config.rounds})
+    return add_controls(read, inputs, tested.release, tested.label_map, trained.model, whole, trained.seeds)
 
 
-def boundaries(trained: Trained, seats: int = 3) -> tuple[int, ...]:
+def list_boundaries(trained: Trained, seats: int = 3) -> tuple[int, ...]:
     """Blocks after which an activation would cross to the next seat, if ``seats`` held equal parts of the blocks."""
     blocks = len(trained.blocks())
     return tuple(round(blocks * seat / seats) for seat in range(1, seats))

@@ -23,7 +23,7 @@ from clicooper.audit.checks.payment import check_payment
 from clicooper.audit.checks.record import check_grant, check_history, check_seat
 from clicooper.audit.checks.release import check_release
 from clicooper.audit.checks.replay import RoundReplay
-from clicooper.audit.checks.store import check_store, outside_sample
+from clicooper.audit.checks.store import check_store, find_unsampled
 from clicooper.audit.replay.executors import HERE, Executor
 from clicooper.audit.replay.journal import Journal
 from clicooper.audit.replay.sampling import Draw, Sample
@@ -32,7 +32,7 @@ from clicooper.audit.rounds import check_commitments, examine_round
 from clicooper.audit.verdict import AuditReport, Check, CheckResult, Replayed, Sampled, combine
 from clicooper.chain.record import JobRecord, record_from_json
 from clicooper.errors import RecordError, StorageError
-from clicooper.history.dag_roots import dag_roots
+from clicooper.history.dag_roots import find_dag_roots
 from clicooper.history.follow import follow_record
 from clicooper.history.history import History
 from clicooper.history.timeline import make_timeline
@@ -104,8 +104,8 @@ def audit_record(
     artifacts = Artifacts(history, store, keys, trusted_models)
     draws = None if plan.sample is None else _draw_all(artifacts, plan.sample)
     progress("reading the artifacts", 0, 0)
-    unread, unpublished = outside_sample(artifacts, draws), unpublished_states(history, store)
-    rows = _check_store(store, dag_roots(history).required, unread, unpublished)
+    unread, unpublished = find_unsampled(artifacts, draws), unpublished_states(history, store)
+    rows = _check_store(store, find_dag_roots(history).required, unread, unpublished)
     work = _Work(artifacts, draws, plan.executor, _journal(artifacts, plan), progress)
     found = work.audit()
     if work.journal is not None and combine(found) is not Verdict.INCONCLUSIVE:

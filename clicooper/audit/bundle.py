@@ -25,7 +25,7 @@ from clicooper.chain.record import JobRecord, record_from_json, record_to_json
 from clicooper.commitments.bundle import JobBundle
 from clicooper.errors import ArtifactCorrupt, ArtifactMissing, CarError, CliCooperError, GraphTooLarge, RecordError
 from clicooper.files import whole_file
-from clicooper.history.dag_roots import dag_roots
+from clicooper.history.dag_roots import find_dag_roots
 from clicooper.history.follow import follow_record
 from clicooper.storage.base import Store, get_bytes
 from clicooper.storage.car_store import CarStore
@@ -67,7 +67,7 @@ def pack_job(record: JobRecord, store: Store, target: Path, *, attach: Sequence[
         StorageError: the store cannot be read, or the file cannot be written.
     """
     history = follow_record(record)
-    roots, unpublished = dag_roots(history), unpublished_states(history, store)
+    roots, unpublished = find_dag_roots(history), unpublished_states(history, store)
     extra = {cid: _is_whole(store, cid) for cid in roots.attached if cid not in attach}
     attached = (*(cid for cid, whole in extra.items() if whole), *dict.fromkeys(attach))
     own = dict(build_file(io.BytesIO(record_to_json(record))))
@@ -150,7 +150,7 @@ def _read_record(store: CarStore, name: str) -> tuple[tuple[CheckResult, ...], J
 def _check_bundle(bundle: JobBundle, record: JobRecord) -> Iterator[CheckResult]:
     """The bundle lists what its record names; a record that cannot be followed is judged by its own row."""
     try:
-        roots = dag_roots(follow_record(record))
+        roots = find_dag_roots(follow_record(record))
     except RecordError:
         return
     differs = (bundle.spec, *bundle.manifests) != roots.required

@@ -34,7 +34,7 @@ __all__ = [
     "Sampled",
     "combine",
     "exit_code",
-    "verdict_of",
+    "judge_error",
     "verdict_tree",
 ]
 
@@ -111,13 +111,10 @@ class CheckResult:
         round_: int | None = None,
         seat: int | None = None,
         detail: str = "",
-        step: int | None = None,
-        field: str = "",
-        seats: tuple[int, ...] = (),
     ) -> CheckResult:
         """Pass iff ``expected == actual``."""
-        verdict, sides = Verdict.PASS if expected == actual else Verdict.FAIL, (_text(expected), _text(actual))
-        return cls(check, verdict, subject, detail, round_, seat, *sides, step=step, field=field, seats=seats)
+        verdict = Verdict.PASS if expected == actual else Verdict.FAIL
+        return cls(check, verdict, subject, detail, round_, seat, _text(expected), _text(actual))
 
     @classmethod
     def of_error(
@@ -127,7 +124,7 @@ class CheckResult:
         if isinstance(error, (ArtifactCorrupt, ArtifactMissing, SealBroken)):
             check = check if isinstance(error, ArtifactMissing) else Check.ARTIFACTS
             subject = error.cid
-        return cls(check, verdict_of(error), subject, error.message, round_, seat)
+        return cls(check, judge_error(error), subject, error.message, round_, seat)
 
     def to_json(self) -> dict[str, Any]:
         """The row as ``audit --json`` prints it."""
@@ -138,7 +135,7 @@ def _text(value: object) -> str:
     return "0x" + value.hex() if isinstance(value, bytes) else str(value)
 
 
-def verdict_of(error: CliCooperError) -> Verdict:
+def judge_error(error: CliCooperError) -> Verdict:
     """Of a check that ended in an error: what could not be looked at is inconclusive, all else fails."""
     return Verdict.INCONCLUSIVE if error.exit_code in {EXIT_NETWORK, EXIT_INCONCLUSIVE} else Verdict.FAIL
 

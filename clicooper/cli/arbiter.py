@@ -14,7 +14,7 @@ from clicooper.chain.committee import Committee
 from clicooper.chain.keys import LocalAccount
 from clicooper.cli import session
 from clicooper.cli.options import JobNumber, NamedContract, ReceiptFiles, TrustModel, job_on_contract
-from clicooper.cli.output import Output
+from clicooper.cli.output import finish
 from clicooper.commitments.canonical import cid_of_digest
 from clicooper.disputes.evidence_file import read_evidence
 from clicooper.disputes.opinion import party_name
@@ -38,16 +38,14 @@ def show(context: typer.Context, job: JobNumber, contract: NamedContract = None,
     """Shows the open challenge: who accuses whom of what, until when, by which evidence, and whether a file is it."""
     with job_on_contract(session.settings(context), contract, job) as source:
         client = source.client()
-        case = open_case(client, JobId(job))
-        result = {"ok": True, "code": 0, "contract": client.address, "chain_id": client.node.chain_id}
+        case = open_case(client, source.index, JobId(job))
+        result = {"contract": client.address, "chain_id": client.node.chain_id}
         result |= _describe(client, case)
     if evidence is not None:
         sealed = read_evidence(evidence)
         own = sealed.envelope.challenger == bytes.fromhex(case.challenger[2:])
         result |= {"is_the_evidence": sealed.digest == case.evidence_digest, "names_the_challenger": own}
-    output: Output = context.obj["output"]
-    output.finish(result, lambda console: print_case(console, result))
-    return 0
+    return finish(context, result, lambda console: print_case(console, result))
 
 
 @app.command("rule")
@@ -85,12 +83,12 @@ def rule(
     with job_on_contract(config, contract, job, run_dir) as source:
         store, account = source.find_store(), session.open_account(config)
         client = source.client(account)
-        case = open_case(client, number)
+        case = open_case(client, source.index, number)
         if challenge_id is not None and challenge_id.lower() != f"0x{case.id.hex()}":
             hint = "clicooper arbiter show JOB prints the open one"
             raise UsageError(f"challenge {challenge_id} is not the open one, 0x{case.id.hex()}", hint=hint)
         committee = _find_committee(client, number, account)
-        arbiter = Arbiter(client, secret, store, committee, frozenset(trust_model or ()))
+        arbiter = Arbiter(client, source.index, secret, store, committee, frozenset(trust_model or ()))
         judgement = None
         if evidence is not None or not override:
             sealed = arbiter.fetch(case) if evidence is None else read_evidence(evidence)
@@ -98,14 +96,12 @@ def rule(
         ruling = ruling_of(judgement) if guilty is None else guilty
         receipt = arbiter.rule(case, ruling, judgement, override=override)
         phase = client.job(number).phase
-        result = {"ok": True, "code": 0, "contract": client.address, "chain_id": client.node.chain_id}
+        result = {"contract": client.address, "chain_id": client.node.chain_id}
         result |= {"job": job, "challenge_id": f"0x{case.id.hex()}", "guilty": ruling, "overridden": override}
         result |= {"tx_hash": f"0x{receipt.tx_hash.hex()}", "block": receipt.block_number}
         result |= {"gas_used": receipt.gas_used, "phase": phase.name.capitalize()}
         result |= {"ruled": phase.name != "ARBITRATION", "check": _describe_judgement(judgement)}
-    output: Output = context.obj["output"]
-    output.finish(result, lambda console: print_ruling(console, result, judgement))
-    return 0
+    return finish(context, result, lambda console: print_ruling(console, result, judgement))
 
 
 def _find_committee(client: Contract, job: JobId, account: LocalAccount) -> Committee | None:

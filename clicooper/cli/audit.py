@@ -16,7 +16,7 @@ from clicooper.audit.replay.executors import HERE, Executor, Processes
 from clicooper.audit.replay.sampling import Sample
 from clicooper.audit.verdict import AuditReport, exit_code
 from clicooper.cli.options import Endpoints, FromBlock, Grant, JobThere, OnContract, TrustModel, source_of
-from clicooper.cli.output import Output
+from clicooper.cli.output import Output, finish, output_of
 from clicooper.errors import StorageError, UsageError
 from clicooper.jobs import JobSource, audit_job, note_audit, write_bundle
 from clicooper.reports.audit_page import render_report
@@ -88,7 +88,7 @@ def audit(
 
     Exit code 0: every claim holds; 1: a check failed; 4: something could not be checked.
     """
-    output: Output = context.obj["output"]
+    output = output_of(context)
     _check_bundle(run_dir, contract, bundle)
     drawn = _read_sample(sample, full, secret_draw)
     with ExitStack() as stack:
@@ -102,8 +102,12 @@ def audit(
         if report is not None:
             write_page(report, render_report(result))
         written = {} if bundle is None else {"bundle": write_bundle(source, bundle, result)}
-    output.finish(result.to_json() | written, lambda console: print_result(console, result, written))
-    return exit_code(result.verdict)
+    return finish(
+        context,
+        result.to_json() | written,
+        lambda console: print_result(console, result, written),
+        exit_code(result.verdict),
+    )
 
 
 def _check_bundle(run_dir: Path | None, contract: str | None, bundle: Path | None) -> None:

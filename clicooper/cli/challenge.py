@@ -9,11 +9,12 @@ import typer
 
 from clicooper.cli import session
 from clicooper.cli.options import JobNumber, NamedContract, acting_address, job_on_contract, parse_accused
-from clicooper.cli.output import Output
+from clicooper.cli.output import finish, output_of
 from clicooper.disputes.evidence_file import read_evidence
 from clicooper.errors import UsageError
 from clicooper.protocol.accusation import raise_challenge, require_own_evidence
-from clicooper.reports.dispute_tables import print_challenge, tell_bond
+from clicooper.reports.dispute_tables import print_challenge
+from clicooper.reports.tables import amount
 from clicooper.types import Address, Ground, JobId
 
 __all__ = ["challenge"]
@@ -36,7 +37,7 @@ def challenge(
     config, number = session.settings(context), JobId(job)
     who, charge = parse_accused(accused), _parse_ground(ground)
     sealed = read_evidence(evidence)
-    output: Output = context.obj["output"]
+    output = output_of(context)
     with job_on_contract(config, contract, job) as source:
         account = None if dry_run else session.open_account(config)
         sender = acting_address(config, None) if account is None else Address(account.address)
@@ -44,8 +45,6 @@ def challenge(
         state = client.job(number)
         require_own_evidence(client, number, sealed, sender)
         result: dict[str, Any] = {
-            "ok": True,
-            "code": 0,
             "job": job,
             "contract": client.address,
             "chain_id": client.node.chain_id,
@@ -60,13 +59,12 @@ def challenge(
         }
         if not dry_run:
             with output.progress() as progress:
-                progress(f"locking a bond of {tell_bond(result['bond_wei'], state.token)}", 0, 0)
+                progress(f"locking a bond of {amount(result['bond_wei'], state.token)}", 0, 0)
             raised = raise_challenge(client, number, state.head, who, charge, sealed.digest)
             result |= {"sent": True, "challenge_id": f"0x{raised.id.hex()}"}
             result |= {"tx_hash": f"0x{raised.receipt.tx_hash.hex()}", "block": raised.receipt.block_number}
             result |= {"gas_used": raised.receipt.gas_used, "deadline": client.job(number).deadline}
-    output.finish(result, lambda console: print_challenge(console, result))
-    return 0
+    return finish(context, result, lambda console: print_challenge(console, result))
 
 
 def _parse_ground(text: str) -> Ground:

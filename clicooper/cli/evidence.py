@@ -26,7 +26,7 @@ from clicooper.cli.options import (
     parse_accused,
     source_of,
 )
-from clicooper.cli.output import Output
+from clicooper.cli.output import finish
 from clicooper.disputes.collect import PackedEvidence, make_evidence
 from clicooper.disputes.evidence import Claim
 from clicooper.disputes.evidence_file import (
@@ -140,9 +140,7 @@ def make(
             root = sealed.envelope.cid
             published = source.publish(root, EVIDENCE_PINS, lambda store: publish_evidence(store, sealed))
             result |= {"published": cid_text(published)}
-    output: Output = context.obj["output"]
-    output.finish(result, lambda console: print_made(console, result))
-    return 0
+    return finish(context, result, lambda console: print_made(console, result))
 
 
 @app.command("check")
@@ -181,18 +179,14 @@ def check(
     if head is not None:
         opinion = opinion.unless_foreign(head.problem)
     result = opinion.to_json() | _describe_opened(opened) | {"head": _describe_head(opened, head)}
-    output: Output = context.obj["output"]
-    output.finish(result, lambda console: print_checked(console, opened, opinion, head))
-    return int(result["code"])
+    return finish(context, result, lambda console: print_checked(console, opened, opinion, head), int(result["code"]))
 
 
 @app.command("show")
 def show(context: typer.Context, file: EvidenceFile) -> int:
     """Shows what everybody may see of an evidence file: its digest, its job, its challenger."""
     result = _describe(read_evidence(file)) | {"file": str(file), "size_bytes": file.stat().st_size}
-    output: Output = context.obj["output"]
-    output.finish(result, lambda console: print_evidence(console, result))
-    return 0
+    return finish(context, result, lambda console: print_evidence(console, result))
 
 
 def _check_plaintext(plaintext: bool, to: list[str] | None, claim: str | None) -> None:
@@ -255,16 +249,14 @@ def _compare(
 ) -> tuple[HeadCheck, dict[Address, bytes]]:
     """What the node says about the evidence, and where it is the chain's, the keys under which receipts hold."""
     client = source.client()
-    head = compare_with_chain(opened, client, job, trusted)
-    return head, transports_on_chain(client, JobId(opened.evidence.job)) if head.verified else {}
+    head = compare_with_chain(opened, client, source.index, job, trusted)
+    return head, transports_on_chain(source.index, JobId(opened.evidence.job)) if head.verified else {}
 
 
 def _describe(sealed: SealedEvidence) -> dict[str, Any]:
     """What everybody may see."""
     envelope = sealed.envelope
     return {
-        "ok": True,
-        "code": 0,
         "digest": f"0x{sealed.digest.hex()}",
         "root": cid_text(envelope.cid),
         "plaintext_digest": f"0x{envelope.plaintext_digest.hex()}",

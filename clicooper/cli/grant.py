@@ -11,11 +11,12 @@ from rich.console import Console
 from clicooper.access.grants import seal_grant
 from clicooper.access.identity import parse_recipient
 from clicooper.cli.options import Endpoints, FromBlock, JobThere, OnContract, source_of
-from clicooper.cli.output import Output
+from clicooper.cli.output import finish
 from clicooper.errors import UsageError
 from clicooper.files import write_secret
 from clicooper.jobs import JobSource
 from clicooper.protocol.owner_folder import keys_to_grant
+from clicooper.reports.tables import print_lines
 from clicooper.storage.ipld.cid import cid_text
 
 __all__ = ["grant"]
@@ -53,7 +54,6 @@ def grant(
     The grant goes beside the job's artifacts, where nothing links it: tell its CID to whoever it is for. It is
     encrypted to that recipient alone, and cannot be taken back.
     """
-    output: Output = context.obj["output"]
     recipient = parse_recipient(to)
     with source_of(context, job_files, contract, job, endpoint, from_block) as source:
         if output_file is not None and output_file.exists():
@@ -69,11 +69,10 @@ def grant(
             raise UsageError(f"{job_files} can only be read, and no other place is named", hint=hint)
         if output_file is not None:
             write_secret(output_file, block.ciphertext)
-    result: dict[str, Any] = {"ok": True, "code": 0, "grant": cid_text(block.cid), "recipient": recipient}
+    result: dict[str, Any] = {"grant": cid_text(block.cid), "recipient": recipient}
     result |= {"labels": labels, "seats": seats, "authors": sorted(keys.sealing)}
     result |= {"file": None if output_file is None else str(output_file)}
-    output.finish(result, lambda console: _print_grant(console, result))
-    return 0
+    return finish(context, result, lambda console: _print_grant(console, result))
 
 
 def _owner_folder(source: JobSource, chosen: Path | None) -> Path:
@@ -88,5 +87,4 @@ def _print_grant(console: Console, result: dict[str, Any]) -> None:
     seats = ", ".join(str(seat) for seat in result["seats"])
     what = f"files and progress keys of seats {seats}, {'with' if result['labels'] else 'without'} labels"
     lines = [f"Granted {what}", f"to {result['recipient']}", f"Grant: {result['grant']}"]
-    for line in (*lines, *([f"File:  {result['file']}"] if result["file"] else [])):
-        console.print(line, markup=False, soft_wrap=True)
+    print_lines(console, *lines, *([f"File:  {result['file']}"] if result["file"] else []))

@@ -15,7 +15,7 @@ from clicooper.errors import UsageError
 from clicooper.learning.bottom_model import train_head
 from clicooper.learning.checkpoint import save_state, state_digest
 from clicooper.learning.data import load_dataset
-from clicooper.protocol.defaults import head_spec, model_shape
+from clicooper.protocol.defaults import choose_shape, make_head_spec
 
 __all__ = ["app"]
 
@@ -50,8 +50,8 @@ def export(
     if file.suffix != HEAD_SUFFIX:
         raise UsageError(f"{file} is no {HEAD_SUFFIX} file", hint=f"name it {file.stem}{HEAD_SUFFIX}")
     dataset = load_dataset(data)
-    dims = math.prod(model_shape(config))
-    head = train_head(dataset.inputs, dataset.labels, dataset.classes, head_spec(dims, config.spec_seed))
+    dims = math.prod(choose_shape(config))
+    head = train_head(dataset.inputs, dataset.labels, dataset.classes, make_head_spec(dims, config.spec_seed))
     try:
         save_state(head.state(), file)
     except OSError as e:

@@ -16,7 +16,7 @@ from clicooper.chain.client import Contract, MarkOpening, OpenedCommit
 from clicooper.chain.rpc.node import Node
 from clicooper.cli import session
 from clicooper.cli.options import Endpoints, FromBlock, Grant, JobThere, OnContract, TrustModel, source_of
-from clicooper.cli.output import Output
+from clicooper.cli.output import finish, output_of
 from clicooper.commitments.ownership import OwnershipBundle
 from clicooper.errors import CliCooperError, UsageError
 from clicooper.history.history import History
@@ -77,7 +77,7 @@ def prove(
     It opens the ownership key of that round alone, and holds the segment's weights in the clear. The job is a run
     folder or CAR file, or with --contract and --job the chain's, its artifacts in JOB or on --store.
     """
-    output: Output = context.obj["output"]
+    output = output_of(context)
     if bundle.exists():
         raise UsageError(f"{bundle} exists and is not overwritten", hint="name another file with --output")
     place = (contract, job, endpoint, from_block, identity, grant, trust_model)
@@ -93,10 +93,9 @@ def prove(
         progress("judging the bundle", 0, 1)
         with CarStore(bundle) as written:
             claim = judge_claim(written, proof.bundle, model, None, samples=sample, trusted_models=source.trusted)
-    result = {"ok": True, "code": 0, "bundle": str(bundle), "root": str(proof.bundle.cid), "unshown": proof.unshown}
+    result: dict[str, Any] = {"bundle": str(bundle), "root": str(proof.bundle.cid), "unshown": proof.unshown}
     result |= {"size_bytes": bundle.stat().st_size, "claim": claim.to_json()}
-    output.finish(result, lambda console: print_proof(console, result, claim))
-    return 0
+    return finish(context, result, lambda console: print_proof(console, result, claim))
 
 
 @app.command("verify")
@@ -113,7 +112,7 @@ def verify(
 
     Exit code 0: a claim passes and none is undecided; 1: all fail; 4: something could not be checked.
     """
-    output: Output = context.obj["output"]
+    output = output_of(context)
     model, claims, trusted = read_suspect(suspect), [], frozenset(trust_model or ())
     with ExitStack() as stack, output.progress() as progress:
         node = _find_node(context, stack)
@@ -126,13 +125,12 @@ def verify(
             )
     order, verdict = ranked(claims), verdict_over(claims)
     code = exit_code(verdict)
-    result: dict[str, Any] = {"ok": code == 0, "code": code, "verdict": verdict.value}
+    result: dict[str, Any] = {"verdict": verdict.value}
     result |= {"suspect": {"sha256": "0x" + model.digest.hex(), "tensors": len(model.state)}}
     result |= {"claims": [{"bundle": str(p), **c.to_json()} for p, c in zip(bundles, claims, strict=True)]}
     result |= {"order": [str(bundles[claims.index(claim)]) for claim in order]}
     result |= {"copied_start": [str(bundles[claims.index(claim)]) for claim in copied_starts(claims)]}
-    output.finish(result, lambda console: print_claims(console, result, claims))
-    return code
+    return finish(context, result, lambda console: print_claims(console, result, claims), code)
 
 
 @app.command("claim")
@@ -144,7 +142,7 @@ def claim(
 
     A key is opened once: a second suspect of the same seat and round needs no key, and gets no event.
     """
-    output, config = context.obj["output"], session.settings(context)
+    config = session.settings(context)
     with ExitStack() as stack:
         store, opened = _open_bundle(stack, bundle)
         ClaimFiles(store, opened).require_consistent()
@@ -156,14 +154,13 @@ def claim(
             raise UsageError(f"{account.address} is not {opened.trainer}, whose commitment this is", hint=hint)
         contract = source.client(account)
         receipt = contract.open_mark(job, *_opening(opened))
-        result: dict[str, Any] = {"ok": True, "code": 0, "job": opened.job, "round": opened.round, "seat": opened.seat}
+        result: dict[str, Any] = {"job": opened.job, "round": opened.round, "seat": opened.seat}
         result |= {"contract": contract.address, "chain_id": source.node.chain_id, "account": account.address}
         result |= {"suspect_digest": "0x" + opened.suspect_digest.hex(), "tx_hash": f"0x{receipt.tx_hash.hex()}"}
         result |= {"block": receipt.block_number, "gas_used": receipt.gas_used}
     words = f"Mark of round {opened.round}, seat {opened.seat} opened in block {receipt.block_number}, "
     words += f"{receipt.gas_used:,} gas"
-    output.finish(result, lambda console: console.print(words, markup=False, soft_wrap=True))
-    return 0
+    return finish(context, result, words)
 
 
 def _opening(bundle: OwnershipBundle) -> tuple[int, int, Head, list[OpenedCommit], MarkOpening]:

@@ -11,7 +11,7 @@ from clicooper.access.receipt_files import read_receipts
 from clicooper.audit.verdict import exit_code
 from clicooper.cli import session
 from clicooper.cli.options import Endpoints, FromBlock, JobThere, TrustModel, source_of
-from clicooper.cli.output import Output
+from clicooper.cli.output import finish, output_of
 from clicooper.commitments.boundary import BoundaryReceipt
 from clicooper.errors import UsageError
 from clicooper.protocol.owner_folder import read_place, read_settings
@@ -64,7 +64,7 @@ def verify(
 
     Exit code 0: every claim holds; 1: a check failed; 4: something could not be checked.
     """
-    output: Output = context.obj["output"]
+    output = output_of(context)
     if evidence is not None and not challenge:
         raise UsageError("--evidence goes with a challenge", hint="add --challenge, or leave out --evidence")
     folder = RunFolder(run_dir)
@@ -78,9 +78,10 @@ def verify(
         progress("reading the record", 0, 0)
         checked = source.checked
         client = source.client(session.open_account(source.config) if accept or challenge else None)
-        found = verify_round(folder, checked, client, source.store, rule, options, progress)
-    output.finish(found.to_json(), lambda console: print_round(console, found, options))
-    return exit_code(found.report.verdict)
+        found = verify_round(folder, checked, client, source.index, source.store, rule, options, progress)
+    return finish(
+        context, found.to_json(), lambda console: print_round(console, found, options), exit_code(found.report.verdict)
+    )
 
 
 def _read_shown(folder: Path) -> tuple[BoundaryReceipt, ...]:

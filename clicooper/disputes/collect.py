@@ -23,7 +23,7 @@ from clicooper.disputes.head_proof import pack_params, prove_head
 from clicooper.disputes.opinion import party_name
 from clicooper.disputes.release_rows import RowPlaces
 from clicooper.disputes.subject import OWNERS, Subject, check_subject
-from clicooper.disputes.withheld import missing_of, owed_by
+from clicooper.disputes.withheld import find_missing, list_owed
 from clicooper.errors import EvidenceUnusable, SealBroken, SealError, UsageError
 from clicooper.learning.schedule import batch_rows
 from clicooper.learning.transcript import ROW_BYTES, interval_bounds
@@ -196,8 +196,8 @@ def _first_broken(artifacts: Artifacts, manifest: SegmentManifest) -> CID:
 def _withheld(parts: _Parts, subject: Subject) -> None:
     """What is missing here, and the records that show that it is owed, as far as they can be had themselves."""
     artifacts, accused = parts.artifacts, subject.accused or 0
-    owed = owed_by(artifacts, accused, subject.round)
-    parts.wanted = missing_of(artifacts.store, owed)
+    owed = list_owed(artifacts, accused, subject.round)
+    parts.wanted = find_missing(artifacts.store, owed)
     if not parts.wanted:
         raise UsageError(
             f"nothing is missing of what {party_name(accused)} owes", hint="make evidence of another claim with --claim"

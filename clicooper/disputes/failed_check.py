@@ -9,7 +9,7 @@ from clicooper.disputes.evidence import Claim
 from clicooper.disputes.subject import Subject
 from clicooper.types import Verdict
 
-__all__ = ["subject_of_failure"]
+__all__ = ["choose_subject"]
 
 CLAIMS: dict[Check, Claim] = {
     Check.MANIFEST: "manifest",
@@ -22,7 +22,7 @@ CLAIMS: dict[Check, Claim] = {
 """Checks that evidence repeats as they are; where steps or files decide, more has to be known."""
 
 
-def subject_of_failure(results: Sequence[CheckResult], round_: int, interval_steps: int) -> Subject | None:
+def choose_subject(results: Sequence[CheckResult], round_: int, interval_steps: int) -> Subject | None:
     """The subject of evidence on the first failed check that small evidence can show, None where there is none.
 
     Checks of a seat's own records come before replays: they need less, and a replay may not be possible without them.
@@ -36,7 +36,7 @@ def subject_of_failure(results: Sequence[CheckResult], round_: int, interval_ste
     for row in failed:
         if (claim := CLAIMS.get(row.check)) is not None:
             return Subject(claim, round_, None, row.culprit)
-        if row.check is Check.BOUNDARY and row.seat is not None and not row.seats:
+        if row.check is Check.BOUNDARY and row.seat is not None and row.expected and not row.seats:
             # Its own transcript; whom a receipt convicts, evidence on the step shows where two seats differ.
             return Subject("boundary", round_, None, row.seat)
     for row in failed:

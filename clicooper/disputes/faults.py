@@ -20,11 +20,11 @@ from clicooper.types import ACCUSED_OWNER, Digest, Verdict
 
 __all__ = [
     "FaultProven",
-    "committed_manifest",
     "describe_mismatch",
-    "faults_of",
+    "find_faults",
+    "find_label_faults",
     "hold_against",
-    "label_faults",
+    "read_committed_manifest",
 ]
 
 
@@ -53,7 +53,7 @@ def hold_against(seat: int, check: Check, what: str = "") -> Iterator[None]:
         raise FaultProven(Fault(seat, check, what + e.message)) from e
 
 
-def committed_manifest(artifacts: EnclosedArtifacts, seat: int) -> SegmentManifest:
+def read_committed_manifest(artifacts: EnclosedArtifacts, seat: int) -> SegmentManifest:
     """The manifest of a seat in the evidence's round.
 
     Raises:
@@ -67,7 +67,7 @@ def committed_manifest(artifacts: EnclosedArtifacts, seat: int) -> SegmentManife
         return artifacts.manifest(round_, seat)
 
 
-def label_faults(artifacts: EnclosedArtifacts) -> tuple[Fault, ...]:
+def find_label_faults(artifacts: EnclosedArtifacts) -> tuple[Fault, ...]:
     """What is wrong with the opened labels of the rounds up to the evidence's, which are their owner's.
 
     Raises:
@@ -78,10 +78,10 @@ def label_faults(artifacts: EnclosedArtifacts) -> tuple[Fault, ...]:
     for sealed in artifacts.spec.labels[: round_ + 1]:
         artifacts.store.get_block(cid_of_digest(Digest(sealed.plaintext_digest)))
     with hold_against(ACCUSED_OWNER, Check.LABELS):
-        return tuple(faults_of(check_labels(artifacts, round_)))
+        return tuple(find_faults(check_labels(artifacts, round_)))
 
 
-def faults_of(rows: Iterable[CheckResult]) -> Iterator[Fault]:
+def find_faults(rows: Iterable[CheckResult]) -> Iterator[Fault]:
     """The failed rows of a check as faults."""
     for row in rows:
         if row.verdict is not Verdict.FAIL:

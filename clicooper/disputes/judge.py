@@ -23,7 +23,7 @@ from clicooper.audit.rounds import CommitmentCheck
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.disputes.enclosed import EnclosedArtifacts
 from clicooper.disputes.evidence_file import OpenedEvidence
-from clicooper.disputes.faults import FaultProven, committed_manifest, faults_of, hold_against, label_faults
+from clicooper.disputes.faults import FaultProven, find_faults, find_label_faults, hold_against, read_committed_manifest
 from clicooper.disputes.judge_replay import judge_replay
 from clicooper.disputes.opinion import Answer, Fault, Judged, Opinion, conclude, party_name
 from clicooper.disputes.shown_receipts import ShownReceipts, weigh_receipts
@@ -82,14 +82,14 @@ def _seat(artifacts: EnclosedArtifacts) -> int:
 
 def _repeat(check: CommitmentCheck, artifacts: EnclosedArtifacts) -> Judged:
     """Repeats a check that needs the manifest alone."""
-    committed_manifest(artifacts, _seat(artifacts))
+    read_committed_manifest(artifacts, _seat(artifacts))
     return _judge_rows(check(artifacts, artifacts.commitment(artifacts.evidence.round, _seat(artifacts))))
 
 
 def _judge_boundary(artifacts: EnclosedArtifacts) -> Judged:
     """Where two neighbours committed to different tensors, only a receipt or a replay can tell which of them lies."""
     seat, round_ = _seat(artifacts), artifacts.evidence.round
-    committed_manifest(artifacts, seat)
+    read_committed_manifest(artifacts, seat)
     with hold_against(seat, Check.BOUNDARY):
         artifacts.transcript(round_, seat)
     return _judge_rows(check_boundary(artifacts, artifacts.commitment(round_, seat)))
@@ -98,7 +98,7 @@ def _judge_boundary(artifacts: EnclosedArtifacts) -> Judged:
 def _judge_mark(artifacts: EnclosedArtifacts) -> Judged:
     seat = _seat(artifacts)
     artifacts.require_committed_key()
-    manifest = committed_manifest(artifacts, seat)
+    manifest = read_committed_manifest(artifacts, seat)
     with hold_against(seat, Check.ARTIFACTS):
         for sealed in (manifest.trained, manifest.out):
             artifacts.state_file(sealed)
@@ -108,7 +108,7 @@ def _judge_mark(artifacts: EnclosedArtifacts) -> Judged:
 
 def _judge_seal(artifacts: EnclosedArtifacts) -> Judged:
     seat = _seat(artifacts)
-    secret, manifest = artifacts.registered_secret(), committed_manifest(artifacts, seat)
+    secret, manifest = artifacts.registered_secret(), read_committed_manifest(artifacts, seat)
     own = {sealed.ciphertext: sealed for sealed in manifest.own_files}
     author = address_bytes(artifacts.commitment(artifacts.evidence.round, seat).trainer)
     for cid in artifacts.evidence.wanted:
@@ -123,7 +123,7 @@ def _judge_seal(artifacts: EnclosedArtifacts) -> Judged:
 
 def _judge_labels(artifacts: EnclosedArtifacts) -> Judged:
     confirmed = "the labels open to the spec's digests, exactly m each, and stay within range"
-    return Judged(label_faults(artifacts), confirmed=confirmed)
+    return Judged(find_label_faults(artifacts), confirmed=confirmed)
 
 
 def _judge_release(artifacts: EnclosedArtifacts) -> Judged:
@@ -136,7 +136,7 @@ def _judge_rows(rows: Iterable[CheckResult]) -> Judged:
     """What the rows of a check came to."""
     kept = tuple(rows)
     unsure = next((row.detail for row in kept if row.verdict is Verdict.INCONCLUSIVE), "")
-    return Judged(tuple(faults_of(kept)), unsure, "; ".join(f"{row.check.value}: {row.detail}" for row in kept))
+    return Judged(tuple(find_faults(kept)), unsure, "; ".join(f"{row.check.value}: {row.detail}" for row in kept))
 
 
 _JUDGES: Mapping[str, Callable[[EnclosedArtifacts], Judged]] = {

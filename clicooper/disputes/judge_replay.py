@@ -21,11 +21,11 @@ from clicooper.audit.verdict import Check
 from clicooper.disputes.enclosed import EnclosedArtifacts
 from clicooper.disputes.faults import (
     FaultProven,
-    committed_manifest,
     describe_mismatch,
-    faults_of,
+    find_faults,
+    find_label_faults,
     hold_against,
-    label_faults,
+    read_committed_manifest,
 )
 from clicooper.disputes.opinion import Fault, Judged
 from clicooper.errors import ArtifactMissing, EvidenceUnusable, SpecError
@@ -57,7 +57,7 @@ def judge_replay(artifacts: EnclosedArtifacts) -> Judged:
         SpecError: the spec or the release, which are the owner's, cannot be used.
     """
     seats, same_class = range(artifacts.history.params.seats), artifacts.same_class
-    if wrong := tuple(_manifest_faults(artifacts, seats)) or label_faults(artifacts):
+    if wrong := tuple(_manifest_faults(artifacts, seats)) or find_label_faults(artifacts):
         return Judged(wrong)
     claimed, unusable = _read_all_claimed(artifacts, seats)
     if unusable:
@@ -82,17 +82,17 @@ def _with_metrics(artifacts: EnclosedArtifacts, judged: Judged, losses: tuple[fl
     if judged.faults or not complete or interval != artifacts.intervals - 1:
         return judged
     shown = {} if losses is None else {interval: losses}
-    return replace(judged, faults=tuple(faults_of(check_progress(artifacts, artifacts.evidence.round, shown))))
+    return replace(judged, faults=tuple(find_faults(check_progress(artifacts, artifacts.evidence.round, shown))))
 
 
 def _manifest_faults(artifacts: EnclosedArtifacts, seats: range) -> Iterator[Fault]:
     for seat in seats:
         try:
-            committed_manifest(artifacts, seat)
+            read_committed_manifest(artifacts, seat)
         except FaultProven as e:
             yield e.fault
         else:
-            yield from faults_of(check_manifest(artifacts, artifacts.commitment(artifacts.evidence.round, seat)))
+            yield from find_faults(check_manifest(artifacts, artifacts.commitment(artifacts.evidence.round, seat)))
 
 
 def _read_all_claimed(artifacts: EnclosedArtifacts, seats: range) -> tuple[list[_Claimed], tuple[Fault, ...]]:

@@ -22,10 +22,10 @@ from clicooper.storage.ipld.cid import cid_text
 from clicooper.storage.ipld.graph import is_there
 from clicooper.types import ACCUSED_OWNER
 
-__all__ = ["judge_withheld", "missing_of", "owed_by"]
+__all__ = ["find_missing", "judge_withheld", "list_owed"]
 
 
-def owed_by(artifacts: Artifacts, accused: int, round_: int) -> tuple[CID, ...]:
+def list_owed(artifacts: Artifacts, accused: int, round_: int) -> tuple[CID, ...]:
     """What a seat has to publish for a round, or the owner for all rounds up to it; records first, then files.
 
     Where a record is missing, what it would link is not known, and so not listed.
@@ -56,7 +56,7 @@ def _owed_by_seat(artifacts: Artifacts, seat: int, round_: int) -> Iterator[CID]
     yield from dict.fromkeys(sealed.ciphertext for sealed in committed.own_files)
 
 
-def missing_of(store: Store, cids: Iterable[CID]) -> tuple[CID, ...]:
+def find_missing(store: Store, cids: Iterable[CID]) -> tuple[CID, ...]:
     """Those of which a block is missing; a record counts by itself, a file with all its blocks.
 
     Raises:
@@ -77,7 +77,7 @@ def judge_withheld(artifacts: EnclosedArtifacts, store: Store | None) -> Judged:
     """
     evidence = artifacts.evidence
     accused = evidence.accused or 0
-    owed = set(owed_by(artifacts, accused, evidence.round))
+    owed = set(list_owed(artifacts, accused, evidence.round))
     if not evidence.wanted or not owed.issuperset(evidence.wanted):
         raise EvidenceUnusable(
             f"the evidence wants something that {party_name(accused)} does not have to publish",
@@ -85,7 +85,7 @@ def judge_withheld(artifacts: EnclosedArtifacts, store: Store | None) -> Judged:
         )
     if store is None:
         return Judged(unjudged="whether it can be had, only a store can say: name one with --store or --run")
-    missing = missing_of(store, evidence.wanted)
+    missing = find_missing(store, evidence.wanted)
     if not missing:
         return Judged(confirmed=f"all {len(evidence.wanted)} artifacts can be had")
     detail = f"{len(missing)} of {len(evidence.wanted)} artifacts that {party_name(accused)} owes cannot be had here"

@@ -13,7 +13,7 @@ from clicooper.history.follow import History
 from clicooper.storage.ipld.cid import normalise_cid
 from clicooper.storage.ipld.graph import record_links
 
-__all__ = ["DagRoots", "dag_roots"]
+__all__ = ["DagRoots", "find_dag_roots"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class DagRoots:
         return (self.spec, *self.manifests)
 
 
-def dag_roots(history: History) -> DagRoots:
+def find_dag_roots(history: History) -> DagRoots:
     """The roots that a followed record names."""
     manifests = dict.fromkeys(cid_of_digest(c.manifest_digest) for c in history.commitments)
     attached = dict.fromkeys(_attached(history))

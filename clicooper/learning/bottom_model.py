@@ -33,11 +33,11 @@ __all__ = [
     "SCALE",
     "BottomModel",
     "HeadSpec",
-    "head_from_state",
     "load_head",
-    "random_head",
-    "standardisation",
-    "standardised",
+    "make_head_from_state",
+    "make_random_head",
+    "make_standardisation",
+    "standardise",
     "train_head",
 ]
 
@@ -117,7 +117,7 @@ class BottomModel:
         parts = [np.zeros((0, self.spec.dims))]
         with use_threads(1), torch.inference_mode():
             for at in range(0, len(inputs), _ROWS):
-                records = standardised(inputs[at : at + _ROWS], self._state).astype(np.float64)
+                records = standardise(inputs[at : at + _ROWS], self._state).astype(np.float64)
                 parts.append(_unit(_forward(layers, torch.from_numpy(records))).numpy())
         return np.concatenate(parts)
 
@@ -126,7 +126,7 @@ class BottomModel:
         return {name: np.array(array) for name, array in self._state.items()}
 
 
-def random_head(
+def make_random_head(
     spec: HeadSpec, input_shape: tuple[int, ...], *, center: float = CENTER, scale: float = SCALE
 ) -> BottomModel:
     """A head that saw no record.
@@ -139,7 +139,7 @@ def random_head(
     """
     if spec.kind != "random":
         raise SpecError(f"a {spec.kind} head is not random", hint="use train_head")
-    return BottomModel(spec, input_shape, _initial_layers(spec, input_shape) | standardisation(center, scale))
+    return BottomModel(spec, input_shape, _initial_layers(spec, input_shape) | make_standardisation(center, scale))
 
 
 def train_head(inputs: NDArray[Any], labels: NDArray[np.int64], classes: int, spec: HeadSpec) -> BottomModel:
@@ -162,17 +162,17 @@ def train_head(inputs: NDArray[Any], labels: NDArray[np.int64], classes: int, sp
     if labels.min() < 0 or labels.max() >= classes:
         raise DataError(f"labels outside 0..{classes - 1}", hint="number classes from 0")
     shape = tuple(inputs.shape[1:])
-    known = standardisation(float(np.mean(inputs)), float(np.std(inputs)) or 1.0)
+    known = make_standardisation(float(np.mean(inputs)), float(np.std(inputs)) or 1.0)
     with use_threads(1):
-        layers = _fit(standardised(inputs, known), labels, classes, spec, _initial_layers(spec, shape))
+        layers = _fit(standardise(inputs, known), labels, classes, spec, _initial_layers(spec, shape))
     return BottomModel(spec, shape, layers | known)
 
 
-def head_from_state(state: State, input_shape: tuple[int, ...], spec: HeadSpec) -> BottomModel:
+def make_head_from_state(state: State, input_shape: tuple[int, ...], spec: HeadSpec) -> BottomModel:
     """The head that a state describes: its layers' sizes say which hidden layers it has.
 
     Args:
-        state: as ``Head.state()``.
+        state: as ``BottomModel.state()``.
         input_shape: shape of a record.
         spec: of the same number of features; its hidden widths are replaced by the state's.
 
@@ -192,7 +192,7 @@ def head_from_state(state: State, input_shape: tuple[int, ...], spec: HeadSpec) 
 
 
 def load_head(path: Path, input_shape: tuple[int, ...], spec: HeadSpec) -> BottomModel:
-    """Reads a head from a safetensors file with the tensors of ``Head.state()``.
+    """Reads a head from a safetensors file with the tensors of ``BottomModel.state()``.
 
     Raises:
         SpecError: a file that cannot be read, or as ``head_from_state``.
@@ -202,7 +202,7 @@ def load_head(path: Path, input_shape: tuple[int, ...], spec: HeadSpec) -> Botto
     except OSError as e:
         raise SpecError(f"cannot read the head {path}: {e.strerror}", hint="clicooper head export writes one") from e
     try:
-        return head_from_state(state, input_shape, spec)
+        return make_head_from_state(state, input_shape, spec)
     except SpecError as e:
         raise SpecError(f"{path}: {e.message}", hint=e.hint) from e
 
@@ -268,14 +268,14 @@ def _he_normal(shape: tuple[int, ...], seed: int, place: int, gain: float = 1.0)
     return rng.standard_normal(shape, dtype=np.float32) * np.float32(gain * math.sqrt(2.0 / shape[1]))
 
 
-def standardisation(center: float, scale: float) -> State:
+def make_standardisation(center: float, scale: float) -> State:
     """The state of two constants."""
     if not math.isfinite(center) or not math.isfinite(scale) or scale <= 0:
         raise DataError("inputs cannot be standardised", hint="finite numbers, a scale above 0")
     return {"input.center": np.array(center), "input.scale": np.array(scale)}
 
 
-def standardised(inputs: NDArray[Any], known: State) -> NDArray[np.float32]:
+def standardise(inputs: NDArray[Any], known: State) -> NDArray[np.float32]:
     """Flattened records, float32 (n, d), less the centre, divided by the scale."""
     flat = inputs.reshape(len(inputs), -1)
     return np.asarray((flat - known["input.center"]) / known["input.scale"], dtype=np.float32)

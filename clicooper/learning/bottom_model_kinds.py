@@ -5,7 +5,7 @@
     FILE        read from a safetensors file, which its owner vouches was not fitted to these records
     dp-sgd      trained on the released records by DP-SGD; its part of epsilon is taken from the release
 
-Job: the choice between them, the same for a job and for its rehearsal. Non-jobs: each kind (``head``, ``dp_head``).
+Job: the choice between them, the same for a job and for its evaluation. Non-jobs: each kind itself.
 """
 
 from collections.abc import Callable
@@ -13,9 +13,9 @@ from pathlib import Path
 
 from clicooper.config import DISJOINT, DP_SGD, RANDOM
 from clicooper.errors import DataError, PrivacyClaimError
-from clicooper.learning.bottom_model import BottomModel, HeadSpec, load_head, random_head, train_head
+from clicooper.learning.bottom_model import BottomModel, HeadSpec, load_head, make_random_head, train_head
 from clicooper.learning.data import Dataset, Splits
-from clicooper.learning.dp_head import BATCHES, STEPS, dp_head, training_digest
+from clicooper.learning.dp_head import BATCHES, STEPS, digest_training, train_dp_head
 from clicooper.learning.released import ReleasedLabels
 from clicooper.privacy.composition import Division, divide
 from clicooper.privacy.ledger import HeadSpending
@@ -23,15 +23,15 @@ from clicooper.privacy.randomness import MasterSecret
 from clicooper.privacy.release import Mechanism
 from clicooper.privacy.statement import HeadClaim, HeadKind
 
-__all__ = ["head_claim", "head_kind", "make_head"]
+__all__ = ["make_head", "make_head_claim", "name_head_kind"]
 
 
-def head_kind(head: str) -> HeadKind:
+def name_head_kind(head: str) -> HeadKind:
     """The kind behind a setting: one of its three words, or the path of a file."""
     return "disjoint" if head == DISJOINT else "random" if head == RANDOM else "dp-sgd" if head == DP_SGD else "file"
 
 
-def head_claim(
+def make_head_claim(
     head: str,
     epsilon: float,
     delta: float,
@@ -60,7 +60,7 @@ def head_claim(
             f"head_epsilon {head_epsilon:g} beside the head {head!r}, which spends nothing",
             hint=f"leave head_epsilon out, or set head to {DP_SGD}",
         )
-    return HeadClaim(head_kind(head))
+    return HeadClaim(name_head_kind(head))
 
 
 def make_head(
@@ -79,7 +79,7 @@ def make_head(
     Args:
         dataset, splits: all records, and which of them may train a disjoint head.
         labels: of the released records, as they are released.
-        claim: from ``head_claim``.
+        claim: from ``make_head_claim``.
         file: of a head that is read.
         secret: the owner's master, from which DP-SGD draws.
         reserve: called before DP-SGD draws anything, with what it spends.
@@ -89,7 +89,7 @@ def make_head(
         PrivacyClaimError, PrivacyBudgetError: what ``reserve`` refuses.
     """
     if spec.kind == "random":
-        return random_head(spec, dataset.shape)
+        return make_random_head(spec, dataset.shape)
     if spec.kind == "file":
         return load_head(file, dataset.shape, spec)
     if spec.kind == "disjoint":
@@ -101,8 +101,8 @@ def make_head(
         return train_head(dataset.inputs[splits.head], dataset.labels[splits.head], dataset.classes, spec)
     division = claim.division
     if division is None:
-        raise PrivacyClaimError("a head by DP-SGD without a part of epsilon", hint="take its claim from head_claim")
-    content = training_digest(labels.digest, labels.classes, spec, division.head)
+        raise PrivacyClaimError("a head by DP-SGD without a part of epsilon", hint="make its claim by make_head_claim")
+    content = digest_training(labels.digest, labels.classes, spec, division.head)
     reserve(HeadSpending(labels.source, content, division.head, division.head_epsilon, division.head_delta))
     released = dataset.inputs[splits.release]
-    return dp_head(released, labels.labels, labels.classes, spec, division.head, secret, labels.digest)
+    return train_dp_head(released, labels.labels, labels.classes, spec, division.head, secret, labels.digest)

@@ -4,6 +4,7 @@ Each is a share of correctly classified held-out records in [0, 1]. A job whose 
 ``head_only``, ``release_only`` and ``chance`` bought nothing (protocol, section 5). All run at the owner.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,85 @@ from clicooper.learning.schedule import batch_rows, round_batches
 from clicooper.learning.segments import Segment, initial_state
 from clicooper.privacy.randomised_response import class_means
 
-__all__ = ["ReleaseOnly", "chance", "head_only_accuracy", "release_only_accuracy", "unprotected_accuracy"]
+__all__ = [
+    "ReadAccuracy",
+    "ReleaseOnly",
+    "measure_chance",
+    "measure_head_only",
+    "measure_release_only",
+    "measure_unprotected",
+    "read_accuracy",
+    "train_alone",
+]
+
+
+@dataclass(frozen=True)
+class ReadAccuracy:
+    """Accuracy of trained segments, read out by the owner.
+
+    Attributes:
+        accuracy: of the contrastive readout, in [0, 1].
+        naive: of a plain forward pass, in [0, 1].
+        draws: noise draws of the readout.
+        disagreement: share of records on which its two halves differ, in [0, 1].
+        conclusive: whether that share is within the limit.
+    """
+
+    accuracy: float
+    naive: float
+    draws: int
+    disagreement: float
+    conclusive: bool
+
+
+def read_accuracy(
+    readout: Readout,
+    clean: NDArray[Any],
+    labels: NDArray[np.int64],
+    sigma: float,
+    seed: int,
+    draws: int | None = None,
+) -> ReadAccuracy:
+    """Accuracy on records of the owner's own.
+
+    Args:
+        clean: float (n, *input_shape), clipped; labels: int64 (n,), true classes.
+        sigma: standard deviation of the release's noise on a coordinate.
+        seed: public seed of the draws.
+        draws: of the readout; None doubles them until its predictions settle.
+    """
+    with use_threads(1):  # batches this small only wait for each other on more
+        result = readout.contrastive_scores(clean, sigma, seed, draws=draws)
+        naive = readout.naive_scores(clean).argmax(axis=1)
+    right, plain = float(np.mean(result.predictions == labels)), float(np.mean(naive == labels))
+    return ReadAccuracy(right, plain, result.draws, result.disagreement, result.conclusive)
+
+
+def train_alone(
+    segments: Sequence[Segment],
+    activations: NDArray[Any],
+    labels: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    seeds: SeedSpec,
+    round_: int,
+    training: TrainingSpec,
+) -> None:
+    """One round of all seats in one hand: the same steps as in a job, with nothing recorded and nothing committed.
+
+    Args:
+        segments: of all seats, in order; they are changed.
+        activations: float (r, *input_shape); labels: int64 (r,).
+        rows: int64 (steps, batch), from ``batch_rows``.
+    """
+    with use_threads(1):
+        for step, x in round_batches(activations, rows, seeds, round_, training):
+            for segment in segments:
+                x = segment.forward(x)  # noqa: PLW2901 - a batch on its way through the seats
+            _, gradient = segments[-1].loss_backward(labels[rows[step]])
+            for segment in reversed(segments[:-1]):
+                gradient = None if gradient is None else segment.backward(gradient)
+            for segment in segments:
+                segment.step()
 
 
 @dataclass(frozen=True)
@@ -43,14 +122,14 @@ class ReleaseOnly:
         return max(self.class_means, self.lda)
 
 
-def chance(labels: NDArray[np.int64]) -> float:
+def measure_chance(labels: NDArray[np.int64]) -> float:
     """Accuracy of always naming the most frequent class of ``labels``, int64 (n,), n at least 1."""
     if not len(labels):
         raise DataError("no held-out records", hint="keep some records out of the release")
     return float(np.bincount(labels).max() / len(labels))
 
 
-def unprotected_accuracy(
+def measure_unprotected(
     model: ModelSpec,
     training: TrainingSpec,
     seeds: SeedSpec,
@@ -73,17 +152,13 @@ def unprotected_accuracy(
     scale = 1.0 / (float(np.sqrt(np.mean(np.square(features, dtype=np.float64)))) or 1.0)
     plain = training.model_copy(update={"input_scale": scale, "input_noise": 0.0, "label_noise": 0.0})
     segment = Segment(whole, plain, 0, initial_state(whole, seeds, 0))
-    rows = batch_rows(seeds, 0, len(features), plain)
+    train_alone([segment], features, labels, batch_rows(seeds, 0, len(features), plain), seeds, 0, plain)
     with use_threads(1):
-        for step, batch in round_batches(features, rows, seeds, 0, plain):
-            segment.forward(batch)
-            segment.loss_backward(labels[rows[step]])
-            segment.step()
         scores = Readout(whole, [segment.state()], np.eye(whole.outputs), scale).naive_scores(test_features)
     return float(np.mean(scores.argmax(axis=1) == test_labels))
 
 
-def head_only_accuracy(
+def measure_head_only(
     features: NDArray[Any], labels: NDArray[np.int64], test_features: NDArray[Any], test_labels: NDArray[np.int64]
 ) -> float:
     """A logistic regression on clean head features of the records that the owner labelled for its head.
@@ -102,7 +177,7 @@ def head_only_accuracy(
     return float(np.mean(fitted.predict(_flat(test_features)) == test_labels))
 
 
-def release_only_accuracy(
+def measure_release_only(
     release: NDArray[Any],
     pseudo_labels: NDArray[np.int64],
     fold: NDArray[Any],

@@ -1,7 +1,7 @@
 """Data sets: load one from a named source, check it, name it by digest, split it.
 
 Job: everything between a user's files and four disjoint index sets. Whatever is wrong with the files ends in a
-``DataError`` that says what, where and what to do. Non-jobs: file formats (``_formats``), heads, training.
+``DataError`` that says what, where and what to do. Non-jobs: file formats (``formats``), bottom models, training.
 
 Splits are public: they come from a NumPy generator and a seed in the job's specification.
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Dataset", "Splits", "dataset_digest", "load_dataset", "records_digest", "split_dataset"]
+__all__ = ["Dataset", "Splits", "digest_dataset", "digest_records", "load_dataset", "split_dataset"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +109,7 @@ def load_dataset(source: str, *, size: int | None = None, grey: bool = False) ->
     elif path.is_file() and path.suffix == ".bin":
         raw = formats.read_cifar([path])
     elif path.is_dir():
-        batches = formats.cifar_batches(path)
+        batches = formats.list_cifar_batches(path)
         raw = formats.read_cifar(batches) if batches else formats.read_image_folder(path, size=size, grey=grey)
     else:
         hint = "name 'digits', an .npz file, CIFAR .bin files or a folder of images by class"
@@ -117,12 +117,12 @@ def load_dataset(source: str, *, size: int | None = None, grey: bool = False) ->
     return Dataset(source, *raw)
 
 
-def dataset_digest(dataset: Dataset) -> Digest:
+def digest_dataset(dataset: Dataset) -> Digest:
     """The digest of a data set; its name is left out."""
-    return records_digest(dataset.inputs, dataset.labels, dataset.classes)
+    return digest_records(dataset.inputs, dataset.labels, dataset.classes)
 
 
-def records_digest(inputs: NDArray[np.float32], labels: NDArray[np.int64], classes: int) -> Digest:
+def digest_records(inputs: NDArray[np.float32], labels: NDArray[np.int64], classes: int) -> Digest:
     """sha2-256 of the DAG-CBOR map {classes, inputs, labels}, tensors by their own digests.
 
     Args:

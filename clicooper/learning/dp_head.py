@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from clicooper.errors import DataError, SpecError
-from clicooper.learning.bottom_model import CENTER, SCALE, BottomModel, HeadSpec, standardisation, standardised
+from clicooper.learning.bottom_model import CENTER, SCALE, BottomModel, HeadSpec, make_standardisation, standardise
 from clicooper.learning.runtime import use_threads
 from clicooper.learning.schedule import Purpose, generator
 from clicooper.privacy.composition import SampledGaussian
@@ -27,7 +27,7 @@ from clicooper.privacy.dpsgd import Draws, GradientRule, train_privately
 from clicooper.privacy.randomness import MasterSecret, bind
 from clicooper.types import Digest
 
-__all__ = ["BATCHES", "STEPS", "dp_head", "training_digest"]
+__all__ = ["BATCHES", "STEPS", "digest_training", "train_dp_head"]
 
 BATCHES = 2
 """A record enters half of the steps: large batches cost least for what they teach."""
@@ -42,7 +42,7 @@ _START = 0.3
 """The first weights, small, so that the first steps turn them."""
 
 
-def training_digest(data: Digest, classes: int, spec: HeadSpec, mechanism: SampledGaussian) -> Digest:
+def digest_training(data: Digest, classes: int, spec: HeadSpec, mechanism: SampledGaussian) -> Digest:
     """Names a training: records and labels, architecture, constants and every setting. The ledger knows it by this."""
     return bind(
         "clicooper.head.dp-sgd",
@@ -63,7 +63,7 @@ def training_digest(data: Digest, classes: int, spec: HeadSpec, mechanism: Sampl
     )
 
 
-def dp_head(
+def train_dp_head(
     inputs: NDArray[Any],
     labels: NDArray[np.int64],
     classes: int,
@@ -88,8 +88,8 @@ def dp_head(
         raise SpecError(f"a {spec.kind} head is not trained by DP-SGD", hint="use train_head or random_head")
     if len(inputs) != len(labels) or classes < 2 or labels.min(initial=0) < 0 or labels.max(initial=0) >= classes:
         raise DataError(f"{len(inputs)} records with {len(labels)} labels of {classes} classes", hint="one label each")
-    known = standardisation(CENTER, SCALE)
-    records = torch.from_numpy(standardised(inputs, known).astype(np.float64))
+    known = make_standardisation(CENTER, SCALE)
+    records = torch.from_numpy(standardise(inputs, known).astype(np.float64))
     rank = min(spec.dims, 2 * classes)
     rng = generator(spec.seed, Purpose.HEAD, 1 << 30)
     linear = nn.Linear(records.shape[1], rank, dtype=torch.float64)
@@ -97,7 +97,7 @@ def dp_head(
     with torch.no_grad():
         linear.weight.copy_(torch.from_numpy(start))
         linear.bias.zero_()
-    draws = Draws(secret, training_digest(data, classes, spec, mechanism))
+    draws = Draws(secret, digest_training(data, classes, spec, mechanism))
     with use_threads(1):
         module = nn.Sequential(linear, _Cosines(_prototypes(rank, classes, rng)))
         train_privately(module, records, torch.tensor(labels), mechanism, _RULE, draws)

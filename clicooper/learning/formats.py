@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Raw", "cifar_batches", "read_cifar", "read_digits", "read_image_folder", "read_npz"]
+__all__ = ["Raw", "list_cifar_batches", "read_cifar", "read_digits", "read_image_folder", "read_npz"]
 
 Raw = tuple["NDArray[np.float32]", "NDArray[np.int64]", int]
 
@@ -75,7 +75,7 @@ def _read_archive(path: Path) -> dict[str, NDArray[Any]]:
     return {name: entry for name, entry in entries.items() if isinstance(entry, np.ndarray)}
 
 
-def cifar_batches(folder: Path) -> list[Path]:
+def list_cifar_batches(folder: Path) -> list[Path]:
     """The training files of a CIFAR binary folder in numeric order; empty where it is not one."""
     numbered = [(re.fullmatch(r"data_batch_(\d+)\.bin", path.name), path) for path in folder.iterdir()]
     batches = sorted((int(match[1]), path) for match, path in numbered if match)

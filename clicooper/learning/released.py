@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from clicooper.learning.data import Dataset, records_digest
+from clicooper.learning.data import Dataset, digest_records
 from clicooper.privacy.labels import LabelMap, expand_labels
 from clicooper.privacy.randomised_response import RandomisedResponse
 from clicooper.privacy.randomness import MasterSecret
@@ -70,9 +70,9 @@ def label_records(
         PrivacyClaimError: a label epsilon out of range.
     """
     inputs, labels, classes = dataset.inputs[records], dataset.labels[records], dataset.classes
-    source = records_digest(inputs, labels, classes)
+    source = digest_records(inputs, labels, classes)
     if label_epsilon is None:
         return ReleasedLabels(labels, classes, source, source)
     response = RandomisedResponse(label_epsilon, classes)
     noisy = response.respond(labels, secret=secret, context=source)
-    return ReleasedLabels(noisy, classes, source, records_digest(inputs, noisy, classes), response)
+    return ReleasedLabels(noisy, classes, source, digest_records(inputs, noisy, classes), response)

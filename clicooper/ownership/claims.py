@@ -21,7 +21,7 @@ from typing import Any
 
 from eth_utils import keccak
 
-from clicooper.audit.verdict import combine, verdict_of
+from clicooper.audit.verdict import combine, judge_error
 from clicooper.chain.client import Contract
 from clicooper.commitments.ownership import OwnershipBundle
 from clicooper.errors import CliCooperError, VerificationFailed
@@ -177,7 +177,7 @@ def _guarded(judge: Callable[[], tuple[Verdict, str]]) -> tuple[Verdict, str]:
     try:
         return judge()
     except CliCooperError as e:
-        return verdict_of(e), e.message
+        return judge_error(e), e.message
 
 
 def _passed(check: Callable[..., str], *arguments: Any) -> tuple[Verdict, str]:

@@ -25,7 +25,7 @@ from clicooper.commitments.canonical import digest_of_cid, sha256
 from clicooper.commitments.manifest import Bytes20, Bytes32, Count, Record
 from clicooper.disputes.collect import make_evidence
 from clicooper.disputes.evidence_file import SealedEvidence, enclose, open_evidence
-from clicooper.disputes.failed_check import subject_of_failure
+from clicooper.disputes.failed_check import choose_subject
 from clicooper.disputes.judge import judge_evidence
 from clicooper.disputes.opinion import Answer
 from clicooper.disputes.subject import Subject
@@ -129,7 +129,7 @@ def _subject_of(artifacts: Artifacts, rows: Sequence[CheckResult], round_: int, 
     if charge.ground is Ground.WITHHELD:
         return Subject("withheld", round_, None, charge.seat)
     own = [row for row in rows if row.seat == charge.seat]
-    return subject_of_failure(own, round_, artifacts.spec.replay.interval)
+    return choose_subject(own, round_, artifacts.spec.replay.interval)
 
 
 def evidence_digest(path: Path) -> Digest:

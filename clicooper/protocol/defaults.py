@@ -10,7 +10,7 @@ from clicooper.learning.bottom_model import HeadSpec
 from clicooper.privacy.statement import HeadKind
 from clicooper.watermark.carriers import MarkParams, required_weights
 
-__all__ = ["head_spec", "model_shape", "model_widths"]
+__all__ = ["choose_shape", "choose_widths", "make_head_spec"]
 
 SHAPES: dict[str, tuple[int, ...]] = {"mlp": (16,), "cnn": (1, 8, 8), "resnet18": (3, 32, 32)}
 MLP_WIDTH = 384
@@ -20,12 +20,12 @@ CNN_CHANNELS = 128
 RESNET_CHANNELS = (64, 128, 256, 512)
 
 
-def model_shape(config: JobConfig) -> tuple[int, ...]:
+def choose_shape(config: JobConfig) -> tuple[int, ...]:
     """Shape of one released activation."""
     return config.activation_shape or SHAPES.get(config.model, SHAPES["mlp"])
 
 
-def model_widths(config: JobConfig) -> tuple[int, ...]:
+def choose_widths(config: JobConfig) -> tuple[int, ...]:
     """Hidden widths or channels; by default one layer more than there are seats, each with room for a seat's marks."""
     layers, room = (
         config.trainers + 1,
@@ -36,7 +36,7 @@ def model_widths(config: JobConfig) -> tuple[int, ...]:
     return config.widths or defaults.get(config.model, ())
 
 
-def head_spec(dims: int, seed: int, kind: HeadKind = "disjoint") -> HeadSpec:
+def make_head_spec(dims: int, seed: int, kind: HeadKind = "disjoint") -> HeadSpec:
     """The owner's head with ``dims`` outputs; a random one is a projection, which keeps distances."""
     spec = HeadSpec(kind, dims=dims, seed=seed)
     return replace(spec, hidden=()) if kind == "random" else spec

@@ -9,8 +9,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from clicooper.audit.artifacts import Artifacts
+from clicooper.commitments.manifest import ModelSpec, SeedSpec, TrainingSpec
 from clicooper.learning.checkpoint import State
-from clicooper.learning.controls import chance, head_only_accuracy, release_only_accuracy, unprotected_accuracy
+from clicooper.learning.controls import (
+    ReadAccuracy,
+    measure_chance,
+    measure_head_only,
+    measure_release_only,
+    measure_unprotected,
+)
+from clicooper.privacy.labels import LabelMap
+from clicooper.privacy.release import Release
+from clicooper.protocol.job_inputs import JobInputs
 from clicooper.protocol.prepare import PreparedJob
 from clicooper.protocol.round import SettledRound
 from clicooper.types import Digest, JobId
@@ -18,7 +28,7 @@ from clicooper.watermark.carriers import MarkParams
 from clicooper.watermark.detect import MarkReading, read_mark
 from clicooper.watermark.keys import MarkKeys, MarkPurpose, mark_seed
 
-__all__ = ["Accuracies", "FinalMark", "final_states", "measure_accuracy", "read_final_marks"]
+__all__ = ["Accuracies", "FinalMark", "add_controls", "final_states", "measure_accuracy", "read_final_marks"]
 
 
 @dataclass(frozen=True)
@@ -98,25 +108,40 @@ def final_states(artifacts: Artifacts) -> list[State]:
 
 def measure_accuracy(prepared: PreparedJob, states: list[State]) -> Accuracies:
     """Accuracy of the final model beside every control."""
-    data, splits, spec = prepared.dataset, prepared.splits, prepared.spec
-    test, test_labels = prepared.features[splits.test], data.labels[splits.test]
-    read = prepared.read_out(states, splits.test)
-    label_map, rows = prepared.secrets.label_map, prepared.release
-    release = release_only_accuracy(
-        rows.activations, rows.pseudo_labels, label_map.fold, test, test_labels, label_map.mixing
-    )
+    spec = prepared.spec
     whole = spec.training.model_copy(update={"steps": spec.training.steps * len(spec.labels)})
-    kept = splits.release
+    read = prepared.read_out(states, prepared.inputs.splits.test)
+    return add_controls(
+        read, prepared.inputs, prepared.release, prepared.secrets.label_map, spec.model, whole, spec.seeds
+    )
+
+
+def add_controls(
+    read: ReadAccuracy,
+    inputs: JobInputs,
+    release: Release,
+    label_map: LabelMap,
+    model: ModelSpec,
+    training: TrainingSpec,
+    seeds: SeedSpec,
+) -> Accuracies:
+    """What the owner could have had without trainers, beside what was read out on its test records.
+
+    Args:
+        inputs: with clipped features.
+        training: with the steps of all rounds.
+    """
+    labels, splits = inputs.dataset.labels, inputs.splits
+    test, own, kept = ((inputs.features[part], labels[part]) for part in (splits.test, splits.own, splits.release))
+    rows = release.activations, release.pseudo_labels
     return Accuracies(
         protected=read.accuracy,
         protected_naive_readout=read.naive,
-        unprotected=unprotected_accuracy(
-            spec.model, whole, spec.seeds, prepared.features[kept], data.labels[kept], test, test_labels
-        ),
-        head_only=head_only_accuracy(prepared.features[splits.own], data.labels[splits.own], test, test_labels),
-        release_only=release.best,
-        chance=chance(test_labels),
-        test_records=len(test_labels),
+        unprotected=measure_unprotected(model, training, seeds, *kept, *test),
+        head_only=measure_head_only(*own, *test),
+        release_only=measure_release_only(*rows, label_map.fold, *test, label_map.mixing).best,
+        chance=measure_chance(test[1]),
+        test_records=len(splits.test),
         readout_draws=read.draws,
         readout_disagreement=read.disagreement,
         conclusive=read.conclusive,

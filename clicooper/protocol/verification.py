@@ -16,6 +16,7 @@ from clicooper.audit.checks.record import CheckedRecord
 from clicooper.audit.replay.sampling import escape_probability
 from clicooper.audit.verdict import AuditReport
 from clicooper.chain.client import Contract
+from clicooper.chain.index.record_index import RecordIndex
 from clicooper.chain.rpc.messages import Receipt
 from clicooper.commitments.boundary import BoundaryReceipt
 from clicooper.commitments.canonical import cid_of_digest
@@ -31,7 +32,7 @@ from clicooper.protocol.policy import Detection, Policy
 from clicooper.storage.base import Store
 from clicooper.storage.pins.pin_sets import PinSets
 from clicooper.storage.run_folder import RunFolder
-from clicooper.types import Address, Digest, Phase
+from clicooper.types import Address, Phase
 
 __all__ = ["RoundReport", "VerifyOptions", "verify_round"]
 
@@ -96,6 +97,7 @@ def verify_round(
     folder: RunFolder,
     checked: CheckedRecord,
     contract: Contract,
+    index: RecordIndex,
     store: Store,
     policy: Policy,
     options: VerifyOptions,
@@ -107,6 +109,7 @@ def verify_round(
         folder: with the owner's secrets.
         checked: the job's record, as the chain has it.
         contract: it signs with the owner's account where something may be sent.
+        index: of the same contract.
 
     Raises:
         UsageError: there is no such round, or folder or account are not the owner's.
@@ -117,7 +120,7 @@ def verify_round(
     round_ = _choose_round(history, options.round)
     if options.accept:
         _require_owner(contract, history)
-    owner = reopen_owner(folder, contract, record, history.params, store, policy, options.trusted)
+    owner = reopen_owner(folder, contract, index, record, history.params, store, policy, options.trusted)
     if states := owner.request_states(round_):
         listed, within = ", ".join(map(str, states)), f"within {policy.publish_deadline_s:g} s"
         progress(f"every seat has to publish its states at the start of intervals {listed} {within}", 0, 0)
@@ -131,7 +134,7 @@ def verify_round(
     if not settled and options.accept and isinstance(found.decision, Accept):
         sent = _accept(owner, history, found)
     elif not settled and options.challenge and isinstance(found.decision, Challenge):
-        sent = _Accuser(folder, checked, contract, store, owner).accuse(found, found.decision, options.evidence)
+        sent = _accuse(folder, checked, owner, found, contract, options.evidence)
     seconds, commitments = time.perf_counter() - started, len(history.rounds[round_].commitments)
     report = AuditReport(record.source, record.blocks, commitments, rows, found.replayed, seconds, checked.confirmed)
     return RoundReport(report, found, settled, sent)
@@ -180,38 +183,33 @@ def _describe(act: str, receipt: Receipt) -> dict[str, Any]:
     return sent | {"gas_used": receipt.gas_used}
 
 
-@dataclass(frozen=True)
-class _Accuser:
-    """Who accuses, and from what."""
+def _accuse(
+    folder: RunFolder, checked: CheckedRecord, owner: Owner, found: VerifiedRound, contract: Contract, file: Path | None
+) -> dict[str, Any]:
+    """Sends the challenge that was decided on; what it names as evidence is in the store before, for the arbiter.
 
-    folder: RunFolder
-    checked: CheckedRecord
-    contract: Contract
-    store: Store
-    owner: Owner
-
-    def accuse(self, found: VerifiedRound, charge: Challenge, evidence: Path | None) -> dict[str, Any]:
-        """Sends the challenge; what it names as evidence is in the store before, where the arbiter finds it."""
-        if self.contract.account is None:
-            raise UsageError("a challenge needs an account", hint="choose one with --account")
-        digest, kind = self._publish(found, charge) if evidence is None else (evidence_digest(evidence), "given")
-        job = self.checked.record.job
-        raised = raise_challenge(self.contract, job, found.head, charge.seat, charge.ground, digest)
-        sent = {"challenge_id": f"0x{raised.id.hex()}", "bond_wei": raised.bond_wei}
-        return (
-            _describe("challenge", raised.receipt) | sent | {"evidence_digest": f"0x{digest.hex()}", "evidence": kind}
-        )
-
-    def _publish(self, found: VerifiedRound, charge: Challenge) -> tuple[Digest, str]:
-        """Makes and publishes evidence, or a note where the failed check allows none; its digest, and what it is."""
-        artifacts, account = self.owner.artifacts(self.checked.record), self.contract.account
-        challenger = Address(account.address) if account is not None else artifacts.history.owner
-        sealed = evidence_of(self.checked.record, artifacts, found.results, found.round, challenger, charge)
-        if sealed is None:
-            note = note_of(artifacts.history, found.round, found.head, challenger, charge)
-            PinSets(self.folder.pins).add(EVIDENCE_PINS, [note.cid])
-            self.store.put_block(note.to_block())
-            return note.digest, "note"
-        PinSets(self.folder.pins).add(EVIDENCE_PINS, [sealed.envelope.cid])
-        publish_evidence(self.store, sealed)
-        return sealed.digest, "made"
+    Args:
+        file: the evidence; None makes it, or a note of the failed check.
+    """
+    account, charge = contract.account, found.decision
+    if account is None or not isinstance(charge, Challenge):
+        raise UsageError("a challenge needs an account", hint="choose one with --account")
+    if file is not None:
+        digest, kind = evidence_digest(file), "given"
+    else:
+        artifacts, challenger = owner.artifacts(checked.record), Address(account.address)
+        rows, round_, pins = found.results, found.round, PinSets(folder.pins)
+        sealed = evidence_of(checked.record, artifacts, rows, round_, challenger, charge)
+        if sealed is not None:
+            digest, kind = sealed.digest, "made"
+            pins.add(EVIDENCE_PINS, [sealed.envelope.cid])
+            publish_evidence(artifacts.store, sealed)
+        else:
+            note = note_of(artifacts.history, round_, found.head, challenger, charge)
+            digest, kind = note.digest, "note"
+            pins.add(EVIDENCE_PINS, [note.cid])
+            artifacts.store.put_block(note.to_block())
+    raised = raise_challenge(contract, checked.record.job, found.head, charge.seat, charge.ground, digest)
+    sent = _describe("challenge", raised.receipt)
+    sent |= {"challenge_id": f"0x{raised.id.hex()}", "bond_wei": raised.bond_wei}
+    return sent | {"evidence_digest": f"0x{digest.hex()}", "evidence": kind}

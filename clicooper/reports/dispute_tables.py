@@ -15,8 +15,7 @@ from clicooper.disputes.opinion import Answer, Opinion, named
 from clicooper.protocol.arbiter import Judgement
 from clicooper.protocol.verification import RoundReport, VerifyOptions
 from clicooper.reports.audit_tables import print_audit
-from clicooper.reports.tables import coin, table
-from clicooper.types import ZERO_ADDRESS
+from clicooper.reports.tables import amount, coin, print_lines, table
 
 __all__ = [
     "print_case",
@@ -26,7 +25,6 @@ __all__ = [
     "print_made",
     "print_round",
     "print_ruling",
-    "tell_bond",
 ]
 
 
@@ -43,7 +41,7 @@ def print_round(console: Console, found: RoundReport, options: VerifyOptions) ->
     console.print(rows)
     drawn = f"{escape['samples']} of {escape['intervals']} intervals were drawn"
     seat = "" if decision["seat"] is None else f" seat {decision['seat']} ({decision['ground']})"
-    _print_lines(
+    print_lines(
         console,
         f"{drawn}; {escape['samples_for_99']} would catch 5 % with a probability of 99 %",
         f"Decision: {decision['action']}{seat}: {decision['reason']}",
@@ -72,7 +70,7 @@ def print_made(console: Console, result: dict[str, Any]) -> None:
     """Evidence that was just made."""
     count = len(result["recipients"])
     sealed = f"sealed to {count} recipients" if result["sealed"] else "NOT sealed: anyone can read it"
-    _print_lines(console, f"Evidence: {result['file']}, {result['size_bytes']:,} bytes, {sealed}")
+    print_lines(console, f"Evidence: {result['file']}, {result['size_bytes']:,} bytes, {sealed}")
     _print_pairs(console, result, ("digest", "challenger", "published"))
 
 
@@ -82,7 +80,7 @@ def print_evidence(console: Console, result: dict[str, Any]) -> None:
 
 
 def _print_pairs(console: Console, result: dict[str, Any], names: Sequence[str]) -> None:
-    _print_lines(console, *(f"{name + ':':<12}{result[name]}" for name in names if name in result))
+    print_lines(console, *(f"{name + ':':<12}{result[name]}" for name in names if name in result))
 
 
 def print_checked(console: Console, opened: OpenedEvidence, opinion: Opinion, head: HeadCheck | None) -> None:
@@ -92,7 +90,7 @@ def print_checked(console: Console, opened: OpenedEvidence, opinion: Opinion, he
     if head is not None:
         source = f"{'that of' if head.verified else 'not known to'} {head.source}"
     names = f"round {evidence.round}, challenger {to_checksum_address(evidence.challenger)}"
-    _print_lines(console, f"Evidence 0x{opened.digest.hex()}, {names}; its head 0x{evidence.head.hex()} is {source}")
+    print_lines(console, f"Evidence 0x{opened.digest.hex()}, {names}; its head 0x{evidence.head.hex()} is {source}")
     _print_opinion(console, opinion)
 
 
@@ -108,13 +106,13 @@ def _print_opinion(console: Console, opinion: Opinion) -> None:
     if opinion.judged.distances:
         worst = ", ".join(f"seat {seat} {value:.1e}" for seat, value in sorted(opinion.judged.distances.items()))
         lines.append(f"relative distance of committed and replayed end states: {worst}")
-    _print_lines(console, *(f"  {line}" for line in lines))
+    print_lines(console, *(f"  {line}" for line in lines))
 
 
 def print_challenge(console: Console, result: dict[str, Any]) -> None:
     """A challenge that was sent, or would be."""
     accused = result["accused"] if result["accused"] == "owner" else f"seat {result['accused']}"
-    did, bond = "Challenged" if result["sent"] else "Would challenge", tell_bond(result["bond_wei"], result["token"])
+    did, bond = "Challenged" if result["sent"] else "Would challenge", amount(result["bond_wei"], result["token"])
     lines = [f"{did} {accused} of job {result['job']}, ground {result['ground']}, bond {bond}"]
     lines.append(f"evidence:     {result['evidence_digest']}")
     if result["sent"]:
@@ -122,7 +120,7 @@ def print_challenge(console: Console, result: dict[str, Any]) -> None:
         lines.append(f"The arbiter has until {_utc(result['deadline'])}")
     else:
         lines.append("Nothing was sent")
-    _print_lines(console, *lines)
+    print_lines(console, *lines)
 
 
 def print_case(console: Console, case: dict[str, Any]) -> None:
@@ -132,7 +130,7 @@ def print_case(console: Console, case: dict[str, Any]) -> None:
     rows.add_row("challenge", case["challenge_id"])
     rows.add_row("accused", f"{case['accused']}, {case['holder']}")
     rows.add_row("ground", case["ground"])
-    rows.add_row("challenger", f"{case['challenger']}, bond {tell_bond(case['bond_wei'], case['token'])}")
+    rows.add_row("challenger", f"{case['challenger']}, bond {amount(case['bond_wei'], case['token'])}")
     rows.add_row("round", str(case["round"]))
     rows.add_row("evidence", f"{case['evidence_digest']}\n{case['evidence']}")
     if case["rule_after"]:
@@ -149,19 +147,9 @@ def print_ruling(console: Console, result: dict[str, Any], judgement: Judgement 
         _print_opinion(console, judgement.opinion)
     did = "Ruled" if result["ruled"] else "Voted"
     words = f"{did} {'guilty' if result['guilty'] else 'not guilty'} in job {result['job']}, now {result['phase']}"
-    _print_lines(console, f"{words}; block {result['block']}, {result['gas_used']:,} gas")
-
-
-def tell_bond(bond_wei: int, token: str) -> str:
-    """In the coin, or in units of a token that has to be approved before."""
-    return coin(bond_wei) if token == ZERO_ADDRESS else f"{bond_wei:,} units of {token}"
+    print_lines(console, f"{words}; block {result['block']}, {result['gas_used']:,} gas")
 
 
 def _utc(seconds: int) -> str:
     """A time of the chain, for people."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _print_lines(console: Console, *lines: str) -> None:
-    for line in lines:
-        console.print(line, markup=False, soft_wrap=True)

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from clicooper.ownership.claims import PARTS, JudgedClaim
-from clicooper.reports.tables import table
+from clicooper.reports.tables import print_lines, table
 
 __all__ = ["print_claims", "print_proof"]
 
@@ -17,9 +17,12 @@ def print_proof(console: Console, result: dict[str, Any], claim: JudgedClaim) ->
     """A claim that was just made, judged without a node."""
     _print_claim(console, claim, f"Claim {result['bundle']}")
     if result["unshown"]:
-        console.print(f"Its work is not shown: {result['unshown']}", markup=False, soft_wrap=True)
-    console.print(f"{result['size_bytes']:,} bytes, root {result['root']}", markup=False, soft_wrap=True)
-    console.print("It opens this round's ownership key and weights to whoever gets it.", markup=False)
+        print_lines(console, f"Its work is not shown: {result['unshown']}")
+    print_lines(
+        console,
+        f"{result['size_bytes']:,} bytes, root {result['root']}",
+        "It opens this round's ownership key and weights to whoever gets it.",
+    )
 
 
 def print_claims(console: Console, result: dict[str, Any], claims: Sequence[JudgedClaim]) -> None:
@@ -27,14 +30,12 @@ def print_claims(console: Console, result: dict[str, Any], claims: Sequence[Judg
     for row, one in zip(result["claims"], claims, strict=True):
         _print_claim(console, one, f"Claim {row['bundle']}")
     for path in result["copied_start"]:
-        console.print(f"{path}: its job took over the starting weights of an earlier one", markup=False, soft_wrap=True)
+        print_lines(console, f"{path}: its job took over the starting weights of an earlier one")
     if len(claims) > 1 and result["order"]:
-        console.print(f"First: {result['order'][0]}", markup=False, soft_wrap=True)
-    console.print(f"Verdict: {result['verdict']}", markup=False)
+        print_lines(console, f"First: {result['order'][0]}")
+    print_lines(console, f"Verdict: {result['verdict']}")
 
 
 def _print_claim(console: Console, claim: JudgedClaim, title: str) -> None:
-    rows = table(title, "part", "verdict", "why")
-    for part in claim.parts:
-        rows.add_row(f"{part.part} {PARTS[part.part]}", part.verdict.value, part.detail)
-    console.print(rows)
+    rows = [(f"{part.part} {PARTS[part.part]}", part.verdict.value, part.detail) for part in claim.parts]
+    console.print(table(title, "part", "verdict", "why", rows=rows))

@@ -24,7 +24,7 @@ def privacy_result(evaluation: PrivacyEvaluation) -> dict[str, Any]:
     """Everything that was measured, as plain JSON values."""
     by_source = [
         [point for point in evaluation.points if (point.source, point.head) == key]
-        for key in dict.fromkeys((grid.source, grid.head) for grid in evaluation.grids)
+        for key in dict.fromkeys((grid.config.data, grid.config.head) for grid in evaluation.grids)
     ]
     return {
         "ok": True,

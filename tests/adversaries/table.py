@@ -1,4 +1,4 @@
-"""The tables of docs/threats.md, out of the registry: ``python -m tests.adversaries.table`` writes them there."""
+"""The tables of docs/figures/adversaries.md, out of the registry: ``python -m tests.adversaries.table`` writes them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from clicooper.types import Verdict
 from tests.adversaries.registry import ZOO, Adversary
 from tests.adversaries.stage import OWNER
 
-PAGE = Path(__file__).parents[2] / "docs" / "threats.md"
+PAGE = Path(__file__).parents[2] / "docs" / "figures" / "adversaries.md"
 PLACE = re.compile(r"(<!-- zoo -->\n).*?(<!-- /zoo -->)", re.S)
 
 FAMILIES = {
@@ -46,7 +46,7 @@ def table() -> str:
 
 
 def _family(family: str, adversaries: list[Adversary]) -> str:
-    head = f"\n### {FAMILIES[family]}\n\n| Adversary | What it does | Check | Verdict | Names | Seen |\n"
+    head = f"\n## {FAMILIES[family]}\n\n| Adversary | What it does | Check | Verdict | Names | Seen |\n"
     return head + "|---|---|---|---|---|---|\n" + "".join(_rows(adversaries))
 
 

@@ -55,7 +55,7 @@ def test_label_epsilon_out_of_range_is_refused(capsys):
     assert "--label-epsilon 0" in refused(capsys, "evaluate", "privacy", "--label-epsilon", "0")
 
 
-def test_finished_cells_are_not_measured_again(home, capsys):
+def test_finished_trials_are_not_measured_again(home, capsys):
     """The second run answers from the home folder: equal but for its time."""
     first = answered(capsys, "evaluate", "privacy", "--home", home, *SMALL)
     again = answered(capsys, "evaluate", "privacy", "--home", home, *SMALL)

@@ -7,14 +7,15 @@ from clicooper.commitments.manifest import ActivationRelease
 from clicooper.errors import PrivacyBudgetError, UsageError
 from clicooper.learning import bottom_model_kinds as heads
 from clicooper.learning.bottom_model import HeadSpec, train_head
-from clicooper.learning.checkpoint import diff_states, save_state
+from clicooper.learning.checkpoint import save_state
 from clicooper.learning.data import load_dataset
 from clicooper.privacy.ledger import Ledger
 from clicooper.protocol.evaluation import final_states, measure_accuracy
-from clicooper.protocol.job_inputs import make_inputs
+from clicooper.protocol.job_inputs import claim_head, load_records, make_inputs
 from clicooper.protocol.owner_folder import read_settings
 from clicooper.protocol.prepare import HEAD_NAME, restore_job
 from clicooper.types import Verdict
+from tests.learning_jobs import diff_states
 from tests.scenario import audit_command, checks, finished_run, rehearsal, tiny_config
 
 KINDS = {
@@ -72,7 +73,7 @@ def test_ledger_knows_what_was_spent(run):
 def test_controls_are_measured_without_records_of_the_head(run):
     owner = run.rehearsal.opened.owner
     prepared = owner.prepared
-    assert prepared.splits.head.size == 0
+    assert prepared.inputs.splits.head.size == 0
     accuracy = measure_accuracy(prepared, final_states(owner.artifacts()))
     assert accuracy.head_only > accuracy.chance
     assert accuracy.release_only > accuracy.chance
@@ -93,7 +94,7 @@ def test_a_later_process_has_the_same_head_and_release(run, kept, monkeypatch):
         again = restore_job(config, before.secrets.master, before.secrets.identity, before.spec, before.params, folder)
     finally:
         file.write_bytes(state)
-    assert diff_states(before.head.state(), again.head.state()) == ()
+    assert diff_states(before.inputs.head.state(), again.inputs.head.state()) == ()
     assert again.release.activations.tobytes() == before.release.activations.tobytes()
     assert again.release.statement == before.release.statement
     assert ledger.read_bytes() == entries
@@ -103,7 +104,7 @@ def test_another_head_in_the_owners_folder_is_noticed(run):
     folder, before = run.rehearsal.folder, prepared_of(run)
     file = folder.owner / HEAD_NAME
     state = file.read_bytes()
-    other = train_head(before.dataset.inputs[:50], before.dataset.labels[:50], 10, HeadSpec(epochs=1))
+    other = train_head(before.inputs.dataset.inputs[:50], before.inputs.dataset.labels[:50], 10, HeadSpec(epochs=1))
     save_state(other.state(), file)
     try:
         with pytest.raises(UsageError, match="not those of the release"):
@@ -139,6 +140,11 @@ def test_owner_that_claims_a_smaller_total_than_its_noise_allows_fails_the_audit
             assert reason in str(row)
 
 
+def inputs_of(config, master, ledger):
+    claim = claim_head(config)
+    return make_inputs(config, load_records(config, master), claim, master, ledger.reserve_head), claim
+
+
 def test_a_second_private_head_for_the_same_records_is_over_budget(tmp_path):
     with rehearsal(tmp_path / "run", tiny_config(**KINDS["dp-sgd"])) as job:
         prepared = job.opened.owner.prepared
@@ -146,5 +152,5 @@ def test_a_second_private_head_for_the_same_records_is_over_budget(tmp_path):
         ledger = Ledger.open(job.folder.owner / "ledger.json", config.epsilon, config.delta)
         other = config.model_copy(update={"spec_seed": 1})
         with pytest.raises(PrivacyBudgetError, match="over the budget"):
-            make_inputs(other, prepared.secrets.master, ledger.reserve_head)
-        assert make_inputs(config, prepared.secrets.master, ledger.reserve_head).claim.division is not None
+            inputs_of(other, prepared.secrets.master, ledger)
+        assert inputs_of(config, prepared.secrets.master, ledger)[1].division is not None

@@ -112,9 +112,10 @@ def test_spec_carries_what_the_loss_needs_and_the_claim(tmp_path: Path, group: i
         spec, prepared = job.opened.owner.prepared.spec, job.opened.owner.prepared
         assert spec.training.label_noise == noise
         assert (spec.release.label_epsilon, spec.version) == (LABEL_EPSILON, 1)
-        assert not np.array_equal(prepared.released_labels, prepared.dataset.labels[prepared.splits.release])
+        true = prepared.inputs.dataset.labels[prepared.inputs.splits.release]
+        assert not np.array_equal(prepared.inputs.labels.labels, true)
         assert spec.release.gamma == prepared.secrets.label_map.gamma
-        counts = np.bincount(prepared.released_labels, minlength=10)
+        counts = np.bincount(prepared.inputs.labels.labels, minlength=10)
         assert spec.release.gamma == tuple(counts // spec.release.m)
 
 
@@ -135,7 +136,7 @@ def prepared_again(job: Rehearsal, **changes: Any) -> Any:
 def test_restarted_owner_has_the_same_response_and_release(tmp_path: Path) -> None:
     with rehearsal(tmp_path, noisy_config()) as job:
         before, after = job.opened.owner.prepared, restored(job)
-        assert np.array_equal(before.released_labels, after.released_labels)
+        assert np.array_equal(before.inputs.labels.labels, after.inputs.labels.labels)
         assert before.release.activations.tobytes() == after.release.activations.tobytes()
         again = prepared_again(job)
         assert again.release.activations.tobytes() == before.release.activations.tobytes()

@@ -16,7 +16,7 @@ from clicooper.disputes.evidence_file import fetch_evidence, open_evidence, publ
 from clicooper.disputes.judge import judge_evidence
 from clicooper.disputes.opinion import Answer
 from clicooper.disputes.subject import Subject
-from clicooper.history.dag_roots import dag_roots
+from clicooper.history.dag_roots import find_dag_roots
 from clicooper.history.follow import follow_record
 from clicooper.storage.base import put_bytes
 from clicooper.storage.car_store import CarStore
@@ -85,7 +85,7 @@ def test_an_auditor_reads_the_job_through_another_node(ipfs_nodes: Pair, car: Pa
     published, read_through = ipfs_nodes
     import_car(published, car)
     store = IpfsStore(read_through.url)
-    rows = list(check_store(store, dag_roots(follow_record(smallest_run.record)).required))
+    rows = list(check_store(store, find_dag_roots(follow_record(smallest_run.record)).required))
     assert combine(rows) is Verdict.PASS
     with CarStore(car) as opened:
         walked = [cid for cid, _ in walk(store.get_block, opened.roots)]
@@ -131,7 +131,7 @@ def test_a_manifest_pinned_by_its_raw_name_is_kept_alone(ipfs_nodes: Pair, small
     node, _ = ipfs_nodes
     remote = IpfsStore(node.url)
     local = LocalStore(smallest_run.root / "store")
-    manifest = dag_roots(follow_record(smallest_run.record)).manifests[1]
+    manifest = find_dag_roots(follow_record(smallest_run.record)).manifests[1]
     for pinned in remote.pins():
         remote.unpin(pinned)
     for cid in local.cids():
@@ -140,7 +140,7 @@ def test_a_manifest_pinned_by_its_raw_name_is_kept_alone(ipfs_nodes: Pair, small
     remote.gc()
     kept = IpfsStore(node.url, timeout_s=3)
     assert kept.get_block(manifest) == local.get_block(manifest)
-    spec = parse_cid(str(dag_roots(follow_record(smallest_run.record)).spec))
+    spec = parse_cid(str(find_dag_roots(follow_record(smallest_run.record)).spec))
     assert not kept.has(spec)
     assert kept.has(block_cid(local.get_block(manifest), "raw"))
 

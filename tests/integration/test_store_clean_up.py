@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from clicooper.commitments.canonical import encode
-from clicooper.history.dag_roots import dag_roots
+from clicooper.history.dag_roots import find_dag_roots
 from clicooper.history.follow import follow_record
 from clicooper.storage.base import put_bytes
 from clicooper.storage.ipld.cid import cid_text
@@ -143,7 +143,7 @@ def test_clean_up_of_a_run_with_a_lost_block_removes_nothing(
     run_dir: Path, honest_run: FinishedRun, capsys: Capture
 ) -> None:
     put_bytes(LocalStore(run_dir / "store"), b"loose")
-    block_file(run_dir / "store", dag_roots(follow_record(honest_run.record)).manifests[0]).unlink()
+    block_file(run_dir / "store", find_dag_roots(follow_record(honest_run.record)).manifests[0]).unlink()
     before = names(run_dir)
     refused(capsys, "store", "gc", str(run_dir), "--delete", kind="RetentionRefused")
     assert names(run_dir) == before

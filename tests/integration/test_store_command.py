@@ -18,7 +18,7 @@ from clicooper.commitments.bundle import JobBundle
 from clicooper.commitments.canonical import encode
 from clicooper.errors import SpecError
 from clicooper.files import whole_file, write_secret
-from clicooper.history.dag_roots import dag_roots
+from clicooper.history.dag_roots import find_dag_roots
 from clicooper.history.follow import follow_record
 from clicooper.storage.base import put_bytes
 from clicooper.storage.car_store import CarStore
@@ -58,7 +58,7 @@ def run(smallest_run: FinishedRun, tmp_path: Path) -> Path:
 
 
 def a_manifest(run: Path) -> CID:
-    return dag_roots(follow_record(read_record(run / "record.json"))).manifests[0]
+    return find_dag_roots(follow_record(read_record(run / "record.json"))).manifests[0]
 
 
 # --- add, get, ls ---

@@ -10,13 +10,13 @@ refuses it, by the statistic that decides there. Making and judging the files of
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from eth_utils import keccak
 
 from clicooper.attacks.marks.marked_job import JobMark, MarkedJob
+from clicooper.attacks.marks.outcomes import Forgery
 from clicooper.attacks.marks.rehearsal import train_again
 from clicooper.commitments.head import mark_commitment
 from clicooper.commitments.manifest import JobSpec
@@ -30,7 +30,7 @@ from clicooper.watermark.informed import read_informed
 from clicooper.watermark.keys import MarkPurpose, new_keys
 from clicooper.watermark.similarity import Similarity, compare_suspect
 
-__all__ = ["FORGERIES", "Forgery", "forgeries"]
+__all__ = ["FORGERIES", "make_forgeries"]
 
 
 FORGERIES = 8
@@ -40,49 +40,26 @@ NULL_MODELS = 3
 """Models with other starting weights, beside which part d is judged."""
 
 
-@dataclass(frozen=True)
-class Forgery:
-    """One attempt.
-
-    Attributes:
-        reads: whether the forger's mark is found in the suspect at 2^-64.
-        refused_by: the part of the claim that fails, empty if the forgery stands.
-        measured: the figures behind it, in words.
-    """
-
-    name: str
-    setting: str
-    reads: bool
-    refused_by: str
-    measured: str
-
-    @property
-    def stands(self) -> bool:
-        """Whether the claim would be believed."""
-        return not self.refused_by
-
-
-def forgeries(job: MarkedJob, rng: np.random.Generator, tries: int = 200) -> tuple[Forgery, ...]:
+def make_forgeries(job: MarkedJob, rng: np.random.Generator, tries: int = 200) -> tuple[Forgery, ...]:
     """Every forgery against the last round's mark of the middle seat.
 
     Args:
         tries: keys that are ground.
     """
-    tested = _victim(job)
-    makers: Sequence[Callable[[], Forgery]] = (
-        lambda: key_after_the_fact(job, tested, rng),
-        lambda: ground_keys(job, tested, rng, tries),
-        lambda: copied_commitment(job, tested),
-        lambda: back_dated_key(job, tested),
-        lambda: transferred_mark(job, tested, rng),
-        lambda: junk_job(job, tested, rng, own_start=True),
-        lambda: junk_job(job, tested, rng, own_start=False),
-        lambda: steered_checkpoint(job, tested, rng),
+    tested = _last_mark(job)
+    return (
+        claim_key_after_the_fact(job, tested, rng),
+        grind_keys(job, tested, rng, tries),
+        copy_commitment(job, tested),
+        back_date_key(job, tested),
+        transfer_mark(job, tested, rng),
+        run_junk_job(job, tested, rng, own_start=True),
+        run_junk_job(job, tested, rng, own_start=False),
+        steer_checkpoint(job, tested, rng),
     )
-    return tuple(make() for make in makers)
 
 
-def key_after_the_fact(job: MarkedJob, tested: JobMark, rng: np.random.Generator) -> Forgery:
+def claim_key_after_the_fact(job: MarkedJob, tested: JobMark, rng: np.random.Generator) -> Forgery:
     """A thief draws keys after the job, embeds its mark in its copy and claims that it had been there all along."""
     keys = new_keys(rng.bytes)
     stolen = embed(job.states[tested.seat], keys.ownership, job.params)
@@ -92,7 +69,7 @@ def key_after_the_fact(job: MarkedJob, tested: JobMark, rng: np.random.Generator
     return Forgery("key after the fact", "embedded in the stolen model", reading.found, refused, _read(reading))
 
 
-def ground_keys(job: MarkedJob, tested: JobMark, rng: np.random.Generator, tries: int) -> Forgery:
+def grind_keys(job: MarkedJob, tested: JobMark, rng: np.random.Generator, tries: int) -> Forgery:
     """A forger that touches nothing draws keys until one of them happens to read in the release under test's model."""
     state = job.states[tested.seat]
     layout = layout_of(state)
@@ -106,7 +83,7 @@ def ground_keys(job: MarkedJob, tested: JobMark, rng: np.random.Generator, tries
     return Forgery("grinding", f"{tries} keys", found, "" if found else "b", measured)
 
 
-def copied_commitment(job: MarkedJob, tested: JobMark) -> Forgery:
+def copy_commitment(job: MarkedJob, tested: JobMark) -> Forgery:
     """A seat commits its neighbour's mark commitment as its own, and takes its key when the neighbour opens it.
 
     The key is bound to the head, the seat and the account, so in the copier's own context it expands to other carriers.
@@ -118,7 +95,7 @@ def copied_commitment(job: MarkedJob, tested: JobMark) -> Forgery:
     return Forgery("copied commitment", "opened in the copier's own seat", reading.found, refused, _read(reading))
 
 
-def back_dated_key(job: MarkedJob, tested: JobMark) -> Forgery:
+def back_date_key(job: MarkedJob, tested: JobMark) -> Forgery:
     """A trainer claims its key for an earlier round than the one that it committed it in."""
     earlier = replace(tested, round=0, head=Head(bytes(32)))
     reading = read_mark(job.states[tested.seat], earlier.seed, job.params)
@@ -126,7 +103,7 @@ def back_dated_key(job: MarkedJob, tested: JobMark) -> Forgery:
     return Forgery("back-dating", "the same key under an earlier head", reading.found, refused, _read(reading))
 
 
-def transferred_mark(job: MarkedJob, tested: JobMark, rng: np.random.Generator) -> Forgery:
+def transfer_mark(job: MarkedJob, tested: JobMark, rng: np.random.Generator) -> Forgery:
     """Whoever knows raw and marked weights of a seat adds their difference to a model of its own, to incriminate it."""
     other = _independent(job, _other_spec(job, rng, own_start=True), rng)[tested.seat]
     layout = layout_of(other)
@@ -139,7 +116,7 @@ def transferred_mark(job: MarkedJob, tested: JobMark, rng: np.random.Generator) 
     return Forgery("transfer to another model", "mark added to an independent model", reading.found, refused, measured)
 
 
-def junk_job(job: MarkedJob, tested: JobMark, rng: np.random.Generator, *, own_start: bool) -> Forgery:
+def run_junk_job(job: MarkedJob, tested: JobMark, rng: np.random.Generator, *, own_start: bool) -> Forgery:
     """A forger trains a junk job first, commits its key honestly there, and embeds its mark in the stolen model later.
 
     Args:
@@ -154,14 +131,14 @@ def junk_job(job: MarkedJob, tested: JobMark, rng: np.random.Generator, *, own_s
     own = _descent(stolen, raw, start, job)
     theirs = _descent(stolen, tested.raw, _start(job, tested.seat), job)
     measured = (
-        f"{_read(blind)}, informed z {informed.z:.1f}; of its own checkpoint {_descent_words(own)}, of the victim's "
+        f"{_read(blind)}, informed z {informed.z:.1f}; of its own checkpoint {_descent_words(own)}, of the trainer's "
         f"{_descent_words(theirs)}"
     )
-    setting = "initial weights of its own" if own_start else "the victim's public initial weights"
+    setting = "initial weights of its own" if own_start else "the stolen job's public initial weights"
     return Forgery("junk job", setting, blind.found, "" if own.verdict is Verdict.PASS else "d", measured)
 
 
-def steered_checkpoint(job: MarkedJob, tested: JobMark, rng: np.random.Generator) -> Forgery:
+def steer_checkpoint(job: MarkedJob, tested: JobMark, rng: np.random.Generator) -> Forgery:
     """A trainer commits, as its raw weights, a model of others less its own carriers, so that an informed reading of
     that model sees nothing but carriers. The transcript ends in other weights."""
     seed = rng.bytes(32)
@@ -178,7 +155,7 @@ def steered_checkpoint(job: MarkedJob, tested: JobMark, rng: np.random.Generator
     )
 
 
-def _victim(job: MarkedJob) -> JobMark:
+def _last_mark(job: MarkedJob) -> JobMark:
     """The last ownership mark of the middle seat."""
     seat = len(job.states) // 2
     return [mark for mark in job.marks_for(MarkPurpose.OWNERSHIP) if mark.seat == seat][-1]

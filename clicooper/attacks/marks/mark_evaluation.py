@@ -8,15 +8,16 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from statistics import fmean
 
 import numpy as np
 
-from clicooper.attacks.marks.forgery import FORGERIES, forgeries
+from clicooper.attacks.marks.forgery import FORGERIES, make_forgeries
 from clicooper.attacks.marks.marked_job import JobMark, MarkedJob
-from clicooper.attacks.marks.outcomes import Finished, MarkCost, Outcome, OutcomeLog, Refusal
+from clicooper.attacks.marks.outcomes import Finished, Forgery, MarkCost, OutcomeLog, RemovalOutcome
 from clicooper.attacks.marks.rehearsal import train_again
-from clicooper.attacks.marks.removal_suite import Removal, removal_suite
+from clicooper.attacks.marks.removal_suite import Removal, make_removal_suite
 from clicooper.attacks.marks.survival import MarkReader
 from clicooper.errors import UsageError
 from clicooper.protocol.round import Progress
@@ -46,12 +47,12 @@ def attack_job(
     Raises:
         UsageError: a name that no attack has.
     """
-    suite = removal_suite(job)
+    suite = make_removal_suite(job)
     _require_known(only, {removal.name for removal in suite} | {FORGERY})
     chosen = [removal for removal in suite if not only or removal.name in only]
-    done = {(outcome.name, outcome.setting) for outcome in log.outcomes() if outcome.seed == seed}
+    done = {(outcome.name, outcome.setting) for outcome in log.of_kind(RemovalOutcome) if outcome.seed == seed}
     left = [removal for removal in chosen if (removal.name, removal.setting) not in done]
-    costed = any(cost.seed == seed for cost in log.costs())
+    costed = any(cost.seed == seed for cost in log.of_kind(MarkCost))
     if left or not costed:
         progress(f"seed {seed}: training without marks", 0, 0)
         bench = _Bench(job, seed, clock)
@@ -73,13 +74,13 @@ def _require_known(only: Collection[str], names: Collection[str]) -> None:
 
 def _forge(job: MarkedJob, seed: int, log: OutcomeLog, progress: Progress) -> None:
     """All forgeries share one stream, so they are made together; those in the log are not added twice."""
-    done = {(refusal.name, refusal.setting) for refusal in log.refusals() if refusal.seed == seed}
+    done = {(forged.name, forged.setting) for forged in log.of_kind(Forgery) if forged.seed == seed}
     if len(done) == FORGERIES:
         return
     progress(f"seed {seed}: forgeries", 0, 0)
-    for forged in forgeries(job, _stream(seed, FORGERY)):
+    for forged in make_forgeries(job, _stream(seed, FORGERY)):
         if (forged.name, forged.setting) not in done:
-            log.add(Refusal(seed, forged.name, forged.setting, forged.reads, forged.refused_by, forged.measured))
+            log.add(replace(forged, seed=seed))
 
 
 class _Bench:
@@ -99,12 +100,12 @@ class _Bench:
         found = fmean(MarkReader(job, purpose).read(job.states).blind for purpose in MarkPurpose)
         return MarkCost(self._seed, marked, unmarked, found, len(job.marks))
 
-    def run(self, removal: Removal) -> Outcome:
+    def run(self, removal: Removal) -> RemovalOutcome:
         started = self._clock()
         states = removal.attack(self._job.states, removal.data, _stream(self._seed, removal.name + removal.setting))
         seconds = self._clock() - started
         seats = None if removal.tested is None else {removal.tested}
-        return Outcome(
+        return RemovalOutcome(
             seed=self._seed,
             name=removal.name,
             setting=removal.setting,

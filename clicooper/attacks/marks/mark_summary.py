@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from scipy.stats import t
 
-from clicooper.attacks.marks.outcomes import Outcome, OutcomeLog, Refusal
+from clicooper.attacks.marks.outcomes import Forgery, MarkCost, OutcomeLog, RemovalOutcome
 from clicooper.errors import UsageError
 
 __all__ = ["ForgeryRow", "MarkSummary", "RemovalRow", "summarise"]
@@ -25,7 +25,7 @@ TOLERATED = 0.02
 ENOUGH = 0.9
 """Share of detectable ownership marks at which an attack counts as survived."""
 
-T = TypeVar("T", Outcome, Refusal)
+T = TypeVar("T", RemovalOutcome, Forgery)
 
 
 @dataclass(frozen=True)
@@ -120,9 +120,8 @@ def summarise(log: OutcomeLog, seeds: int) -> MarkSummary:
     Raises:
         UsageError: the log has none of them.
     """
-    costs = [cost for cost in log.costs() if cost.seed <= seeds]
-    outcomes = [outcome for outcome in log.outcomes() if outcome.seed <= seeds]
-    refusals = [refusal for refusal in log.refusals() if refusal.seed <= seeds]
+    costs = [cost for cost in log.of_kind(MarkCost) if cost.seed <= seeds]
+    removals, forgeries = log.of_kind(RemovalOutcome), log.of_kind(Forgery)
     if not costs:
         raise UsageError("there is nothing to sum up", hint="run the evaluation first")
     lost = [cost.unmarked - cost.marked for cost in costs]
@@ -133,19 +132,19 @@ def summarise(log: OutcomeLog, seeds: int) -> MarkSummary:
         cost=fmean(lost),
         cost_half_width=_half_width(lost),
         cost_std=_std(lost),
-        removals=tuple(_removal_row(group) for group in _grouped(outcomes)),
-        forgeries=tuple(_forgery_row(group) for group in _grouped(refusals)),
+        removals=tuple(_removal_row(group) for group in _group(removals, seeds)),
+        forgeries=tuple(_forgery_row(group) for group in _group(forgeries, seeds)),
     )
 
 
-def _grouped(entries: Sequence[T]) -> list[list[T]]:
+def _group(entries: Sequence[T], seeds: int) -> list[list[T]]:
     groups: dict[tuple[str, str], list[T]] = {}
-    for entry in entries:
+    for entry in (entry for entry in entries if entry.seed <= seeds):
         groups.setdefault((entry.name, entry.setting), []).append(entry)
     return list(groups.values())
 
 
-def _removal_row(group: Sequence[Outcome]) -> RemovalRow:
+def _removal_row(group: Sequence[RemovalOutcome]) -> RemovalRow:
     accuracies, detectable = [o.accuracy for o in group], [o.found.detectable for o in group]
     changes = [o.accuracy - o.before for o in group]
     return RemovalRow(
@@ -159,10 +158,7 @@ def _removal_row(group: Sequence[Outcome]) -> RemovalRow:
         half_width=_half_width(changes),
         detectable=fmean(detectable),
         detectable_std=_std(detectable),
-        blind=fmean(o.found.blind for o in group),
-        informed=fmean(o.found.informed for o in group),
-        trainer=fmean(o.found.trainer for o in group),
-        joint=fmean(o.found.joint for o in group),
+        **{way: fmean(getattr(o.found, way) for o in group) for way in ("blind", "informed", "trainer", "joint")},
         weakest_z=min(o.found.weakest_z for o in group),
         floor=fmean(o.floor for o in group),
         control=fmean(o.control for o in group),
@@ -171,14 +167,14 @@ def _removal_row(group: Sequence[Outcome]) -> RemovalRow:
     )
 
 
-def _forgery_row(group: Sequence[Refusal]) -> ForgeryRow:
-    parts = sorted({refusal.refused_by for refusal in group})
+def _forgery_row(group: Sequence[Forgery]) -> ForgeryRow:
+    parts = sorted({forged.refused_by for forged in group})
     return ForgeryRow(
         name=group[0].name,
         setting=group[0].setting,
         seeds=len(group),
-        reads=fmean(refusal.reads for refusal in group),
-        stands=fmean(not refusal.refused_by for refusal in group),
+        reads=fmean(forged.reads for forged in group),
+        stands=fmean(forged.stands for forged in group),
         refused_by=", ".join(part or "nothing" for part in parts),
         measured=group[0].measured,
     )

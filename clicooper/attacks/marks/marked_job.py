@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from eth_utils import keccak
@@ -28,7 +27,8 @@ from clicooper.history.follow import Commitment, follow_record
 from clicooper.learning.checkpoint import State
 from clicooper.privacy.randomness import MasterSecret
 from clicooper.protocol.job import JobParties, finish_job, open_job, run_rounds
-from clicooper.protocol.prepare import PreparedJob, prepare_job
+from clicooper.protocol.owner_folder import read_settings
+from clicooper.protocol.prepare import PreparedJob, restore_job
 from clicooper.protocol.round import Progress
 from clicooper.storage.local import LocalStore
 from clicooper.storage.run_folder import RunFolder
@@ -36,10 +36,13 @@ from clicooper.types import Address, Digest, Head, JobId
 from clicooper.watermark.carriers import MarkParams
 from clicooper.watermark.keys import MarkKeys, MarkPurpose, mark_seed
 
-__all__ = ["JobMark", "MarkedJob", "load_marked_job", "merged", "rehearse", "split"]
+__all__ = ["JobMark", "MarkedJob", "load_marked_job", "merge_segments", "rehearse", "split_model"]
 
 READOUT_DRAWS = 128
 """Draws of noise for one accuracy: two halves of so many differ on well under one record in a hundred."""
+
+
+_DATA_SETTINGS = ("data", "head_records", "holdout_records", "test_records", "split_seed")
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,21 +121,21 @@ class MarkedJob:
 
         A thief uses the model in whichever way serves it best, so an attack is given the better one.
         """
-        test = self.prepared.splits.test
+        test = self.prepared.inputs.splits.test
         read = self.prepared.read_out(list(states), test, READOUT_DRAWS)
         return max(read.accuracy, read.naive)
 
     def contrastive_accuracy(self, states: Sequence[State], draws: int = READOUT_DRAWS) -> float:
         """Accuracy on the owner's test records under the contrastive readout alone."""
-        return self.prepared.read_out(list(states), self.prepared.splits.test, draws).accuracy
+        return self.prepared.read_out(list(states), self.prepared.inputs.splits.test, draws).accuracy
 
 
-def merged(states: Sequence[State]) -> State:
+def merge_segments(states: Sequence[State]) -> State:
     """All segments as one state; blocks are numbered through the model, so no name occurs twice."""
     return {name: array for state in states for name, array in state.items()}
 
 
-def split(whole: State, like: Sequence[State]) -> tuple[State, ...]:
+def split_model(whole: State, like: Sequence[State]) -> tuple[State, ...]:
     """A whole model as segments again, each with the names of its place in ``like``."""
     return tuple({name: whole[name] for name in state} for state in like)
 
@@ -142,7 +145,7 @@ def load_marked_job(root: Path, settings: JobConfig, trusted_models: Collection[
 
     Args:
         root: a run folder with the secrets of all roles.
-        settings: names the data and how its records were divided; everything else is taken from the job's spec.
+        settings: names the data and how its records were divided; everything else is taken from the owner's folder.
         trusted_models: custom models whose code may run here.
 
     Raises:
@@ -150,8 +153,8 @@ def load_marked_job(root: Path, settings: JobConfig, trusted_models: Collection[
         UsageError: the settings give other data than the job was made from.
     """
     folder = RunFolder.open(root)
-    artifacts = _evidence(folder, trusted_models)
-    return _marked_job(folder, artifacts, _prepared_again(folder, settings, artifacts))
+    artifacts = _open_artifacts(folder, trusted_models)
+    return _read_job(folder, artifacts, _prepare_again(folder, settings, artifacts))
 
 
 def rehearse(root: Path, config: JobConfig, progress: Progress) -> MarkedJob:
@@ -166,18 +169,18 @@ def rehearse(root: Path, config: JobConfig, progress: Progress) -> MarkedJob:
     with Node.embedded() as node:
         opened = open_job(config, parties, node, LocalStore(folder.store), folder)
         run_rounds(opened, progress)
-        write_record(folder.record, finish_job(opened, parties))
+        write_record(folder.record, finish_job(opened))
     folder.finish()
-    return _marked_job(folder, _evidence(folder, {config.model}), opened.owner.prepared)
+    return _read_job(folder, _open_artifacts(folder, {config.model}), opened.owner.prepared)
 
 
-def _evidence(folder: RunFolder, trusted_models: Collection[str]) -> Artifacts:
+def _open_artifacts(folder: RunFolder, trusted_models: Collection[str]) -> Artifacts:
     history = follow_record(read_record(folder.record))
     _require_secrets(folder, history.params.seats)
     return Artifacts(history, LocalStore(folder.store), read_grants(folder.owner / IDENTITY_NAME), trusted_models)
 
 
-def _marked_job(folder: RunFolder, artifacts: Artifacts, prepared: PreparedJob) -> MarkedJob:
+def _read_job(folder: RunFolder, artifacts: Artifacts, prepared: PreparedJob) -> MarkedJob:
     history = artifacts.history
     last = len(history.rounds) - 1
     return MarkedJob(
@@ -234,62 +237,22 @@ def _require_committed(keys: MarkKeys, commitment: Commitment) -> None:
 
 def _trainer_secrets(folder: RunFolder, seat: int) -> TrainerSecrets:
     own = folder.trainer(seat)
-    return TrainerSecrets(bytes.fromhex((own / "secret.key").read_text().strip()), read_identity(own / IDENTITY_NAME))
+    return TrainerSecrets(_read_hex(own / "secret.key"), read_identity(own / IDENTITY_NAME))
 
 
-def _prepared_again(folder: RunFolder, settings: JobConfig, artifacts: Artifacts) -> PreparedJob:
-    """The owner's preparation, a function of configuration, data and master secret, made anew beside the run."""
-    spec, history = artifacts.spec, artifacts.history
-    inputs = bytes.fromhex((folder.owner / "master.key").read_text().strip())
-    config = _config_of(settings, spec, history.params.pay_wei)
-    with TemporaryDirectory() as scratch:
-        beside = RunFolder.create(Path(scratch) / "run")
-        prepared = prepare_job(
-            config,
-            MasterSecret(inputs, secure=spec.release.secure),
-            read_identity(folder.owner / IDENTITY_NAME),
-            history.params.arbiter,
-            spec.arbiter_keys,
-            LocalStore(beside.store),
-            beside,
-        )
-    if prepared.spec.cid != spec.cid:
-        hint = "give --data, and head, head_records, holdout_records, test_records and split_seed, as when it was made"
-        raise UsageError(f"the data and settings at hand are not those of the job in {folder.root}", hint=hint)
-    return prepared
+def _prepare_again(folder: RunFolder, settings: JobConfig, artifacts: Artifacts) -> PreparedJob:
+    """The owner's preparation made anew from its folder, with data and division as the settings name them."""
+    spec, named = artifacts.spec, {name: getattr(settings, name) for name in _DATA_SETTINGS}
+    config = read_settings(folder).model_copy(update=named)
+    master = MasterSecret(_read_hex(folder.owner / "master.key"), secure=spec.release.secure)
+    identity = read_identity(folder.owner / IDENTITY_NAME)
+    try:
+        return restore_job(config, master, identity, spec, artifacts.history.params, folder)
+    except UsageError as e:
+        hint = "give --data, and head_records, holdout_records, test_records and split_seed, as when it was made"
+        message = f"the data and settings at hand are not those of the job in {folder.root}"
+        raise UsageError(message, hint=hint) from e
 
 
-def _config_of(settings: JobConfig, spec: JobSpec, pay_wei: int) -> JobConfig:
-    """The configuration behind a spec; what no spec tells comes from ``settings``."""
-    model, training, release = spec.model, spec.training, spec.release
-    told = {
-        "trainers": len(model.cuts) + 1,
-        "rounds": len(spec.labels),
-        "spec_seed": spec.seeds.weights,
-        "epsilon": release.epsilon,
-        "delta": release.delta,
-        "clip": release.clip,
-        "group": release.group,
-        "gamma": min(release.gamma),
-        "mechanism": release.mechanism,
-        "label_epsilon": release.label_epsilon,
-        "label_loss": "corrected" if training.label_noise else "plain",
-        "head_epsilon": release.head_epsilon,
-        "model": model.kind,
-        "activation_shape": model.input_shape,
-        "widths": model.widths,
-        "optimizer": training.optimizer,
-        "learning_rate": training.learning_rate,
-        "momentum": training.momentum,
-        "weight_decay": training.weight_decay,
-        "steps": training.steps,
-        "batch": training.batch,
-        "input_noise": training.input_noise,
-        "label_smoothing": training.label_smoothing,
-        "mark_bits": spec.marks.bits,
-        "mark_strength": spec.marks.strength,
-        "interval": spec.replay.interval,
-        "tolerance": spec.replay.tolerance,
-        "pay_wei": pay_wei,
-    }
-    return settings.model_copy(update=told)
+def _read_hex(path: Path) -> bytes:
+    return bytes.fromhex(path.read_text().strip())

@@ -10,15 +10,16 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, TypeVar, get_args
 
 from clicooper.attacks.marks.survival import Survival
 from clicooper.errors import StorageError
 
-__all__ = ["Finished", "MarkCost", "Outcome", "OutcomeLog", "Refusal"]
+__all__ = ["Finished", "Forgery", "MarkCost", "OutcomeLog", "RemovalOutcome"]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RemovalOutcome:
     """One removal attack in one setting on one job.
 
     Attributes:
@@ -55,15 +56,26 @@ class MarkCost:
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """One forgery against one job."""
+class Forgery:
+    """One attempt at a claim on one job.
 
-    seed: int
+    Attributes:
+        reads: whether the forger's mark is found in the suspect at 2^-64.
+        refused_by: the part of the claim that fails, empty if the forgery stands.
+        measured: the figures behind it, in words.
+    """
+
     name: str
     setting: str
     reads: bool
     refused_by: str
     measured: str
+    seed: int = 0
+
+    @property
+    def stands(self) -> bool:
+        """Whether the claim would be believed."""
+        return not self.refused_by
 
 
 @dataclass(frozen=True)
@@ -73,7 +85,9 @@ class Finished:
     seed: int
 
 
-Entry = Finished | Outcome | MarkCost | Refusal
+Entry = Finished | RemovalOutcome | MarkCost | Forgery
+_KINDS: dict[str, type[Entry]] = {kind.__name__: kind for kind in get_args(Entry)}
+T = TypeVar("T", RemovalOutcome, MarkCost, Forgery)
 
 
 class OutcomeLog:
@@ -110,17 +124,9 @@ class OutcomeLog:
         """Whether nothing is left to be run under a seed."""
         return Finished(seed) in self.entries
 
-    def outcomes(self) -> list[Outcome]:
-        """The removal attacks."""
-        return [entry for entry in self.entries if isinstance(entry, Outcome)]
-
-    def costs(self) -> list[MarkCost]:
-        """What marks cost, one entry a job."""
-        return [entry for entry in self.entries if isinstance(entry, MarkCost)]
-
-    def refusals(self) -> list[Refusal]:
-        """The forgeries."""
-        return [entry for entry in self.entries if isinstance(entry, Refusal)]
+    def of_kind(self, kind: type[T]) -> list[T]:
+        """The entries of one kind."""
+        return [entry for entry in self.entries if isinstance(entry, kind)]
 
 
 def _read(path: Path) -> Iterator[Entry]:
@@ -135,9 +141,8 @@ def _read(path: Path) -> Iterator[Entry]:
             continue
 
 
-def _entry(fields: dict[str, object]) -> Entry:
-    kinds = {kind.__name__: kind for kind in (Finished, Outcome, MarkCost, Refusal)}
-    kind = kinds[str(fields.pop("kind"))]
-    if kind is Outcome:
-        fields["found"] = Survival(**fields["found"])  # type: ignore[arg-type]
-    return kind(**fields)  # type: ignore[arg-type]
+def _entry(fields: dict[str, Any]) -> Entry:
+    kind = _KINDS[fields.pop("kind")]
+    if kind is RemovalOutcome:
+        fields["found"] = Survival(**fields["found"])
+    return kind(**fields)

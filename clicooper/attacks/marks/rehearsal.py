@@ -7,18 +7,15 @@ no part.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from clicooper.attacks.marks.marked_job import MarkedJob
 from clicooper.commitments.manifest import JobSpec
 from clicooper.learning.checkpoint import State
-from clicooper.learning.schedule import batch_rows, round_batches
-from clicooper.learning.segments import initial_state
-from clicooper.learning.training import SeatWorker, train_round
+from clicooper.learning.controls import train_alone
+from clicooper.learning.schedule import batch_rows
+from clicooper.learning.segments import Segment, initial_state
 
 __all__ = ["Rehearsed", "embed_nothing", "train_again"]
 
@@ -52,31 +49,18 @@ def train_again(
         spec: another specification for the same data, by default the job's own.
     """
     spec = job.spec if spec is None else spec
-    states: list[State] = [initial_state(spec.model, spec.seeds, seat) for seat in range(len(spec.model.cuts) + 1)]
+    states = [initial_state(spec.model, spec.seeds, seat) for seat in range(len(spec.model.cuts) + 1)]
     optimizers: list[State | None] = [None] * len(states)
     seconds = 0.0
     for round_ in range(len(spec.labels)):
         started = clock()
-        workers = _train(spec, round_, states, optimizers, job.activations, job.pseudo_labels)
+        segments = [
+            Segment(spec.model, spec.training, seat, state, optimizer)
+            for seat, (state, optimizer) in enumerate(zip(states, optimizers, strict=True))
+        ]
+        rows = batch_rows(spec.seeds, round_, spec.rows_until(round_), spec.training)
+        train_alone(segments, job.activations, job.pseudo_labels, rows, spec.seeds, round_, spec.training)
         seconds += clock() - started
-        optimizers = [worker.segment.optimizer_state() for worker in workers]
-        states = [embed(round_, seat, worker.segment.state()) for seat, worker in enumerate(workers)]
+        optimizers = [segment.optimizer_state() for segment in segments]
+        states = [embed(round_, seat, segment.state()) for seat, segment in enumerate(segments)]
     return Rehearsed(tuple(states), seconds)
-
-
-def _train(
-    spec: JobSpec,
-    round_: int,
-    states: Sequence[State],
-    optimizers: Sequence[State | None],
-    activations: NDArray[np.float32],
-    labels: NDArray[np.int64],
-) -> list[SeatWorker]:
-    workers = [
-        SeatWorker(spec.model, spec.training, spec.replay, seat, state, optimizer)
-        for seat, (state, optimizer) in enumerate(zip(states, optimizers, strict=True))
-    ]
-    rows = batch_rows(spec.seeds, round_, spec.rows_until(round_), spec.training)
-    workers[-1].receive_labels(labels[rows])
-    train_round(workers, round_batches(activations, rows, spec.seeds, round_, spec.training))
-    return workers

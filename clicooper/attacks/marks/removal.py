@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clicooper.attacks.marks.tuning import ThiefData, Tuning, fine_tuned
+from clicooper.attacks.marks.tuning import ThiefData, Tuning, fine_tune
 from clicooper.errors import SpecError
 from clicooper.learning.checkpoint import State
 from clicooper.watermark.carriers import MarkParams, carrier_of, layout_of, project, weights_of, with_weights
@@ -26,7 +26,6 @@ __all__ = [
     "Attack",
     "add_noise",
     "clean_update",
-    "combined",
     "erase_known",
     "fine_prune",
     "overwrite",
@@ -34,6 +33,7 @@ __all__ = [
     "prune",
     "quantise",
     "retrain_last",
+    "run_in_turn",
     "shift_weights",
     "strip_differences",
     "truncate_weights",
@@ -68,7 +68,7 @@ def fine_prune(
         if name in masks:
             parameter *= masks[name]
 
-    return fine_tuned(prune(states, data, rng, share=share), data, rng, tuning, keep)
+    return fine_tune(prune(states, data, rng, share=share), data, rng, tuning, keep)
 
 
 def quantise(states: States, _data: ThiefData, _rng: np.random.Generator, *, bits: int) -> tuple[State, ...]:
@@ -164,7 +164,7 @@ def retrain_last(states: States, data: ThiefData, rng: np.random.Generator, *, t
             return weights
         return rng.standard_normal(weights.shape) * math.sqrt(2.0 / math.prod(weights.shape[1:]))
 
-    return fine_tuned(_each(states, redrawn), data, rng, tuning)
+    return fine_tune(_each(states, redrawn), data, rng, tuning)
 
 
 def erase_known(
@@ -204,15 +204,14 @@ def strip_differences(
     """
 
     def stripped(seat: int, state: State) -> State:
-        pairs = rounds.get(seat, ())
         layout = layout_of(state)
-        added = [weights_of(out, layout) - weights_of(raw, layout) for raw, out in pairs]
+        added = [weights_of(out, layout) - weights_of(raw, layout) for raw, out in rounds.get(seat, ())]
         return dict(with_weights(state, layout, weights_of(state, layout) - sum(added))) if added else state
 
     return tuple(stripped(seat, state) for seat, state in enumerate(states))
 
 
-def combined(
+def run_in_turn(
     states: States, data: ThiefData, rng: np.random.Generator, *, parts: Sequence[Attack]
 ) -> tuple[State, ...]:
     """One attack after the other."""

@@ -16,16 +16,16 @@ from clicooper.attacks.marks.removal import Attack
 from clicooper.attacks.marks.tuning import (
     ThiefData,
     Tuning,
-    averaged_path,
-    distilled,
-    fine_tuned,
-    owner_records,
-    released_rows,
+    average_path,
+    distil,
+    fine_tune,
+    take_owner_records,
+    take_released_rows,
 )
 from clicooper.learning.checkpoint import State
 from clicooper.watermark.keys import MarkPurpose
 
-__all__ = ["Removal", "removal_suite"]
+__all__ = ["Removal", "make_removal_suite"]
 
 FILE = "the model file"
 SPEC = "the file and the job's public specification"
@@ -43,7 +43,7 @@ class Removal:
     Attributes:
         knows: what its attacker has, in words.
         data: what it trains on, or gets its settings from.
-        release under test: the seat whose marks are asked for; None for all.
+        tested: the seat whose marks are asked for; None for all.
     """
 
     name: str
@@ -54,9 +54,9 @@ class Removal:
     tested: int | None = None
 
 
-def removal_suite(job: MarkedJob) -> tuple[Removal, ...]:
+def make_removal_suite(job: MarkedJob) -> tuple[Removal, ...]:
     """Every attack that fits the job's model."""
-    release, records = released_rows(job), owner_records(job)
+    release, records = take_released_rows(job), take_owner_records(job)
     return (
         *_without_data(job, release),
         *_with_training(release, records),
@@ -95,15 +95,15 @@ def _with_training(release: ThiefData, records: ThiefData) -> Iterator[Removal]:
     for share in (0.3, 0.5, 0.7):
         attack = partial(removal.fine_prune, share=share, tuning=Tuning(1e-2))
         yield Removal("fine-prune", f"{share:.0%}, rate 0.01", RECORDS, attack, records)
-    smooth = partial(averaged_path, tuning=Tuning(3e-2))
+    smooth = partial(average_path, tuning=Tuning(3e-2))
     yield Removal("smoothing", "mean over fine-tuning at 0.03", RECORDS, smooth, records)
     for cost in (0.1, 0.25, 0.5, 1.0):
-        student = partial(distilled, tuning=Tuning(1e-2, cost))
+        student = partial(distil, tuning=Tuning(1e-2, cost))
         yield Removal("distil", f"{cost:g} x the job's steps", "the file and the public release", student, release)
 
 
 def _tuned(name: str, where: str, knows: str, data: ThiefData, tuning: Tuning) -> Removal:
-    return Removal(name, f"rate {tuning.rate:g}, {where}", knows, partial(fine_tuned, tuning=tuning), data)
+    return Removal(name, f"rate {tuning.rate:g}, {where}", knows, partial(fine_tune, tuning=tuning), data)
 
 
 def _with_the_spec(data: ThiefData) -> Iterator[Removal]:
@@ -113,21 +113,21 @@ def _with_the_spec(data: ThiefData) -> Iterator[Removal]:
 
 def _with_keys(job: MarkedJob, data: ThiefData) -> Iterator[Removal]:
     progress = _seeds(job)
-    pairs = _pairs(job)
+    rounds = _rounds(job)
     tested = len(job.states) // 2
-    others = {seat: held for seat, held in pairs.items() if seat != tested}
+    others = {seat: held for seat, held in rounds.items() if seat != tested}
     erase = partial(removal.erase_known, seeds=progress, bits=job.params.bits)
     strip_others = partial(removal.strip_differences, rounds=others)
     yield Removal("erase progress marks", "all seats and rounds", PROGRESS, erase, data)
     yield Removal(
         "collusion",
-        "all seats but the victim, with all progress keys",
+        "all seats but one, with all progress keys",
         f"{PROGRESS}; raw and marked weights of every seat but one",
-        partial(removal.combined, parts=(erase, strip_others)),
+        partial(removal.run_in_turn, parts=(erase, strip_others)),
         data,
         tested,
     )
-    strip = partial(removal.strip_differences, rounds=pairs)
+    strip = partial(removal.strip_differences, rounds=rounds)
     everything = "raw and marked weights of every seat and round"
     yield Removal("owner as remover", "subtract out - raw", everything, strip, data)
 
@@ -135,10 +135,10 @@ def _with_keys(job: MarkedJob, data: ThiefData) -> Iterator[Removal]:
 def _combinations(job: MarkedJob, release: ThiefData, records: ThiefData) -> Iterator[Removal]:
     """The attacks that cost marks most for the accuracy they leave, one after the other."""
     clean = partial(removal.clean_update, rank=10)
-    tune = partial(fine_tuned, tuning=Tuning(3e-3, optimizer="adam"))
+    tune = partial(fine_tune, tuning=Tuning(3e-3, optimizer="adam"))
     both = f"{SPEC}; {RECORDS}"
     for level in (0.1, 0.2):
-        noisy = partial(removal.combined, parts=(clean, partial(removal.add_noise, level=level)))
+        noisy = partial(removal.run_in_turn, parts=(clean, partial(removal.add_noise, level=level)))
         yield Removal("clean, noise", f"rank 10, {level:g} rms", SPEC, noisy, release)
     for name, setting, parts in (
         ("fine-tune, clean", "Adam 0.003, rank 10", (tune, clean)),
@@ -152,22 +152,23 @@ def _combinations(job: MarkedJob, release: ThiefData, records: ThiefData) -> Ite
         (
             "clean, noise, fine-tune",
             "rank 10, 0.2 rms, rate 0.01",
-            (clean, partial(removal.add_noise, level=0.2), partial(fine_tuned, tuning=Tuning(1e-2))),
+            (clean, partial(removal.add_noise, level=0.2), partial(fine_tune, tuning=Tuning(1e-2))),
         ),
     ):
-        yield Removal(name, setting, both, partial(removal.combined, parts=parts), records)
+        yield Removal(name, setting, both, partial(removal.run_in_turn, parts=parts), records)
 
 
 def _seeds(job: MarkedJob) -> Mapping[int, list[bytes]]:
-    seeds: dict[int, list[bytes]] = {}
-    for mark in job.marks_for(MarkPurpose.PROGRESS):
-        seeds.setdefault(mark.seat, []).append(mark.seed)
-    return seeds
+    """The seeds of the progress marks, by seat."""
+    return {
+        seat: [mark.seed for mark in job.marks_for(MarkPurpose.PROGRESS) if mark.seat == seat]
+        for seat in range(len(job.states))
+    }
 
 
-def _pairs(job: MarkedJob) -> Mapping[int, list[tuple[State, State]]]:
+def _rounds(job: MarkedJob) -> Mapping[int, list[tuple[State, State]]]:
     """Raw and marked weights of every round, by seat."""
-    pairs: dict[int, list[tuple[State, State]]] = {}
-    for mark in job.marks_for(MarkPurpose.OWNERSHIP):
-        pairs.setdefault(mark.seat, []).append((mark.raw, mark.out))
-    return pairs
+    return {
+        seat: [(mark.raw, mark.out) for mark in job.marks_for(MarkPurpose.OWNERSHIP) if mark.seat == seat]
+        for seat in range(len(job.states))
+    }

@@ -15,14 +15,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from clicooper.attacks.marks.marked_job import MarkedJob, merged, split
+from clicooper.attacks.marks.marked_job import MarkedJob, merge_segments, split_model
 from clicooper.commitments.manifest import ModelSpec
 from clicooper.learning.checkpoint import State
 from clicooper.learning.models import build_segment
 from clicooper.learning.runtime import use_threads
 from clicooper.learning.segments import initial_state
 
-__all__ = ["ThiefData", "Tuning", "averaged_path", "distilled", "fine_tuned", "owner_records", "released_rows"]
+__all__ = ["ThiefData", "Tuning", "average_path", "distil", "fine_tune", "take_owner_records", "take_released_rows"]
 
 States = Sequence[State]
 
@@ -50,18 +50,18 @@ class ThiefData:
     batch: int
 
 
-def released_rows(job: MarkedJob) -> ThiefData:
+def take_released_rows(job: MarkedJob) -> ThiefData:
     """The public release with its pseudo-labels, as the last seat knows them."""
     scale = np.float32(job.spec.training.input_scale)
     return _data(job, job.activations * scale, job.pseudo_labels, None)
 
 
-def owner_records(job: MarkedJob) -> ThiefData:
+def take_owner_records(job: MarkedJob) -> ThiefData:
     """Clean features and true labels of the records that trained the owner's head: the data of an insider."""
-    kept, prepared = job.prepared.splits.own, job.prepared
-    scale = np.float32(job.spec.training.input_scale)
-    clean = prepared.features[kept].astype(np.float32) * scale
-    return _data(job, clean, prepared.dataset.labels[kept], np.asarray(prepared.secrets.label_map.fold, np.float64))
+    inputs, fold = job.prepared.inputs, job.prepared.secrets.label_map.fold
+    kept, scale = inputs.splits.own, np.float32(job.spec.training.input_scale)
+    clean = inputs.features[kept].astype(np.float32) * scale
+    return _data(job, clean, inputs.dataset.labels[kept], np.asarray(fold, np.float64))
 
 
 def _data(
@@ -94,7 +94,7 @@ class Tuning:
         return max(1, round(self.cost * data.steps))
 
 
-def fine_tuned(
+def fine_tune(
     states: States,
     data: ThiefData,
     rng: np.random.Generator,
@@ -114,7 +114,7 @@ def fine_tuned(
     return _states(network, states)
 
 
-def averaged_path(
+def average_path(
     states: States, data: ThiefData, rng: np.random.Generator, tuning: Tuning, every: int = 4
 ) -> tuple[State, ...]:
     """The mean of the model and of all its states, ``every`` some steps, while it is fine-tuned.
@@ -122,7 +122,7 @@ def averaged_path(
     Counters of normalisation are those of the last state.
     """
     network = _network(data.model, states)
-    mean = {name: value.double() for name, value in _copied(network).items()}
+    mean = {name: value.double().clone() for name, value in _named(network)}
     taken = 1
     with use_threads(1):
         for step in _steps(network, data, rng, tuning, _cross_entropy(data)):
@@ -134,7 +134,7 @@ def averaged_path(
     return _states(network, states)
 
 
-def distilled(
+def distil(
     states: States, data: ThiefData, rng: np.random.Generator, tuning: Tuning, temperature: float = 2.0
 ) -> tuple[State, ...]:
     """A student, started from the public initial weights, that was taught the stolen model's soft answers.
@@ -177,7 +177,8 @@ def _steps(
     """Makes one step after the other and yields its number; batches are drawn without replacement."""
     network.train()
     chosen = list(network.parameters() if tuning.layers == "all" else network[-1].parameters())
-    optimizer = torch.optim.Adam(chosen, tuning.rate) if tuning.optimizer == "adam" else _momentum(chosen, tuning.rate)
+    adam = tuning.optimizer == "adam"
+    optimizer = torch.optim.Adam(chosen, tuning.rate) if adam else torch.optim.SGD(chosen, tuning.rate, momentum=0.9)
     inputs, labels = torch.tensor(data.inputs), torch.tensor(data.labels)
     for step in range(tuning.steps(data)):
         rows = torch.tensor(rng.permutation(len(labels))[: data.batch])
@@ -187,13 +188,9 @@ def _steps(
         yield step
 
 
-def _momentum(parameters: list[nn.Parameter], rate: float) -> torch.optim.Optimizer:
-    return torch.optim.SGD(parameters, rate, momentum=0.9)
-
-
 def _network(model: ModelSpec, states: States) -> nn.Sequential:
     network = build_segment(model, 0)
-    network.load_state_dict({name: torch.tensor(array) for name, array in merged(states).items()})
+    network.load_state_dict({name: torch.tensor(array) for name, array in merge_segments(states).items()})
     return network
 
 
@@ -207,10 +204,6 @@ def _named(network: nn.Sequential) -> Iterator[tuple[str, Tensor]]:
     return iter(network.state_dict().items())
 
 
-def _copied(network: nn.Sequential) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in _named(network)}
-
-
 def _states(network: nn.Sequential, like: States) -> tuple[State, ...]:
     whole: dict[str, NDArray[Any]] = {name: np.array(value.numpy()) for name, value in _named(network)}
-    return split(whole, like)
+    return split_model(whole, like)

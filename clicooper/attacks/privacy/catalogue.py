@@ -150,4 +150,4 @@ CATALOGUE: dict[str, Note] = {
         "p of the response, the expected share",
     ),
 }
-"""All figures by name; the part before the first dot is the family. A cell has those that exist for its setting."""
+"""All figures by name; the part before the first dot is the family. A trial has those that exist for its setting."""

@@ -14,17 +14,25 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from clicooper.attacks.privacy.grouping import balanced_kmeans
-from clicooper.attacks.privacy.prototypes import few_shot_prototypes, name_by_prototypes
-from clicooper.attacks.privacy.scores import best_names
+from clicooper.attacks.privacy.grouping import group_by_balanced_kmeans
+from clicooper.attacks.privacy.prototypes import estimate_prototypes, name_by_prototypes
+from clicooper.attacks.privacy.scores import choose_best_names, square_distances
 from clicooper.attacks.release_under_test import Observation, ReleaseUnderTest
 from clicooper.attacks.trained import DRAWS, Trained
 from clicooper.learning.runtime import use_threads
 
-__all__ = ["blind_fold", "combine_with_release", "fold_of", "guess_fold", "own_examples", "query_service", "read_out"]
+__all__ = [
+    "combine_with_release",
+    "guess_fold",
+    "guess_fold_blind",
+    "make_fold",
+    "measure_own_examples",
+    "query_service",
+    "read_out",
+]
 
 
-def fold_of(classes: NDArray[np.int64], count: int) -> NDArray[np.float64]:
+def make_fold(classes: NDArray[np.int64], count: int) -> NDArray[np.float64]:
     """The fold that a guess of classes means; a class without pseudo-labels gets an even share of all."""
     fold = np.eye(count)[classes]
     fold[:, fold.sum(axis=0) == 0] = 1e-9
@@ -33,13 +41,13 @@ def fold_of(classes: NDArray[np.int64], count: int) -> NDArray[np.float64]:
 
 def guess_fold(seen: Observation, rng: np.random.Generator) -> NDArray[np.float64]:
     """The attack that the paper reports: the model without its map, pseudo-labels named at random."""
-    return fold_of(rng.permutation(np.repeat(np.arange(seen.classes), seen.gamma)), seen.classes)
+    return make_fold(rng.permutation(np.repeat(np.arange(seen.classes), seen.gamma)), seen.classes)
 
 
-def blind_fold(tested: ReleaseUnderTest, seen: Observation, rng: np.random.Generator) -> NDArray[np.float64]:
+def guess_fold_blind(tested: ReleaseUnderTest, seen: Observation, rng: np.random.Generator) -> NDArray[np.float64]:
     """Balanced k-means on the release, clusters named as fits best, which flatters an attacker without examples."""
-    clusters = balanced_kmeans(seen, rng).classes
-    return fold_of(best_names(clusters, tested.truth), seen.classes)
+    clusters = group_by_balanced_kmeans(seen, rng).classes
+    return make_fold(choose_best_names(clusters, tested.truth), seen.classes)
 
 
 def read_out(tested: ReleaseUnderTest, trained: Trained, folds: Sequence[NDArray[np.float64]]) -> list[float]:
@@ -50,17 +58,17 @@ def read_out(tested: ReleaseUnderTest, trained: Trained, folds: Sequence[NDArray
     test, truth = tested.splits.test, tested.dataset.labels[tested.splits.test]
     with use_threads(1):
         scores = trained.readout(np.concatenate(folds, axis=1)).contrastive_scores(
-            tested.features[test], tested.release.sigma, tested.setting.seed, draws=DRAWS
+            tested.inputs.features[test], tested.release.sigma, tested.seed, draws=DRAWS
         )
     ends = np.cumsum([fold.shape[1] for fold in folds])[:-1]
     return [float(np.mean(part.argmax(axis=1) == truth)) for part in np.split(scores.scores, ends, axis=1)]
 
 
-def own_examples(tested: ReleaseUnderTest, examples: NDArray[np.int64]) -> float:
+def measure_own_examples(tested: ReleaseUnderTest, examples: NDArray[np.int64]) -> float:
     """The control: head and own examples, the better of nearest class mean and logistic regression."""
     features, labels = tested.features[examples], tested.dataset.labels[examples]
     test, truth = tested.features[tested.splits.test], tested.dataset.labels[tested.splits.test]
-    means = few_shot_prototypes(features, labels, tested.dataset.classes).means
+    means = estimate_prototypes(features, labels, tested.dataset.classes).means
     fitted = LogisticRegression(max_iter=500).fit(features, labels).predict(test)
     return max(float(np.mean(_nearest(test, means) == truth)), float(np.mean(fitted == truth)))
 
@@ -71,7 +79,7 @@ def combine_with_release(tested: ReleaseUnderTest, seen: Observation, examples: 
     An example's mean has the class's spread over k; a pseudo-label's the release's noise, and counts by its posterior.
     """
     features, labels = tested.features[examples], tested.dataset.labels[examples]
-    known = few_shot_prototypes(features, labels, tested.dataset.classes)
+    known = estimate_prototypes(features, labels, tested.dataset.classes)
     believed = name_by_prototypes(seen, known).posterior
     assert believed is not None  # noqa: S101 - name_by_prototypes always has one
     shots = np.bincount(labels, minlength=seen.classes)
@@ -94,7 +102,7 @@ def query_service(tested: ReleaseUnderTest, trained: Trained, records: NDArray[n
     with use_threads(1):
         answers = (
             trained.readout(fold)
-            .contrastive_scores(tested.features[records], tested.release.sigma, tested.setting.seed, draws=DRAWS)
+            .contrastive_scores(tested.inputs.features[records], tested.release.sigma, tested.seed, draws=DRAWS)
             .predictions
         )
     truth = tested.dataset.labels[test]
@@ -105,4 +113,4 @@ def query_service(tested: ReleaseUnderTest, trained: Trained, records: NDArray[n
 
 
 def _nearest(points: NDArray[np.float64], means: NDArray[np.float64]) -> NDArray[np.int64]:
-    return np.asarray((np.square(means).sum(axis=1) - 2 * points @ means.T).argmin(axis=1))
+    return np.asarray(square_distances(points, means).argmin(axis=1))

@@ -1,57 +1,58 @@
-"""The frontier: every cell of a grid, kept as it finishes, averaged over seeds, and judged in words.
+"""The frontier: every trial of a grid, kept as it finishes, averaged over seeds, and judged in words.
 
-Job: which cells, in which order; what is known already; means and standard errors; the recommendation. Non-jobs: one
-cell (``trials``), the table against the paper (``paper``), files and pages (the command line).
+Job: which trials, in which order; what is known already; means and standard errors; the recommendation. Non-jobs: one
+trial (``trial``), the table against the paper (``paper``), files and pages (the command line).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
-from clicooper.attacks.evaluation_inputs import EvaluationInputs, Kept, load_inputs
-from clicooper.attacks.privacy.scores import mean_and_deviation
+from clicooper.attacks.evaluation_inputs import fix_seed, load_inputs
+from clicooper.attacks.privacy.inversion import take_own_records
+from clicooper.attacks.privacy.results_cache import ResultsCache
+from clicooper.attacks.privacy.scores import average_over_seeds
 from clicooper.attacks.privacy.trial import Figure, measure_trial
-from clicooper.attacks.release_under_test import Setting, make_release_under_test, setting_words
-from clicooper.attacks.trained import TrainingPlan
+from clicooper.attacks.release_under_test import describe_terms, list_terms, make_release_under_test
 from clicooper.commitments.canonical import encode, sha256
-from clicooper.config import DISJOINT
+from clicooper.config import DISJOINT, JobConfig
 from clicooper.errors import DataError
-from clicooper.learning.bottom_model_kinds import head_claim
 from clicooper.learning.checkpoint import state_digest
-from clicooper.learning.data import dataset_digest
-from clicooper.learning.released import label_records
+from clicooper.learning.data import digest_dataset
 from clicooper.privacy.hiding import gamma_that_hides, prototype_distance, shape_that_hides
-from clicooper.privacy.randomness import MasterSecret
 from clicooper.privacy.release import Mechanism, ReleaseParams
+from clicooper.protocol.job_inputs import JobInputs, claim_head
 
 __all__ = [
     "Grid",
     "Point",
-    "ResultsCache",
     "Row",
     "Trials",
     "beats_controls",
-    "evaluate",
-    "hiding_shape",
-    "nearest",
+    "choose_hiding_shape",
+    "choose_nearest",
+    "evaluate_grid",
     "recommend",
 ]
 
-CELLS_VERSION = 2
-"""Part of a cell's name: raised whenever an attack or a figure changes its meaning."""
+TRIALS_VERSION = 3
+"""Part of a trial's name: raised whenever an attack or a figure changes its meaning."""
 
 HIDDEN_ARI = 0.03
 KEPT_ACCURACY = 0.02
 INVERSION_EXCESS = 0.01
 EXTRACTION_EXCESS = 0.01
 """What is asked of a setting (protocol, section 5), as shares."""
+
+_UNMEASURED = {"data", "head", "seed", "split_seed", "interval", "tolerance", "publication", "samples", "pay_wei"}
+"""Terms that no figure depends on, or that records, bottom model and ``list_terms`` say better."""
 
 _Test: TypeAlias = Callable[["Point"], bool]
 
@@ -61,90 +62,48 @@ class Grid:
     """What is measured.
 
     Args:
-        source: ``digits``, ``pairs``, or what ``load_dataset`` takes.
+        config: the job's terms; what follows replaces a part of them. ``data`` may also be ``pairs`` or ``halves``. A
+            ``dp-sgd`` head is made anew for each epsilon.
         epsilons: of the release.
-        shapes: gamma and group size; each is measured at every epsilon, where the records allow it.
+        shapes: gamma and group size; each is measured at every epsilon, where the records allow it; PrivUnit takes
+            every gamma with single records.
+        seeds: 0 to ``seeds - 1``; each divides the records, trains a head and draws all secrets anew.
         hiding: also the shape that hides the map at each epsilon, by the rule of ``privacy.hiding``, from the first
             seed's head and the records that trained it.
-        head: ``disjoint``, ``random``, a file, or ``dp-sgd``: a head for each epsilon, which spends half of it.
-        seeds: 0 to ``seeds - 1``; each divides the records, trains a head and draws all secrets anew.
-        label_epsilon: of the randomised response of the labels, everywhere; None releases them as they are.
-        mechanism: of the release, everywhere; PrivUnit takes every gamma with single records.
     """
 
-    source: str
+    config: JobConfig
     epsilons: tuple[float, ...]
     shapes: tuple[tuple[int, int], ...]
     seeds: int
-    delta: float = 1e-5
-    clip: float = 1.0
-    dims: int = 16
-    head: str = DISJOINT
-    label_epsilon: float | None = None
-    mechanism: Mechanism = "gaussian"
     hiding: bool = False
-    kept: Kept = field(default_factory=Kept)
-    plan: TrainingPlan = field(default_factory=TrainingPlan)
 
-    def settings(self, heads: Heads) -> list[Setting]:
-        """All different settings, with the seed of their material."""
-        shapes = [(gamma, group if self.mechanism == "gaussian" else 1) for gamma, group in self.shapes]
+    def list_trials(self, heads: Heads) -> list[JobConfig]:
+        """The terms of all different trials under the seed of these inputs."""
+        gaussian = self.config.mechanism == "gaussian"
+        shapes = [(gamma, group if gaussian else 1) for gamma, group in self.shapes]
         named = [(epsilon, *shape) for shape in shapes for epsilon in self.epsilons]
-        ruled = [(epsilon, *hiding_shape(heads.at(epsilon), epsilon, self)) for epsilon in self.epsilons if self.hiding]
-        different = dict.fromkeys([*named, *ruled])
-        return [self._setting(heads.seed, *chosen) for chosen in different]
-
-    def _setting(self, seed: int, epsilon: float, gamma: int, group: int) -> Setting:
-        return Setting(
-            epsilon,
-            gamma,
-            group,
-            seed,
-            self.delta,
-            self.clip,
-            label_epsilon=self.label_epsilon,
-            mechanism=self.mechanism,
-            head=self.head,
-        )
+        ruled = [(eps, *choose_hiding_shape(heads.at(eps), eps, self.config)) for eps in self.epsilons if self.hiding]
+        return [
+            heads.config.model_copy(update={"epsilon": epsilon, "gamma": gamma, "group": group})
+            for epsilon, gamma, group in dict.fromkeys([*named, *ruled])
+        ]
 
 
 @dataclass(frozen=True)
 class Heads:
-    """One seed's material at every epsilon: the same one, unless its head spends a part of epsilon."""
+    """One seed's inputs at every epsilon: the same ones, unless their head spends a part of epsilon."""
 
-    grid: Grid
-    seed: int
-    _made: dict[float, EvaluationInputs] = field(default_factory=dict, repr=False)
+    config: JobConfig
+    _made: dict[float, JobInputs] = field(default_factory=dict, repr=False)
 
-    def at(self, epsilon: float) -> EvaluationInputs:
-        """The material of settings with this epsilon; raises what ``load_inputs`` raises."""
-        grid = self.grid
-        claim = head_claim(grid.head, epsilon, grid.delta, mechanism=grid.mechanism)
-        key = epsilon if claim.division else 0.0
+    def at(self, epsilon: float) -> JobInputs:
+        """The inputs of trials with this epsilon; raises what ``load_inputs`` raises."""
+        config = self.config.model_copy(update={"epsilon": epsilon})
+        key = epsilon if claim_head(config).division else 0.0
         if key not in self._made:
-            self._made[key] = load_inputs(
-                grid.source,
-                self.seed,
-                grid.kept,
-                dims=grid.dims,
-                clip=grid.clip,
-                head=grid.head,
-                claim=claim,
-                label_epsilon=grid.label_epsilon,
-            )
+            self._made[key] = load_inputs(config)
         return self._made[key]
-
-
-class ResultsCache(Protocol):
-    """Where finished cells are kept, by name."""
-
-    def get(self, name: str) -> tuple[Figure, ...] | None:
-        """The figures of a finished cell."""
-        ...
-
-    def put(self, name: str, figures: Sequence[Figure]) -> None:
-        """Keeps a cell."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -185,7 +144,7 @@ class Point:
     @property
     def setting(self) -> str:
         """Such as ``eps 2, gamma 4, b 1``."""
-        return setting_words(self.epsilon, self.gamma, self.group, self.label_epsilon, self.mechanism)
+        return describe_terms(self.epsilon, self.gamma, self.group, self.label_epsilon, self.mechanism)
 
     @property
     def words(self) -> str:
@@ -219,87 +178,84 @@ class Trials:
     impossible: tuple[str, ...]
 
 
-def evaluate(grid: Grid, cache: ResultsCache, progress: Callable[[str, int, int], None]) -> Trials:
-    """Measures every cell that is not on the results cache yet.
+def evaluate_grid(grid: Grid, cache: ResultsCache, progress: Callable[[str, int, int], None]) -> Trials:
+    """Measures every trial that is not in the results cache yet.
 
     Args:
-        results cache: finished cells; one that is interrupted is lost, the others are not.
-        progress: called with what is being done, cells done, and cells in all.
+        cache: finished trials; one that is interrupted is lost, the others are not.
+        progress: called with what is being done, trials done, and trials in all.
 
     Raises:
-        DataError: no cell of the grid is possible, or the records cannot be read.
+        DataError: no trial of the grid is possible, or the records cannot be read.
     """
     found: dict[tuple[float, int, int], list[Sequence[Figure]]] = {}
     impossible: dict[str, str] = {}
-    settings: list[Setting] = []
+    trials: list[JobConfig] = []
+    source, kind = grid.config.data, grid.config.head
     for seed in range(grid.seeds):
-        done, total = seed * len(settings), grid.seeds * len(settings)
-        progress(f"{grid.source}: a {grid.head} head for seed {seed}", done, total)
-        heads = Heads(grid, seed)
-        settings = [replace(setting, seed=seed) for setting in settings or grid.settings(heads)]
-        for number, setting in enumerate(settings, seed * len(settings)):
-            progress(f"{grid.source}: {setting.words()}, seed {seed}", number, grid.seeds * len(settings))
+        done, total = seed * len(trials), grid.seeds * len(trials)
+        progress(f"{source}: a {kind} head for seed {seed}", done, total)
+        heads = Heads(fix_seed(grid.config, seed))
+        trials = [fix_seed(trial, seed) for trial in trials or grid.list_trials(heads)]
+        for number, trial in enumerate(trials, seed * len(trials)):
+            words = _describe(trial)
+            progress(f"{source}: {words}, seed {seed}", number, grid.seeds * len(trials))
             try:
-                figures = _cell(heads.at(setting.epsilon), setting, grid, cache)
+                figures = _measure(heads.at(trial.epsilon), trial, cache)
             except DataError as e:
-                impossible[setting.words()] = e.message
+                impossible[words] = e.message
                 continue
-            found.setdefault((setting.epsilon, setting.gamma, setting.group), []).append(figures)
+            found.setdefault((trial.epsilon, trial.gamma, trial.group), []).append(figures)
     if not found:
         reason = next(iter(impossible.values()), "nothing was asked for")
         raise DataError(f"no setting of this grid is possible: {reason}", hint="lower gamma or the group size")
-    described = grid.label_epsilon, grid.mechanism, grid.head
-    points = tuple(Point(grid.source, *key, _averaged(trials), *described) for key, trials in found.items())
+    described = grid.config.label_epsilon, grid.config.mechanism, kind
+    points = tuple(Point(source, *key, _average(figures), *described) for key, figures in found.items())
     return Trials(points, tuple(f"{words}: {reason}" for words, reason in impossible.items()))
 
 
-def hiding_shape(inputs: EvaluationInputs, epsilon: float, grid: Grid) -> tuple[int, int]:
+def choose_hiding_shape(inputs: JobInputs, epsilon: float, config: JobConfig) -> tuple[int, int]:
     """Gamma and group size that hide the map at this epsilon, from records that are never released."""
-    own = inputs.own(grid.clip)
-    sigma = ReleaseParams(epsilon, grid.delta, grid.clip, mechanism=grid.mechanism).noise(own.features.shape[1])
-    secret = MasterSecret.from_seed(inputs.seed)
-    released = label_records(inputs.dataset, inputs.splits.release, secret, grid.label_epsilon)
-    rarest = int(np.bincount(released.labels).min())
+    own = take_own_records(inputs.clip(config.clip))
+    params = ReleaseParams(epsilon, config.delta, config.clip, mechanism=config.mechanism)
+    sigma, labels = params.noise(own.features.shape[1]), inputs.labels
+    rarest = int(np.bincount(labels.labels).min())
     # Noisy classes lie closer together: each mean moves by the share rho towards the mean of all.
-    distance = prototype_distance(own.features, own.labels) * (1.0 - released.mixing)
-    if grid.mechanism == "privunit":
-        return gamma_that_hides(distance, inputs.dataset.classes, sigma, rarest).gamma, 1
-    shape = shape_that_hides(distance, inputs.dataset.classes, sigma, rarest)
+    distance = prototype_distance(own.features, own.labels) * (1.0 - labels.mixing)
+    if config.mechanism == "privunit":
+        return gamma_that_hides(distance, labels.classes, sigma, rarest).gamma, 1
+    shape = shape_that_hides(distance, labels.classes, sigma, rarest)
     return shape.gamma, shape.group
 
 
-def _cell(inputs: EvaluationInputs, setting: Setting, grid: Grid, cache: ResultsCache) -> Sequence[Figure]:
-    name = _name(inputs, setting, grid)
+def _describe(trial: JobConfig) -> str:
+    return describe_terms(trial.epsilon, trial.gamma, trial.group, trial.label_epsilon, trial.mechanism)
+
+
+def _measure(inputs: JobInputs, trial: JobConfig, cache: ResultsCache) -> Sequence[Figure]:
+    name = _name(inputs, trial)
     kept = cache.get(name)
     if kept is not None:
         return kept
-    # Whether the setting is possible is known before anything is trained.
-    make_release_under_test(inputs.dataset, inputs.splits, inputs.head, setting)
-    figures = measure_trial(inputs, setting, grid.plan)
+    figures = measure_trial(make_release_under_test(inputs, trial))
     cache.put(name, figures)
     return figures
 
 
-def _name(inputs: EvaluationInputs, setting: Setting, grid: Grid) -> str:
-    """The digest of everything that the cell depends on."""
-    record: dict[str, object] = {
-        "version": CELLS_VERSION,
-        "data": bytes(dataset_digest(inputs.dataset)),
+def _name(inputs: JobInputs, trial: JobConfig) -> str:
+    """The digest of everything that the trial depends on."""
+    record = {
+        "version": TRIALS_VERSION,
+        "data": bytes(digest_dataset(inputs.dataset)),
         "splits": [sha256(getattr(inputs.splits, part).tobytes()) for part in ("head", "release", "holdout", "test")],
-        "setting": {name: _plain(value) for name, value in setting.numbers().items()},
-        "plan": {name: _plain(value) for name, value in asdict(grid.plan).items() if value != "plain"},
-        "dims": grid.dims,
+        "state": bytes(state_digest(inputs.head.state())),
+        "terms": list_terms(trial),
+        "job": trial.model_dump(mode="json", exclude=_UNMEASURED),
     }
-    if grid.head != DISJOINT:
-        record["state"] = bytes(state_digest(inputs.head.state()))
     return sha256(encode(record)).hex()
 
 
-def _plain(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _averaged(trials: Sequence[Sequence[Figure]]) -> tuple[Row, ...]:
+def _average(trials: Sequence[Sequence[Figure]]) -> tuple[Row, ...]:
     by_name: dict[str, list[Figure]] = {}
     for figure in (figure for figures in trials for figure in figures):
         by_name.setdefault(figure.name, []).append(figure)
@@ -307,7 +263,7 @@ def _averaged(trials: Sequence[Sequence[Figure]]) -> tuple[Row, ...]:
 
 
 def _row(name: str, figures: Sequence[Figure]) -> Row:
-    value, std = mean_and_deviation([figure.value for figure in figures])
+    value, std = average_over_seeds([figure.value for figure in figures])
     controls = [figure.control for figure in figures if figure.control is not None]
     control = fmean(controls) if len(controls) == len(figures) else None
     return Row(name, value, std, fmean(figure.floor for figure in figures), control, len(figures))
@@ -339,7 +295,7 @@ def _advice(ordered: Sequence[Point], tests: Sequence[_Test]) -> str:
     for point in ordered:
         if all(holds(point) for holds in tests):
             return f"Recommended: {point.words}, where all of this holds."
-    best = nearest(ordered)
+    best = choose_nearest(ordered)
     otherwise = f" Whoever hires trainers all the same is best off with {best.words}." if best else ""
     if not any(beats_controls(point) for point in ordered):
         return (
@@ -349,7 +305,7 @@ def _advice(ordered: Sequence[Point], tests: Sequence[_Test]) -> str:
     return f"No setting here has all of this at once: choose what to give up, from the table.{otherwise}"
 
 
-def nearest(points: Iterable[Point]) -> Point | None:
+def choose_nearest(points: Iterable[Point]) -> Point | None:
     """Of the settings with the smallest epsilon that keep the accuracy, the one whose map is hidden best, if any."""
     kept = [point for point in points if _keeps_accuracy(point)]
     least = min((point.epsilon for point in kept), default=None)

@@ -16,17 +16,17 @@ from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 from sklearn.cluster import KMeans, SpectralClustering
 
-from clicooper.attacks.privacy.scores import Guess
+from clicooper.attacks.privacy.scores import Guess, square_distances
 from clicooper.attacks.release_under_test import Observation
 
 __all__ = [
     "assign_balanced",
-    "balanced_kmeans",
     "cluster_vectors",
-    "denoised_kmeans",
-    "kmeans_records",
-    "known_sigma_em",
-    "spectral",
+    "group_by_balanced_kmeans",
+    "group_by_denoised_kmeans",
+    "group_by_em",
+    "group_by_record_kmeans",
+    "group_by_spectrum",
 ]
 
 _RESTARTS = 4
@@ -50,7 +50,7 @@ def assign_balanced(scores: NDArray[np.float64], gamma: tuple[int, ...]) -> NDAr
     return classes
 
 
-def kmeans_records(seen: Observation, rng: np.random.Generator) -> Guess:
+def group_by_record_kmeans(seen: Observation, rng: np.random.Generator) -> Guess:
     """K-means on single rows, the attack that the paper reports; a pseudo-label joins the cluster of most of its rows.
 
     Knows the rows; pseudo-labels only to vote.
@@ -61,12 +61,12 @@ def kmeans_records(seen: Observation, rng: np.random.Generator) -> Guess:
     return Guess(votes.argmax(axis=1).astype(np.int64), anonymous=True)
 
 
-def balanced_kmeans(seen: Observation, rng: np.random.Generator) -> Guess:
+def group_by_balanced_kmeans(seen: Observation, rng: np.random.Generator) -> Guess:
     """K-means on the means of pseudo-labels, every cluster with its class's known number of them."""
     return cluster_vectors(seen.means, seen.gamma, rng)
 
 
-def denoised_kmeans(seen: Observation, rng: np.random.Generator) -> Guess:
+def group_by_denoised_kmeans(seen: Observation, rng: np.random.Generator) -> Guess:
     """Balanced k-means in the directions in which means vary by more than the known noise, scaled by that excess."""
     centred = seen.means - seen.means.mean(axis=0)
     values, vectors = np.linalg.eigh(centred.T @ centred / len(centred))
@@ -76,7 +76,7 @@ def denoised_kmeans(seen: Observation, rng: np.random.Generator) -> Guess:
     return cluster_vectors(centred @ vectors[:, kept] * np.sqrt(shrunk), seen.gamma, rng)
 
 
-def spectral(seen: Observation, rng: np.random.Generator) -> Guess:
+def group_by_spectrum(seen: Observation, rng: np.random.Generator) -> Guess:
     """Spectral clustering of the means under a Gaussian kernel as wide as the median distance."""
     distances = cdist(seen.means, seen.means)
     width = float(np.median(distances[np.triu_indices(seen.count, k=1)])) or 1.0
@@ -85,14 +85,14 @@ def spectral(seen: Observation, rng: np.random.Generator) -> Guess:
     return Guess(np.asarray(model.fit(kernel).labels_, dtype=np.int64), anonymous=True)
 
 
-def known_sigma_em(seen: Observation, rng: np.random.Generator) -> Guess:
+def group_by_em(seen: Observation, rng: np.random.Generator) -> Guess:
     """EM for a mixture of K Gaussians with the known noise and class weights, then the balanced assignment."""
     weights = np.log(np.array(seen.gamma) / seen.count)
     best, best_score = np.zeros((seen.count, seen.classes)), -np.inf
     for _ in range(_RESTARTS):
         centres = np.asarray(_kmeans(seen.means, seen.classes, rng, starts=1).cluster_centers_)
         for _ in range(_EM_ROUNDS):
-            joint = log_likelihood(seen.means, centres, seen.mean_noise) + weights
+            joint = _log_likelihood(seen.means, centres, seen.mean_noise) + weights
             share = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
             centres = share.T @ seen.means / np.maximum(share.sum(axis=0), 1e-9)[:, None]
         score = float(logsumexp(joint, axis=1).sum())
@@ -101,10 +101,9 @@ def known_sigma_em(seen: Observation, rng: np.random.Generator) -> Guess:
     return Guess(assign_balanced(best, seen.gamma), anonymous=True)
 
 
-def log_likelihood(points: NDArray[np.float64], centres: NDArray[np.float64], noise: float) -> NDArray[np.float64]:
+def _log_likelihood(points: NDArray[np.float64], centres: NDArray[np.float64], noise: float) -> NDArray[np.float64]:
     """Log density of each point around each centre under N(0, noise^2 I), up to a constant; float64 (P, K)."""
-    squares = np.square(points).sum(axis=1)[:, None] - 2 * points @ centres.T + np.square(centres).sum(axis=1)
-    return np.asarray(-squares / (2 * max(noise, 1e-9) ** 2))
+    return -square_distances(points, centres) / (2 * max(noise, 1e-9) ** 2)
 
 
 def cluster_vectors(points: NDArray[np.float64], gamma: tuple[int, ...], rng: np.random.Generator) -> Guess:
@@ -120,7 +119,7 @@ def cluster_vectors(points: NDArray[np.float64], gamma: tuple[int, ...], rng: np
     capacity[np.argsort(sizes)] = np.sort(gamma)
     classes = np.full(len(points), -1, dtype=np.int64)
     for _ in range(_ROUNDS):
-        moved = assign_balanced(log_likelihood(points, centres, 1.0), tuple(int(size) for size in capacity))
+        moved = assign_balanced(_log_likelihood(points, centres, 1.0), tuple(int(size) for size in capacity))
         if np.array_equal(moved, classes):
             break
         classes = moved

@@ -21,25 +21,28 @@ from skimage.metrics import structural_similarity
 from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
 
-from clicooper.attacks.privacy.scores import psnr
+from clicooper.attacks.privacy.scores import measure_psnr, square_distances
 from clicooper.attacks.release_under_test import Observation, ReleaseUnderTest
 from clicooper.learning.bottom_model import BottomModel
 from clicooper.learning.runtime import use_threads
 from clicooper.learning.schedule import Purpose, generator
 from clicooper.privacy.release import clip_rows
+from clicooper.protocol.job_inputs import JobInputs
 
 __all__ = [
     "Auxiliary",
     "InversionScore",
     "Target",
-    "constant_guess",
-    "foreign_records",
+    "choose_target",
     "grade_inversion",
+    "guess_constant",
     "invert_by_network",
     "invert_by_optimisation",
     "invert_linearly",
-    "reidentified",
-    "target_of",
+    "make_foreign_records",
+    "reidentify",
+    "take_candidates",
+    "take_own_records",
 ]
 
 _SSIM_SIDE = 7
@@ -85,7 +88,7 @@ class InversionScore:
     psnr_db: float
 
 
-def target_of(tested: ReleaseUnderTest, seen: Observation) -> Target:
+def choose_target(tested: ReleaseUnderTest, seen: Observation) -> Target:
     """The first rows of ``seen``, a view of this release under test's release, with the records in them."""
     inputs = tested.dataset.inputs[tested.splits.release].reshape(len(tested.splits.release), -1)
     rows = -(-_GRADED_RECORDS // seen.group)
@@ -93,7 +96,7 @@ def target_of(tested: ReleaseUnderTest, seen: Observation) -> Target:
     return Target(seen.rows[:rows], inputs[groups].astype(np.float64), tested.dataset.shape)
 
 
-def foreign_records(head: BottomModel, count: int, clip: float) -> Auxiliary:
+def make_foreign_records(head: BottomModel, count: int, clip: float) -> Auxiliary:
     """Records of another domain: patches of two photographs, scaled to [0, 1], in the shape of the head's inputs."""
     rng = generator(0, Purpose.HEAD, 7)
     shape = head.input_shape if len(head.input_shape) == 3 else (1, *head.input_shape)
@@ -104,7 +107,27 @@ def foreign_records(head: BottomModel, count: int, clip: float) -> Auxiliary:
     return Auxiliary(inputs.reshape(count, -1), features, np.zeros(count, dtype=np.int64))
 
 
-def constant_guess(auxiliary: Auxiliary, target: Target) -> NDArray[np.float64]:
+def take_own_records(inputs: JobInputs) -> Auxiliary:
+    """Records of the same kind that an attacker may have: those that were never released, but for the test's.
+
+    Args:
+        inputs: with clipped features.
+    """
+    return _take(inputs, inputs.splits.head, inputs.splits.holdout)
+
+
+def take_candidates(inputs: JobInputs) -> Auxiliary:
+    """The released records and those of the test: the candidates of re-identification."""
+    return _take(inputs, inputs.splits.release, inputs.splits.test)
+
+
+def _take(inputs: JobInputs, *parts: NDArray[np.int64]) -> Auxiliary:
+    records = np.concatenate(parts)
+    images = inputs.dataset.inputs[records].reshape(len(records), -1).astype(np.float64)
+    return Auxiliary(images, inputs.features[records].reshape(len(records), -1), inputs.dataset.labels[records])
+
+
+def guess_constant(auxiliary: Auxiliary, target: Target) -> NDArray[np.float64]:
     """The floor: the mean auxiliary record for every row, whatever was released."""
     return np.repeat(auxiliary.inputs.mean(axis=0)[None], len(target.rows), axis=0)
 
@@ -162,14 +185,13 @@ def invert_by_optimisation(
     return np.asarray((centre + codes @ basis).detach().double().numpy())
 
 
-def reidentified(target: Target, candidates: Auxiliary, seen: Observation) -> tuple[float, float]:
+def reidentify(target: Target, candidates: Auxiliary, seen: Observation) -> tuple[float, float]:
     """Share of rows whose likeliest candidate is one of their records, and what a guess at random would reach.
 
     Knows the inputs of all candidates, the released records among them; only which row is whose is secret.
     """
-    nearest = np.square(target.rows).sum(axis=1)[:, None] - 2 * target.rows @ candidates.features.T / seen.group
-    nearest = nearest + np.square(candidates.features / seen.group).sum(axis=1)
-    chosen = candidates.inputs[nearest.argmin(axis=1)]
+    distances = square_distances(target.rows, candidates.features / seen.group)
+    chosen = candidates.inputs[distances.argmin(axis=1)]
     hit = np.isclose(target.records, chosen[:, None]).all(axis=2).any(axis=1)
     return float(hit.mean()), target.records.shape[1] / len(candidates.inputs)
 
@@ -179,15 +201,17 @@ def grade_inversion(guess: NDArray[np.float64], target: Target, data_range: floa
     cut = np.clip(guess, target.records.min(), target.records.max())
     everyone = np.repeat(cut[:, None], target.records.shape[1], axis=1).reshape(-1, cut.shape[1])
     records = target.records.reshape(-1, cut.shape[1])
-    return InversionScore(_ssim(everyone, records, target.shape, data_range), psnr(everyone, records, data_range))
+    return InversionScore(
+        _ssim(everyone, records, target.shape, data_range), measure_psnr(everyone, records, data_range)
+    )
 
 
 def _ssim(guess: NDArray[np.float64], truth: NDArray[np.float64], shape: tuple[int, ...], data_range: float) -> float:
     image = shape if len(shape) == 3 else (1, *shape)
     if len(image) != 3 or min(image[1:]) < _SSIM_SIDE:
         return float("nan")
-    pairs = zip(guess.reshape(-1, *image), truth.reshape(-1, *image), strict=True)
-    values = [structural_similarity(a, b, data_range=data_range, channel_axis=0) for a, b in pairs]  # type: ignore[no-untyped-call]
+    images = zip(guess.reshape(-1, *image), truth.reshape(-1, *image), strict=True)
+    values = [structural_similarity(a, b, data_range=data_range, channel_axis=0) for a, b in images]  # type: ignore[no-untyped-call]
     return float(np.mean(values))
 
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 from scipy.stats import norm
 
-from clicooper.attacks.privacy.prototypes import Prototypes, oracle_prototypes
-from clicooper.attacks.privacy.scores import membership_auc, true_positives_at
+from clicooper.attacks.privacy.prototypes import Prototypes, estimate_oracle_prototypes
+from clicooper.attacks.privacy.scores import measure_membership_auc, measure_true_positives, square_distances
 from clicooper.attacks.release_under_test import Observation, ReleaseUnderTest
 from clicooper.attacks.trained import Trained
 from clicooper.privacy.privunit import PrivUnit
@@ -46,7 +46,7 @@ def infer_from_release(tested: ReleaseUnderTest, seen: Observation, rng: np.rand
     members, others = (rng.permutation(found)[:_CANDIDATES] for found in _candidates(tested))
     pool = np.concatenate([members, others])
     features, labels = tested.features[pool], tested.dataset.labels[pool]
-    known = oracle_prototypes(tested)
+    known = estimate_oracle_prototypes(tested)
     observed = _support(seen.rows, features, labels, seen, known)
     inside, outside = _shadow_scores(features, labels, seen, known, rng)
     score = norm.logpdf(observed, *inside) - norm.logpdf(observed, *outside)
@@ -58,7 +58,7 @@ def infer_from_model(tested: ReleaseUnderTest, trained: Trained) -> MembershipSc
     members, others = _candidates(tested)
     readout = trained.readout(tested.label_map.fold)
     scores = [
-        readout.naive_scores(tested.features[records])[np.arange(len(records)), tested.dataset.labels[records]]
+        readout.naive_scores(tested.inputs.features[records])[np.arange(len(records)), tested.dataset.labels[records]]
         for records in (members, others)
     ]
     return _graded(*scores)
@@ -113,8 +113,7 @@ def _by_gaussian(
     root = np.linalg.cholesky(covariance)
     points, centres = (np.linalg.solve(root, x.T).T for x in (rows, centres))
     for at in range(0, len(points), _CHUNK):
-        part = points[at : at + _CHUNK]
-        yield -(np.square(part).sum(axis=1)[:, None] - 2 * part @ centres.T + np.square(centres).sum(axis=1)) / 2
+        yield -square_distances(points[at : at + _CHUNK], centres) / 2
 
 
 def _shadow_scores(
@@ -154,4 +153,6 @@ def _shadow_rows(
 
 
 def _graded(members: NDArray[np.float64], others: NDArray[np.float64]) -> MembershipScore:
-    return MembershipScore(membership_auc(members, others), true_positives_at(members, others, FALSE_POSITIVES))
+    return MembershipScore(
+        measure_membership_auc(members, others), measure_true_positives(members, others, FALSE_POSITIVES)
+    )

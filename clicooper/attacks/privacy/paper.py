@@ -1,20 +1,20 @@
 """The published claims beside what is measured here, and how each should be read.
 
 Source of the claims: "Client-Cooperative Split Learning" (2026), abstract: accuracy preserved, clustering success 0 %,
-inversion SSIM 0.50 -> 0.03 at epsilon 2, extraction about 1 %. Non-job: measuring (``trials``).
+inversion SSIM 0.50 -> 0.03 at epsilon 2, extraction about 1 %. Non-job: measuring (``trial``).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from clicooper.attacks.privacy.frontier import Point, Row, beats_controls
 
-__all__ = ["Claim", "compare_with_paper"]
+__all__ = ["PublishedClaim", "compare_with_paper"]
 
 
 @dataclass(frozen=True)
-class Claim:
+class PublishedClaim:
     """One published claim, what was found, and what it means."""
 
     claim: str
@@ -23,24 +23,20 @@ class Claim:
     honest_reading: str
 
 
-def compare_with_paper(point: Point) -> list[Claim]:
+def compare_with_paper(point: Point) -> list[PublishedClaim]:
     """The paper's four claims at one setting."""
-    claims = [_accuracy(point), _clustering(point), _extraction(point)]
-    if point.has("inversion.network.ssim"):
-        claims.insert(2, _inversion(point))
-    return [Claim(f"{claim.claim} ({point.words})", *_rest(claim)) for claim in claims]
+    parts = [_accuracy, _clustering, _inversion, _extraction]
+    if not point.has("inversion.network.ssim"):
+        parts.remove(_inversion)
+    return [replace(claim, claim=f"{claim.claim} ({point.words})") for claim in (part(point) for part in parts)]
 
 
-def _rest(claim: Claim) -> tuple[str, str, str]:
-    return claim.published, claim.here, claim.honest_reading
-
-
-def _accuracy(point: Point) -> Claim:
+def _accuracy(point: Point) -> PublishedClaim:
     protected, plain = point.row("accuracy.protected"), point.row("accuracy.unprotected")
     naive, release = point.row("accuracy.naive"), point.row("accuracy.release_only")
     best = protected.control or 0.0
     worth = "above" if beats_controls(point) else "not above"
-    return Claim(
+    return PublishedClaim(
         "accuracy is preserved",
         "preserved",
         f"{_share(protected)} against {_share(plain)} unprotected; plain forward pass {_share(naive)}",
@@ -49,10 +45,10 @@ def _accuracy(point: Point) -> Claim:
     )
 
 
-def _clustering(point: Point) -> Claim:
+def _clustering(point: Point) -> PublishedClaim:
     success, records = point.row("grouping.kmeans_records.success"), point.row("grouping.kmeans_records")
     oracle, named, few = (point.row(f"grouping.{name}") for name in ("oracle", "oracle.named", "few_shot"))
-    return Claim(
+    return PublishedClaim(
         "clustering attacks fail",
         "success 0 %",
         f"k-means on single rows names {100 * (success.value - success.floor):+.1f} points more of the "
@@ -62,13 +58,13 @@ def _clustering(point: Point) -> Claim:
     )
 
 
-def _inversion(point: Point) -> Claim:
+def _inversion(point: Point) -> PublishedClaim:
     ssim = point.row("inversion.network.ssim")
     strongest = max(
         (point.row(f"inversion.{name}") for name in ("linear", "network", "optimised")), key=lambda row: row.value
     )
     bare = 0.0 if ssim.control is None else ssim.control
-    return Claim(
+    return PublishedClaim(
         "inputs cannot be rebuilt",
         "SSIM 0.50 -> 0.03 at epsilon 2",
         f"SSIM {bare:.2f} -> {ssim.value:.2f}, where the mean record alone has {ssim.floor:.2f}",
@@ -78,10 +74,10 @@ def _inversion(point: Point) -> Claim:
     )
 
 
-def _extraction(point: Point) -> Claim:
+def _extraction(point: Point) -> PublishedClaim:
     random, ten, means = (point.row(f"extraction.{name}") for name in ("random_map", "ten_shot", "ten_shot_means"))
     gain = 100 * (max(ten.value, means.value) - (ten.control or 0.0))
-    return Claim(
+    return PublishedClaim(
         "the model cannot be extracted",
         "about 1 %",
         f"all segments with a map at random: {_share(random)}, chance {random.floor:.3f}",

@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from clicooper.attacks.privacy.grouping import assign_balanced
-from clicooper.attacks.privacy.scores import Guess
+from clicooper.attacks.privacy.scores import Guess, square_distances
 from clicooper.attacks.release_under_test import Observation, ReleaseUnderTest
 
 __all__ = [
     "Prototypes",
     "draw_examples",
-    "few_shot_prototypes",
+    "estimate_oracle_prototypes",
+    "estimate_prototypes",
     "name_by_prototypes",
     "name_by_records",
-    "oracle_prototypes",
 ]
 
 
@@ -41,18 +41,20 @@ class Prototypes:
     spread: NDArray[np.float64]
 
 
-def oracle_prototypes(tested: ReleaseUnderTest) -> Prototypes:
+def estimate_oracle_prototypes(tested: ReleaseUnderTest) -> Prototypes:
     """The true ones, of the very records that are released, under the labels that the map was made from."""
-    return _estimated(tested.released_features, tested.named, tested.dataset.classes)
+    return estimate_prototypes(tested.released_features, tested.named, tested.dataset.classes)
 
 
-def few_shot_prototypes(features: NDArray[np.float64], labels: NDArray[np.int64], classes: int) -> Prototypes:
-    """Estimates from the attacker's own examples under the head.
+def estimate_prototypes(features: NDArray[np.float64], labels: NDArray[np.int64], classes: int) -> Prototypes:
+    """Estimates from records under the head, such as the attacker's own examples.
 
     Args:
         features: float64 (n, d); labels: int64 (n,), every class present.
     """
-    return _estimated(features, labels, classes)
+    means = np.stack([features[labels == label].mean(axis=0) for label in range(classes)])
+    centred = features - means[labels]
+    return Prototypes(means, centred.T @ centred / max(len(features) - classes, 1))
 
 
 def draw_examples(tested: ReleaseUnderTest, shots: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -73,8 +75,7 @@ def name_by_prototypes(seen: Observation, known: Prototypes) -> Guess:
     covariance = known.spread / records + seen.mean_noise**2 * np.eye(seen.means.shape[1])
     root = np.linalg.cholesky(covariance + 1e-9 * np.trace(covariance) / len(covariance) * np.eye(len(covariance)))
     points, centres = (np.linalg.solve(root, x.T).T for x in (seen.means, known.means))
-    squares = np.square(points).sum(axis=1)[:, None] - 2 * points @ centres.T + np.square(centres).sum(axis=1)
-    return _named(-squares / 2, seen)
+    return _named(-square_distances(points, centres) / 2, seen)
 
 
 def name_by_records(seen: Observation, features: NDArray[np.float64], labels: NDArray[np.int64]) -> Guess:
@@ -97,9 +98,3 @@ def _named(scores: NDArray[np.float64], seen: Observation) -> Guess:
     joint = scores + np.log(np.array(seen.gamma) / seen.count)
     posterior = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
     return Guess(assign_balanced(scores, seen.gamma), posterior=posterior)
-
-
-def _estimated(features: NDArray[np.float64], labels: NDArray[np.int64], classes: int) -> Prototypes:
-    means = np.stack([features[labels == label].mean(axis=0) for label in range(classes)])
-    centred = features - means[labels]
-    return Prototypes(means, centred.T @ centred / max(len(features) - classes, 1))

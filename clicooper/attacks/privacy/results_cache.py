@@ -1,6 +1,6 @@
-"""Finished cells in a folder, one small JSON file each, so that a long evaluation goes on where it stopped.
+"""Finished trials in a folder, one small JSON file each, so that a long evaluation goes on where it stopped.
 
-A file that is damaged, or of another form, counts as not there: its cell is measured again. Files hold measurements on
+A file that is damaged, or of another form, counts as not there: its trial is measured again. Files hold measurements on
 the owner's records, which no epsilon covers, so they are the owner's alone.
 """
 
@@ -15,17 +15,17 @@ from clicooper.attacks.privacy.trial import Figure
 from clicooper.errors import RunFolderError, StorageError
 from clicooper.files import write_whole
 
-__all__ = ["FolderCache"]
+__all__ = ["ResultsCache"]
 
 
 @dataclass(frozen=True)
-class FolderCache:
-    """A folder of cells; it is created, readable by its owner alone, with the first one."""
+class ResultsCache:
+    """A folder of trials; it is created, readable by its owner alone, with the first one."""
 
     folder: Path
 
     def get(self, name: str) -> tuple[Figure, ...] | None:
-        """The figures of a finished cell, or None."""
+        """The figures of a finished trial, or None."""
         try:
             items = json.loads(self._path(name).read_text(encoding="utf-8"))
             figures = tuple(Figure(**item) for item in items)
@@ -35,7 +35,7 @@ class FolderCache:
         return figures if figures and all(isinstance(number, int | float) for number in numbers) else None
 
     def put(self, name: str, figures: Sequence[Figure]) -> None:
-        """Keeps a cell, whole or not at all.
+        """Keeps a trial, whole or not at all.
 
         Raises:
             RunFolderError: the folder cannot be written.
@@ -44,7 +44,7 @@ class FolderCache:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_whole(self._path(name), json.dumps([asdict(figure) for figure in figures]).encode())
         except (OSError, StorageError) as e:
-            raise RunFolderError(f"cannot keep a finished cell in {self.folder}", hint="choose another --home") from e
+            raise RunFolderError(f"cannot keep a finished trial in {self.folder}", hint="choose another --home") from e
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.json"

@@ -19,13 +19,14 @@ from sklearn.metrics import adjusted_rand_score, roc_auc_score, roc_curve
 __all__ = [
     "GroupingScore",
     "Guess",
-    "best_names",
-    "excess",
+    "average_over_seeds",
+    "choose_best_names",
     "grade",
-    "mean_and_deviation",
-    "membership_auc",
-    "psnr",
-    "true_positives_at",
+    "measure_excess",
+    "measure_membership_auc",
+    "measure_psnr",
+    "measure_true_positives",
+    "square_distances",
 ]
 
 
@@ -67,7 +68,7 @@ def grade(guess: Guess, truth: NDArray[np.int64], classes: int) -> GroupingScore
     Args:
         truth: int64 (P,), true classes in [0, classes).
     """
-    named = best_names(guess.classes, truth) if guess.anonymous else guess.classes
+    named = choose_best_names(guess.classes, truth) if guess.anonymous else guess.classes
     gain = math.nan
     if guess.posterior is not None:
         prior = np.bincount(truth, minlength=classes) / len(truth)
@@ -78,7 +79,7 @@ def grade(guess: Guess, truth: NDArray[np.int64], classes: int) -> GroupingScore
     )
 
 
-def best_names(clusters: NDArray[np.int64], truth: NDArray[np.int64]) -> NDArray[np.int64]:
+def choose_best_names(clusters: NDArray[np.int64], truth: NDArray[np.int64]) -> NDArray[np.int64]:
     """Clusters named one to one so that most records agree with the truth; clusters left over get -1."""
     seen, number = np.unique(clusters, return_inverse=True)
     kinds, kind = np.unique(truth, return_inverse=True)
@@ -90,32 +91,38 @@ def best_names(clusters: NDArray[np.int64], truth: NDArray[np.int64]) -> NDArray
     return names[number]
 
 
-def excess(score: float, floor: float) -> float:
+def measure_excess(score: float, floor: float) -> float:
     """``(score - floor) / (1 - floor)``: the part of what the floor left open; 0 for a floor of 1."""
     return 0.0 if floor >= 1 else (score - floor) / (1 - floor)
 
 
-def psnr(guess: NDArray[Any], truth: NDArray[Any], data_range: float) -> float:
+def measure_psnr(guess: NDArray[Any], truth: NDArray[Any], data_range: float) -> float:
     """Mean peak signal-to-noise ratio over records, in dB; a perfect copy counts as 100 dB."""
     error = np.square(guess - truth, dtype=np.float64).reshape(len(truth), -1).mean(axis=1)
     floor = data_range**2 * 1e-10
     return float(np.mean(10 * np.log10(data_range**2 / np.maximum(error, floor))))
 
 
-def membership_auc(members: NDArray[np.float64], others: NDArray[np.float64]) -> float:
+def measure_membership_auc(members: NDArray[np.float64], others: NDArray[np.float64]) -> float:
     """Probability that a member scores above another record, ties half; 0.5 by chance."""
     truth = np.repeat([1, 0], [members.size, others.size])
     return float(roc_auc_score(truth, np.concatenate([members, others])))
 
 
-def true_positives_at(members: NDArray[np.float64], others: NDArray[np.float64], false_positives: float) -> float:
+def measure_true_positives(members: NDArray[np.float64], others: NDArray[np.float64], false_positives: float) -> float:
     """Share of members found by the best threshold that accuses at most that share of the others."""
     truth = np.repeat([1, 0], [members.size, others.size])
     wrong, right, _ = roc_curve(truth, np.concatenate([members, others]))
     return float(right[wrong <= false_positives].max(initial=0.0))
 
 
-def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
+def square_distances(points: NDArray[Any], centres: NDArray[Any]) -> NDArray[np.float64]:
+    """float64 (n, k): squared Euclidean distances of points (n, d) from centres (k, d), up to rounding."""
+    inner = 2 * points @ centres.T
+    return np.asarray(np.square(points).sum(axis=1)[:, None] - inner + np.square(centres).sum(axis=1))
+
+
+def average_over_seeds(values: Sequence[float]) -> tuple[float, float]:
     """Mean over seeds and their standard deviation; 0 for a single seed, of which nothing is known."""
     numbers = np.asarray(values, dtype=np.float64)
     return float(numbers.mean()), float(numbers.std(ddof=1)) if numbers.size > 1 else 0.0

@@ -24,12 +24,12 @@ from clicooper.learning.segments import training_loss
 
 __all__ = [
     "BoundaryGradients",
-    "boundary_gradients",
-    "confusions",
-    "direction_auc",
-    "gradient_means",
-    "norm_auc",
-    "weight_rows",
+    "group_by_confusions",
+    "group_by_gradient_means",
+    "group_by_weight_rows",
+    "measure_direction_auc",
+    "measure_norm_auc",
+    "read_boundary_gradients",
 ]
 
 _PAIRS = 20_000
@@ -43,7 +43,7 @@ class BoundaryGradients:
     pseudo_labels: NDArray[np.int64] = field(repr=False)
 
 
-def weight_rows(trained: Trained, seen: Observation, rng: np.random.Generator) -> Guess:
+def group_by_weight_rows(trained: Trained, seen: Observation, rng: np.random.Generator) -> Guess:
     """Balanced k-means on how the output layer's rows moved in training: pseudo-labels of one class pull alike.
 
     Knows the last segment (the last seat, and whoever is granted its checkpoint), and the initial weights, which are
@@ -53,7 +53,7 @@ def weight_rows(trained: Trained, seen: Observation, rng: np.random.Generator) -
     return cluster_vectors(_unit(moved - moved.mean(axis=0)), seen.gamma, rng)
 
 
-def confusions(trained: Trained, seen: Observation, rng: np.random.Generator) -> Guess:
+def group_by_confusions(trained: Trained, seen: Observation, rng: np.random.Generator) -> Guess:
     """Balanced k-means on what the final model says to the rows of each pseudo-label: one class is confused alike.
 
     Knows all segments: a coalition of all seats. The readout of noisy rows is the naive one.
@@ -67,7 +67,9 @@ def confusions(trained: Trained, seen: Observation, rng: np.random.Generator) ->
     return cluster_vectors(_unit(means), seen.gamma, rng)
 
 
-def boundary_gradients(trained: Trained, seen: Observation, boundary: int, *, start: bool = False) -> BoundaryGradients:
+def read_boundary_gradients(
+    trained: Trained, seen: Observation, boundary: int, *, start: bool = False
+) -> BoundaryGradients:
     """Gradients that the seat before ``boundary`` receives for all rows, at the end of training or at its start.
 
     Args:
@@ -83,7 +85,7 @@ def boundary_gradients(trained: Trained, seen: Observation, boundary: int, *, st
     return BoundaryGradients(gradient.double().numpy().reshape(len(seen.rows), -1), seen.pseudo_labels)
 
 
-def norm_auc(seen: BoundaryGradients, classes: NDArray[np.int64]) -> float:
+def measure_norm_auc(seen: BoundaryGradients, classes: NDArray[np.int64]) -> float:
     """How well the gradient's norm alone tells one class from the rest: mean over classes of max(AUC, 1 - AUC).
 
     Knows one boundary, no label. Chance is a little above 0.5, since the better direction is taken.
@@ -96,7 +98,7 @@ def norm_auc(seen: BoundaryGradients, classes: NDArray[np.int64]) -> float:
     return float(np.mean([max(value, 1 - value) for value in values]))
 
 
-def direction_auc(seen: BoundaryGradients, truth: NDArray[np.int64], rng: np.random.Generator) -> float:
+def measure_direction_auc(seen: BoundaryGradients, truth: NDArray[np.int64], rng: np.random.Generator) -> float:
     """How well the cosine of two gradients tells whether their rows share ``truth``: AUC over random pairs.
 
     Knows one boundary, no label.
@@ -112,7 +114,7 @@ def direction_auc(seen: BoundaryGradients, truth: NDArray[np.int64], rng: np.ran
     return float(roc_auc_score(same, cosines)) if 0 < same.sum() < same.size else 0.5
 
 
-def gradient_means(gradients: BoundaryGradients, seen: Observation, rng: np.random.Generator) -> Guess:
+def group_by_gradient_means(gradients: BoundaryGradients, seen: Observation, rng: np.random.Generator) -> Guess:
     """Balanced k-means on the mean gradient direction of each pseudo-label.
 
     Knows one boundary and the pseudo-labels: a coalition of the last seat with the one before the boundary.
@@ -128,7 +130,8 @@ def _output_rows(network: nn.Sequential) -> NDArray[np.float64]:
 
 
 def _scaled(trained: Trained, seen: Observation) -> Tensor:
-    return torch.from_numpy((seen.rows * trained.training.input_scale).astype(np.float32))
+    rows = seen.rows.reshape(-1, *trained.model.input_shape) * trained.training.input_scale
+    return torch.from_numpy(rows.astype(np.float32))
 
 
 def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""One cell of the evaluation: one setting, one seed, every figure of the catalogue.
+"""One trial of the evaluation: one release under one seed, and every figure of the catalogue.
 
 Job: run each attack on the release, on its floor and on its control, and write down three numbers. Non-jobs: grids,
 averages and judgement (``frontier``), words (``catalogue``).
@@ -11,26 +11,28 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from clicooper.attacks.evaluation_inputs import EvaluationInputs
 from clicooper.attacks.privacy import extraction, grouping, inversion, membership, prototypes, seats
 from clicooper.attacks.privacy.catalogue import CATALOGUE
-from clicooper.attacks.privacy.scores import Guess, excess, grade
-from clicooper.attacks.release_under_test import Observation, ReleaseUnderTest, Setting, make_release_under_test
-from clicooper.attacks.trained import Accuracies, Trained, TrainingPlan, boundaries, measure, train
-from clicooper.learning.controls import chance
+from clicooper.attacks.privacy.scores import Guess, grade, measure_excess
+from clicooper.attacks.release_under_test import Observation, ReleaseUnderTest
+from clicooper.attacks.trained import Trained, list_boundaries, measure_trained, train_on_release
+from clicooper.learning.controls import measure_chance
+from clicooper.protocol.evaluation import Accuracies
 
 __all__ = ["Figure", "measure_trial"]
 
 SHOTS = 10
 QUERIES = 200
+_FOREIGN = 800
 
 _BLIND: dict[str, Callable[[Observation, np.random.Generator], Guess]] = {
-    "kmeans_records": grouping.kmeans_records,
-    "balanced_kmeans": grouping.balanced_kmeans,
-    "denoised_kmeans": grouping.denoised_kmeans,
-    "spectral": grouping.spectral,
-    "known_sigma_em": grouping.known_sigma_em,
+    "kmeans_records": grouping.group_by_record_kmeans,
+    "balanced_kmeans": grouping.group_by_balanced_kmeans,
+    "denoised_kmeans": grouping.group_by_denoised_kmeans,
+    "spectral": grouping.group_by_spectrum,
+    "known_sigma_em": grouping.group_by_em,
 }
 
 
@@ -44,20 +46,15 @@ class Figure:
     control: float | None
 
 
-def measure_trial(inputs: EvaluationInputs, setting: Setting, plan: TrainingPlan) -> tuple[Figure, ...]:
-    """Makes the release, trains on it and attacks it; figures that do not exist here are left out.
-
-    Raises:
-        DataError: a setting that these records cannot have.
-    """
-    tested = make_release_under_test(inputs.dataset, inputs.splits, inputs.head, setting)
-    trained = train(tested, plan)
-    accuracy = measure(tested, trained, plan)
+def measure_trial(tested: ReleaseUnderTest) -> tuple[Figure, ...]:
+    """Trains on the release and attacks it; figures that do not exist here are left out."""
+    trained = train_on_release(tested)
+    accuracy = measure_trained(tested, trained)
     found = [
         *_accuracies(accuracy),
         *_groupings(tested),
         *_seats(tested, trained),
-        *_inversions(inputs, tested),
+        *_inversions(tested),
         *_memberships(tested, trained),
         *_extractions(tested, trained, accuracy),
         *_labels(tested),
@@ -67,12 +64,18 @@ def measure_trial(inputs: EvaluationInputs, setting: Setting, plan: TrainingPlan
 
 
 def _rng(tested: ReleaseUnderTest, purpose: int) -> np.random.Generator:
-    return np.random.default_rng([tested.setting.seed, 16, purpose])
+    return np.random.default_rng([tested.seed, 16, purpose])
 
 
 def _accuracies(accuracy: Accuracies) -> Iterator[Figure]:
-    for name in ("protected", "naive", "unprotected", "head_only", "release_only"):
-        yield Figure(f"accuracy.{name}", getattr(accuracy, name), accuracy.chance, accuracy.best_control)
+    for name, value in (
+        ("protected", accuracy.protected),
+        ("naive", accuracy.protected_naive_readout),
+        ("unprotected", accuracy.unprotected),
+        ("head_only", accuracy.head_only),
+        ("release_only", accuracy.release_only),
+    ):
+        yield Figure(f"accuracy.{name}", value, accuracy.chance, accuracy.best_control[1])
 
 
 def _groupings(tested: ReleaseUnderTest) -> Iterator[Figure]:
@@ -84,10 +87,10 @@ def _groupings(tested: ReleaseUnderTest) -> Iterator[Figure]:
         if name == "kmeans_records":
             yield Figure(f"grouping.{name}.success", *(score.named for score in graded))
     examples = prototypes.draw_examples(tested, SHOTS, _rng(tested, 2))
-    few = prototypes.few_shot_prototypes(tested.features[examples], tested.dataset.labels[examples], classes)
+    few = prototypes.estimate_prototypes(tested.features[examples], tested.dataset.labels[examples], classes)
     graded = [grade(prototypes.name_by_prototypes(view, few), truth, classes) for view in views]
     yield Figure("grouping.few_shot", *(score.ari for score in graded))
-    known = prototypes.oracle_prototypes(tested)
+    known = prototypes.estimate_oracle_prototypes(tested)
     seen, blank, bare = (grade(_oracle(tested, view, known), truth, classes) for view in views)
     yield Figure("grouping.oracle", seen.ari, blank.ari, bare.ari)
     shares = np.array(tested.label_map.gamma) / tested.label_map.pseudo_labels
@@ -104,16 +107,16 @@ def _oracle(tested: ReleaseUnderTest, view: Observation, known: prototypes.Proto
 
 def _seats(tested: ReleaseUnderTest, trained: Trained) -> Iterator[Figure]:
     seen, truth, classes = tested.observation(), tested.truth, tested.dataset.classes
-    for name, attack in (("weight_rows", seats.weight_rows), ("confusions", seats.confusions)):
+    for name, attack in (("weight_rows", seats.group_by_weight_rows), ("confusions", seats.group_by_confusions)):
         yield Figure(f"grouping.{name}", grade(attack(trained, seen, _rng(tested, 3)), truth, classes).ari, 0.0, None)
     norm, direction, coalition = [], [], []
-    for boundary in boundaries(trained):
+    for boundary in list_boundaries(trained):
         for start in (True, False):
-            received = seats.boundary_gradients(trained, seen, boundary, start=start)
+            received = seats.read_boundary_gradients(trained, seen, boundary, start=start)
             row_classes = truth[seen.pseudo_labels]
-            norm.append(seats.norm_auc(received, row_classes))
-            direction.append(seats.direction_auc(received, row_classes, _rng(tested, 4)))
-            guess = seats.gradient_means(received, seen, _rng(tested, 5))
+            norm.append(seats.measure_norm_auc(received, row_classes))
+            direction.append(seats.measure_direction_auc(received, row_classes, _rng(tested, 4)))
+            guess = seats.group_by_gradient_means(received, seen, _rng(tested, 5))
             coalition.append(grade(guess, truth, classes).ari)
     # The mean, not the largest: the attacker cannot know which boundary and moment will serve it best.
     yield Figure("grouping.gradients", float(np.mean(coalition)), 0.0, None)
@@ -121,38 +124,33 @@ def _seats(tested: ReleaseUnderTest, trained: Trained) -> Iterator[Figure]:
     yield Figure("gradients.direction", float(np.mean(direction)), 0.5, None)
 
 
-def _inversions(inputs: EvaluationInputs, tested: ReleaseUnderTest) -> Iterator[Figure]:
-    seen, bare = tested.observation(), tested.bare()
-    own, seed, clip = inputs.own(tested.setting.clip), tested.setting.seed, tested.setting.clip
-    target, clear = inversion.target_of(tested, seen), inversion.target_of(tested, bare)
-    floor = inversion.grade_inversion(inversion.constant_guess(own, target), target)
-
-    def graded(guess: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> inversion.InversionScore:
-        return inversion.grade_inversion(guess, target)
-
-    linear = graded(inversion.invert_linearly(seen, own, target.rows))
-    network = graded(inversion.invert_by_network(seen, own, target.rows, seed))
-    optimised = graded(inversion.invert_by_optimisation(seen, own, target.rows, inputs.head))
-    open_linear = graded(inversion.invert_linearly(bare, own, clear.rows))
-    open_network = graded(inversion.invert_by_network(bare, own, clear.rows, seed))
-    open_optimised = graded(inversion.invert_by_optimisation(bare, own, clear.rows, inputs.head))
-    for name, score, control in (
-        ("linear", linear, open_linear),
-        ("network", network, open_network),
-        ("optimised", optimised, open_optimised),
-    ):
-        yield Figure(f"inversion.{name}", excess(score.ssim, floor.ssim), 0.0, excess(control.ssim, floor.ssim))
-    yield Figure("inversion.network.ssim", network.ssim, floor.ssim, open_network.ssim)
-    yield Figure("inversion.network.psnr", network.psnr_db, floor.psnr_db, open_network.psnr_db)
-    foreign_floor = graded(inversion.constant_guess(inputs.foreign, target)).ssim
-    far, open_far = (
-        graded(inversion.invert_linearly(view, inputs.foreign, rows)).ssim
-        for view, rows in ((seen, target.rows), (bare, clear.rows))
+def _inversions(tested: ReleaseUnderTest) -> Iterator[Figure]:
+    head, seed, own = tested.inputs.head, tested.seed, inversion.take_own_records(tested.inputs)
+    foreign = inversion.make_foreign_records(head, _FOREIGN, tested.config.clip)
+    views = tested.observation(), tested.bare()
+    aims = [inversion.choose_target(tested, view) for view in views]
+    floor, foreign_floor = (
+        inversion.grade_inversion(inversion.guess_constant(known, aims[0]), aims[0]) for known in (own, foreign)
     )
-    yield Figure("inversion.foreign", excess(far, foreign_floor), 0.0, excess(open_far, foreign_floor))
-    everyone = inputs.everyone(clip)
+    decoders: dict[str, Callable[[Observation, inversion.Target], NDArray[np.float64]]] = {
+        "linear": lambda view, aim: inversion.invert_linearly(view, own, aim.rows),
+        "network": lambda view, aim: inversion.invert_by_network(view, own, aim.rows, seed),
+        "optimised": lambda view, aim: inversion.invert_by_optimisation(view, own, aim.rows, head),
+        "foreign": lambda view, aim: inversion.invert_linearly(view, foreign, aim.rows),
+    }
+    for name, decode in decoders.items():
+        least = foreign_floor if name == "foreign" else floor
+        # The same records are behind both views.
+        seen, bare = (inversion.grade_inversion(decode(*each), aims[0]) for each in zip(views, aims, strict=True))
+        yield Figure(
+            f"inversion.{name}", measure_excess(seen.ssim, least.ssim), 0.0, measure_excess(bare.ssim, least.ssim)
+        )
+        if name == "network":
+            yield Figure("inversion.network.ssim", seen.ssim, floor.ssim, bare.ssim)
+            yield Figure("inversion.network.psnr", seen.psnr_db, floor.psnr_db, bare.psnr_db)
+    everyone = inversion.take_candidates(tested.inputs)
     (hit, random), (open_hit, _) = (
-        inversion.reidentified(aim, everyone, view) for aim, view in ((target, seen), (clear, bare))
+        inversion.reidentify(aim, everyone, view) for aim, view in zip(aims, views, strict=True)
     )
     yield Figure("inversion.reidentified", hit, random, open_hit)
 
@@ -168,14 +166,14 @@ def _memberships(tested: ReleaseUnderTest, trained: Trained) -> Iterator[Figure]
 
 def _extractions(tested: ReleaseUnderTest, trained: Trained, accuracy: Accuracies) -> Iterator[Figure]:
     seen, floor, owner = tested.observation(), accuracy.chance, accuracy.protected
-    folds = [extraction.guess_fold(seen, _rng(tested, 7)), extraction.blind_fold(tested, seen, _rng(tested, 8))]
+    folds = [extraction.guess_fold(seen, _rng(tested, 7)), extraction.guess_fold_blind(tested, seen, _rng(tested, 8))]
     controls = [owner, owner]
     for shots in (1, SHOTS):
         examples = prototypes.draw_examples(tested, shots, _rng(tested, 9))
         features, labels = tested.features[examples], tested.dataset.labels[examples]
-        guess = prototypes.name_by_prototypes(seen, prototypes.few_shot_prototypes(features, labels, seen.classes))
-        folds.append(extraction.fold_of(guess.classes, seen.classes))
-        controls.append(extraction.own_examples(tested, examples))
+        guess = prototypes.name_by_prototypes(seen, prototypes.estimate_prototypes(features, labels, seen.classes))
+        folds.append(extraction.make_fold(guess.classes, seen.classes))
+        controls.append(extraction.measure_own_examples(tested, examples))
     stolen = extraction.read_out(tested, trained, folds)
     names = ("random_map", "blind_map", "one_shot", "ten_shot")
     for name, accuracy_, control in zip(names, stolen, controls, strict=True):
@@ -193,4 +191,4 @@ def _labels(tested: ReleaseUnderTest) -> Iterator[Figure]:
         return
     released = np.unique(tested.release.record_of_row)
     true, named = tested.released_labels[released], tested.named[released]
-    yield Figure("labels.named", float(np.mean(named == true)), chance(true), response.keep)
+    yield Figure("labels.named", float(np.mean(named == true)), measure_chance(true), response.keep)

@@ -13,7 +13,7 @@ from multiformats import CID
 
 from clicooper.audit.artifacts import Artifacts
 from clicooper.audit.checks.frame import Comparison, compare_all
-from clicooper.audit.replay.unpublished import kept_back
+from clicooper.audit.replay.unpublished import find_kept_back
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.commitments.manifest import SegmentManifest
 from clicooper.errors import SealError
@@ -40,7 +40,7 @@ def check_artifacts(
     """
     round_, seat = commitment.round, commitment.seat
     manifest = artifacts.manifest(round_, seat)
-    absent = kept_back(artifacts.spec, manifest, artifacts.store)
+    absent = find_kept_back(artifacts.spec, manifest, artifacts.store)
     last = len(manifest.transcript.states)
     ends = range(last + 1) if intervals is None else sorted({i - 1 for i in intervals if i} | {last})
     try:

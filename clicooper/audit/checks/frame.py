@@ -9,7 +9,7 @@ check, add its name to ``Check``, its file here, and its line to ``audit.rounds`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.errors import CliCooperError
@@ -67,18 +67,9 @@ def compare_all(
     names = []
     for one in comparisons:
         if one.expected != one.actual:
-            return CheckResult.compare(
-                check,
-                subject,
-                one.expected,
-                one.actual,
-                round_=round_,
-                seat=seat,
-                detail=f"{one.name} differs",
-                step=one.step,
-                field=one.field,
-                seats=seats,
-            )
+            sides, detail = (one.expected, one.actual), f"{one.name} differs"
+            row = CheckResult.compare(check, subject, *sides, round_=round_, seat=seat, detail=detail)
+            return replace(row, step=one.step, field=one.field, seats=seats)
         names.append(one.name)
     detail = passed or f"agrees on {', '.join(names)}"
     return CheckResult(check, Verdict.PASS, subject, detail, round_, seat, seats=seats)

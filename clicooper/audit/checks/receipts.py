@@ -35,7 +35,7 @@ __all__ = [
     "both_sides",
     "check_receipt",
     "check_receipts",
-    "culprits",
+    "find_culprits",
     "judge_mismatch",
     "round_start",
     "transports_of",
@@ -106,7 +106,7 @@ def judge_mismatch(expected: Crossing, receipts: Iterable[BoundaryReceipt], tran
     return Mismatch(expected, expected.receiver, why)
 
 
-def culprits(
+def find_culprits(
     crossed: Mapping[int, BoundaryDigests],
     receipts: Sequence[BoundaryReceipt],
     transports: Mapping[int, bytes],
@@ -146,7 +146,7 @@ def check_receipts(artifacts: Artifacts, round_: int, receipts: Iterable[Boundar
     for one in commitments:
         with suppress(CliCooperError):  # The seat's own rows say what is wrong with its manifest.
             crossed[one.seat] = artifacts.manifest(round_, one.seat).boundary
-    for found in culprits(crossed, genuine, keys, start):
+    for found in find_culprits(crossed, genuine, keys, start):
         pair = (found.crossing.boundary, found.crossing.boundary + 1)
         verdict = Verdict.INCONCLUSIVE if found.culprit is None else Verdict.FAIL
         subject = f"seats {pair[0]} and {pair[1]}, {found.crossing.direction}"

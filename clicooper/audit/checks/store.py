@@ -15,10 +15,10 @@ from clicooper.storage.ipld.cid import cid_bytes, cid_text
 from clicooper.storage.ipld.graph import walk
 from clicooper.types import Verdict
 
-__all__ = ["check_store", "outside_sample"]
+__all__ = ["check_store", "find_unsampled"]
 
 
-def outside_sample(artifacts: Artifacts, draws: Mapping[int, Draw] | None) -> frozenset[bytes]:
+def find_unsampled(artifacts: Artifacts, draws: Mapping[int, Draw] | None) -> frozenset[bytes]:
     """Names of the states that a sampled audit does not read: those at which no drawn interval starts.
 
     Those of manifests that cannot be read are not known, so that none of them is left out.

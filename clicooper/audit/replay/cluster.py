@@ -9,9 +9,9 @@ say is believed: use a cluster that you trust, over TLS where others share its n
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from clicooper import __version__
 from clicooper.audit.artifacts import Artifacts
@@ -23,8 +23,6 @@ from clicooper.extras import extra
 from clicooper.learning.runtime import runtime_class
 
 __all__ = ["Cluster"]
-
-T = TypeVar("T")
 
 WAIT_FOR_WORKERS_S = 30
 
@@ -67,29 +65,24 @@ class Cluster(Executor):
         if not runs:
             return
         source = self._source_for_all(artifacts, round_)
-        tasks: Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]
-        if source is None:
-            tasks = ((_compute, (_prepare(artifacts, round_, run), runtime_class())) for run in runs)
-        else:
-            tasks = ((_fetch_and_replay, (source, round_, run, runtime_class())) for run in runs)
+        tasks = (
+            (source, None if source is not None else _prepare(artifacts, round_, run), round_, run, runtime_class())
+            for run in runs
+        )
         for run, found in zip(runs, self._ordered(tasks), strict=True):
             # A worker that came later, or whose store lacks something, decides nothing: it is looked at here.
             believed = [] if found is None or any(one.unknown for one in found) else found
             yield [*believed, *replay_run(artifacts, round_, run[len(believed) :])]
 
-    def _ordered(self, tasks: Iterator[tuple[Callable[..., T], tuple[Any, ...]]]) -> Iterator[T]:
+    def _ordered(self, tasks: Iterator[tuple[Any, ...]]) -> Iterator[list[IntervalResult] | None]:
+        from distributed import KilledWorker  # noqa: PLC0415 - optional
+        from distributed.comm.core import CommClosedError  # noqa: PLC0415
         from joblib import Parallel, delayed, parallel_config  # noqa: PLC0415 - slow to import
 
         workers = len(self._client.ncores())
         with parallel_config("dask", client=self._client, wait_for_workers_timeout=WAIT_FOR_WORKERS_S):
             parallel = Parallel(workers, return_as="generator", pre_dispatch=workers + 1, batch_size=1)
-            results = parallel(delayed(function)(*arguments) for function, arguments in tasks)
-        yield from self._guarded(results)
-
-    def _guarded(self, results: Iterator[T]) -> Iterator[T]:
-        from distributed import KilledWorker  # noqa: PLC0415
-        from distributed.comm.core import CommClosedError  # noqa: PLC0415
-
+            results = parallel(delayed(_replay)(*arguments) for arguments in tasks)
         try:
             yield from results
         except (KilledWorker, CommClosedError, TimeoutError) as e:
@@ -129,15 +122,6 @@ def _introduce(source: Source | None) -> tuple[str, str, bool]:
         return __version__, kind, True
 
 
-def _fetch_and_replay(source: Source, round_: int, run: tuple[int, ...], kind: str) -> list[IntervalResult] | None:
-    """In a worker: fetches and replays; None where it is not of the auditor's class."""
-    with _ONE_AT_A_TIME:
-        try:
-            return list(replay_run(open_once(source), round_, run)) if runtime_class() == kind else None
-        except CliCooperError:
-            return None
-
-
 def _prepare(artifacts: Artifacts, round_: int, run: tuple[int, ...]) -> Stretch | None:
     """The bytes of one piece of work; None where it cannot be prepared, which shows when it is replayed here."""
     try:
@@ -146,10 +130,19 @@ def _prepare(artifacts: Artifacts, round_: int, run: tuple[int, ...]) -> Stretch
         return None
 
 
-def _compute(work: Stretch | None, kind: str) -> list[IntervalResult] | None:
-    """In a worker: replays what it was sent, up to the first interval that differs; None where it cannot."""
+def _replay(
+    source: Source | None, work: Stretch | None, round_: int, run: tuple[int, ...], kind: str
+) -> list[IntervalResult] | None:
+    """In a worker: replays what it can open, else what it was sent, up to the first interval that differs.
+
+    None where it cannot, or is not of the auditor's class.
+    """
     with _ONE_AT_A_TIME:
         try:
-            return None if work is None or runtime_class() != kind else compute(work)
+            if runtime_class() != kind:
+                return None
+            if source is not None:
+                return list(replay_run(open_once(source), round_, run))
+            return None if work is None else compute(work)
         except CliCooperError:
             return None

@@ -15,10 +15,10 @@ from clicooper.errors import CliCooperError
 from clicooper.history.history import History
 from clicooper.storage.base import Store
 
-__all__ = ["kept_back", "unpublished_states"]
+__all__ = ["find_kept_back", "unpublished_states"]
 
 
-def kept_back(spec: JobSpec, manifest: SegmentManifest, store: Store) -> frozenset[CID]:
+def find_kept_back(spec: JobSpec, manifest: SegmentManifest, store: Store) -> frozenset[CID]:
     """The files of a manifest's interval states that its trainer may keep back, and of which the store has nothing."""
     if spec.replay.publication == "all":
         return frozenset()
@@ -27,7 +27,7 @@ def kept_back(spec: JobSpec, manifest: SegmentManifest, store: Store) -> frozens
 
 
 def unpublished_states(history: History, store: Store) -> frozenset[CID]:
-    """``kept_back`` of every manifest of a job; what cannot be read leaves nothing out."""
+    """``find_kept_back`` of every manifest of a job; what cannot be read leaves nothing out."""
     try:
         spec = JobSpec.from_block(store.get_block(cid_of_digest(history.params.spec_digest)))
     except CliCooperError:
@@ -38,5 +38,5 @@ def unpublished_states(history: History, store: Store) -> frozenset[CID]:
             manifest = SegmentManifest.from_block(store.get_block(cid_of_digest(commitment.manifest_digest)))
         except CliCooperError:
             continue
-        found |= kept_back(spec, manifest, store)
+        found |= find_kept_back(spec, manifest, store)
     return frozenset(found)

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from multiformats import CID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -87,6 +87,10 @@ class PinSet(_Part):
     audited: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     roots: Names = ()
     rounds: Annotated[tuple[RoundPins, ...], Field(strict=False)] = ()
+
+    def with_roots(self, roots: Iterable[CID]) -> Self:
+        """The same set with further roots."""
+        return self.model_copy(update={"roots": tuple(dict.fromkeys((*self.roots, *texts(roots))))})
 
     @property
     def pins(self) -> dict[CID, Mode]:
@@ -164,10 +168,7 @@ class PinSets:
 
     def add(self, name: str, roots: Iterable[CID]) -> PinSet:
         """Adds roots to a set; raises as ``change``. Harmless before their blocks are there: clean-ups then refuse."""
-        added = texts(roots)
-        return self.change(
-            name, lambda old: old.model_copy(update={"roots": tuple(dict.fromkeys((*old.roots, *added)))})
-        )
+        return self.change(name, lambda old: old.with_roots(roots))
 
     @contextmanager
     def locked(self) -> Iterator[None]:

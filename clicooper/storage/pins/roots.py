@@ -29,7 +29,7 @@ def add_and_pin(sets: PinSets, store: Store, path: Path) -> CID:
 
     def change(old: PinSet) -> PinSet:
         added.append(store.put_file(path))
-        return _with_roots(old, added)
+        return old.with_roots(added)
 
     sets.change(MANUAL, change)
     return added[0]
@@ -37,7 +37,7 @@ def add_and_pin(sets: PinSets, store: Store, path: Path) -> CID:
 
 def pin_roots(store: LocalStore, roots: Sequence[CID], name: str = MANUAL) -> PinSet:
     """Adds roots to a pin set; harmless before their blocks are there, since clean-ups then refuse."""
-    return pin_sets(store).change(name, lambda old: _with_roots(old, roots))
+    return pin_sets(store).add(name, roots)
 
 
 def unpin_roots(store: LocalStore, roots: Sequence[CID], name: str) -> PinSet:
@@ -47,10 +47,6 @@ def unpin_roots(store: LocalStore, roots: Sequence[CID], name: str) -> PinSet:
         UsageError: the set has not all of them; nothing is changed.
     """
     return pin_sets(store).change(name, lambda old: _without_roots(old, roots))
-
-
-def _with_roots(pin_set: PinSet, roots: Sequence[CID]) -> PinSet:
-    return pin_set.model_copy(update={"roots": tuple(dict.fromkeys((*pin_set.roots, *texts(roots))))})
 
 
 def _without_roots(pin_set: PinSet, roots: Sequence[CID]) -> PinSet:

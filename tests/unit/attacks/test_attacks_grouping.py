@@ -10,25 +10,25 @@ from hypothesis import strategies as st
 from clicooper.attacks.privacy import grouping, prototypes, seats
 from clicooper.attacks.privacy.scores import (
     Guess,
-    excess,
+    average_over_seeds,
     grade,
-    mean_and_deviation,
-    membership_auc,
-    psnr,
-    true_positives_at,
+    measure_excess,
+    measure_membership_auc,
+    measure_psnr,
+    measure_true_positives,
 )
 from clicooper.attacks.release_under_test import Observation
-from clicooper.attacks.trained import TrainingPlan, boundaries, measure, train
+from clicooper.attacks.trained import list_boundaries, measure_trained, train_on_release
 from tests.attack_world import CLASSES, release_under_test
 
 BLIND = [
-    grouping.kmeans_records,
-    grouping.balanced_kmeans,
-    grouping.denoised_kmeans,
-    grouping.spectral,
-    grouping.known_sigma_em,
+    grouping.group_by_record_kmeans,
+    grouping.group_by_balanced_kmeans,
+    grouping.group_by_denoised_kmeans,
+    grouping.group_by_spectrum,
+    grouping.group_by_em,
 ]
-PLAN = TrainingPlan(widths=(48, 48, 48), rounds=2, steps=60, batch=32)
+PLAN = {"widths": (48, 48, 48), "rounds": 2, "steps": 60, "batch": 32}
 
 
 def rng(seed=0):
@@ -55,12 +55,16 @@ def test_blind_grouping_attack_finds_all_classes_without_noise_and_none_in_noise
 
 def test_oracle_attack_names_everything_without_noise_and_gains_nothing_from_noise():
     owners = [release_under_test(seed=seed) for seed in range(12)]
-    known = prototypes.oracle_prototypes(owners[0])
+    known = prototypes.estimate_oracle_prototypes(owners[0])
     found = grade(prototypes.name_by_prototypes(owners[0].bare(), known), owners[0].truth, CLASSES)
     assert (found.ari, found.named) == (1.0, 1.0)
     assert found.gain_bits == pytest.approx(2.0, abs=1e-6)
     lost = [
-        grade(prototypes.name_by_prototypes(owner.blank(), prototypes.oracle_prototypes(owner)), owner.truth, CLASSES)
+        grade(
+            prototypes.name_by_prototypes(owner.blank(), prototypes.estimate_oracle_prototypes(owner)),
+            owner.truth,
+            CLASSES,
+        )
         for owner in owners
     ]
     # 288 namings at chance 1/4: six standard errors are 0.15.
@@ -75,7 +79,9 @@ def test_oracle_attack_is_the_strongest():
     def mean(attack):
         return np.mean([grade(attack(owner), owner.truth, CLASSES).ari for owner in owners])
 
-    oracle = mean(lambda owner: prototypes.name_by_prototypes(owner.observation(), prototypes.oracle_prototypes(owner)))
+    oracle = mean(
+        lambda owner: prototypes.name_by_prototypes(owner.observation(), prototypes.estimate_oracle_prototypes(owner))
+    )
     assert 0.05 < oracle < 0.95
     for attack in BLIND:
         assert mean(lambda owner, attack=attack: attack(owner.observation(), rng())) < oracle + 0.02
@@ -86,7 +92,7 @@ def test_few_shot_attack_uses_only_records_that_are_never_released_or_tested():
     examples = prototypes.draw_examples(owner, 5, rng())
     assert np.array_equal(np.bincount(owner.dataset.labels[examples]), [5] * CLASSES)
     assert not np.isin(examples, np.concatenate([owner.splits.release, owner.splits.test])).any()
-    known = prototypes.few_shot_prototypes(owner.features[examples], owner.dataset.labels[examples], CLASSES)
+    known = prototypes.estimate_prototypes(owner.features[examples], owner.dataset.labels[examples], CLASSES)
     assert grade(prototypes.name_by_prototypes(owner.bare(), known), owner.truth, CLASSES).named == 1.0
 
 
@@ -110,47 +116,56 @@ def test_scores_know_names_chance_and_priors():
     assert np.isnan(anonymous.gain_bits)
     assert grade(Guess(truth, posterior=np.full((4, 2), 0.5)), truth, 2).gain_bits == 0.0
     assert grade(Guess(truth, posterior=np.eye(2)[truth]), truth, 2).gain_bits == 1.0
-    assert excess(0.64, 0.64) == 0 and excess(1.0, 0.64) == 1.0 and excess(1.0, 1.0) == 0.0
-    assert psnr(np.zeros((1, 4)), np.full((1, 4), 0.1), 1.0) == pytest.approx(20.0)
-    assert psnr(np.ones((2, 4)), np.ones((2, 4)), 1.0) == pytest.approx(100.0)
-    assert membership_auc(np.array([2.0, 3.0]), np.array([0.0, 1.0])) == 1.0
-    assert true_positives_at(np.array([5.0, 0.5]), np.arange(100) / 100, 0.01) == 0.5
-    assert mean_and_deviation([1.0]) == (1.0, 0.0)
-    assert mean_and_deviation([1.0, 3.0]) == (2.0, pytest.approx(np.sqrt(2)))
+    assert measure_excess(0.64, 0.64) == 0 and measure_excess(1.0, 0.64) == 1.0 and measure_excess(1.0, 1.0) == 0.0
+    assert measure_psnr(np.zeros((1, 4)), np.full((1, 4), 0.1), 1.0) == pytest.approx(20.0)
+    assert measure_psnr(np.ones((2, 4)), np.ones((2, 4)), 1.0) == pytest.approx(100.0)
+    assert measure_membership_auc(np.array([2.0, 3.0]), np.array([0.0, 1.0])) == 1.0
+    assert measure_true_positives(np.array([5.0, 0.5]), np.arange(100) / 100, 0.01) == 0.5
+    assert average_over_seeds([1.0]) == (1.0, 0.0)
+    assert average_over_seeds([1.0, 3.0]) == (2.0, pytest.approx(np.sqrt(2)))
 
 
 @pytest.fixture(scope="module")
 def trained():
-    owner = release_under_test(epsilon=40.0, group=2)
-    return owner, train(owner, PLAN)
+    owner = release_under_test(epsilon=40.0, group=2, **PLAN)
+    return owner, train_on_release(owner)
 
 
 def test_training_is_the_jobs_and_its_controls_are_measured(trained):
     owner, model = trained
-    accuracy = measure(owner, model, PLAN)
+    accuracy = measure_trained(owner, model)
     assert accuracy.protected > 0.9
     assert accuracy.unprotected == accuracy.head_only == accuracy.release_only == 1.0
-    assert accuracy.best_control == 1.0
+    assert accuracy.best_control[1] == 1.0
     assert accuracy.chance == pytest.approx(0.25, abs=0.01)
 
 
-def test_confusions_and_output_layer_of_a_model_that_learnt_classes_tell_them(trained):
-    """The control of both attacks: next to no noise. Chance is 0."""
-    owner, model = trained
-    seen = owner.observation()
-    assert grade(seats.confusions(model, seen, rng()), owner.truth, CLASSES).ari > 0.8
-    assert grade(seats.weight_rows(model, seen, rng()), owner.truth, CLASSES).ari > 0.3
+def test_confusions_and_output_layer_of_a_model_that_learnt_classes_tell_them():
+    """The control of both attacks: next to no noise, means over 12 owners.
+
+    On a partition of 24 at random the mean is 0 with a standard error of 0.01. Confusions tell all classes of every
+    owner; the output layer has a mean of 0.57 with a standard error of 0.07 over owners, so 0.3 is far from either.
+    """
+    owners = [release_under_test(epsilon=40.0, group=2, seed=seed, **PLAN) for seed in range(12)]
+    models = [train_on_release(owner) for owner in owners]
+
+    def mean(attack):
+        guesses = [attack(model, owner.observation(), rng()) for owner, model in zip(owners, models, strict=True)]
+        return np.mean([grade(guess, owner.truth, CLASSES).ari for guess, owner in zip(guesses, owners, strict=True)])
+
+    assert mean(seats.group_by_confusions) > 0.8
+    assert mean(seats.group_by_weight_rows) > 0.3
 
 
 def test_gradient_direction_attack_tells_which_rows_share_a_pseudo_label(trained):
     owner, model = trained
     seen = owner.observation()
-    last = boundaries(model)[-1]
-    received = seats.boundary_gradients(model, seen, last, start=True)
+    last = list_boundaries(model)[-1]
+    received = seats.read_boundary_gradients(model, seen, last, start=True)
     assert received.rows.shape == (len(seen.rows), 48)
-    assert seats.direction_auc(received, seen.pseudo_labels, rng()) > 0.95
+    assert seats.measure_direction_auc(received, seen.pseudo_labels, rng()) > 0.95
     shuffled = rng().permutation(seen.pseudo_labels)
-    assert abs(seats.direction_auc(received, shuffled, rng()) - 0.5) < 0.05
+    assert abs(seats.measure_direction_auc(received, shuffled, rng()) - 0.5) < 0.05
 
 
 def test_gradients_are_those_that_the_next_seat_would_send(trained):
@@ -159,7 +174,7 @@ def test_gradients_are_those_that_the_next_seat_would_send(trained):
 
     owner, model = trained
     seen, boundary = owner.observation(), 2
-    received = seats.boundary_gradients(model, seen, boundary).rows
+    received = seats.read_boundary_gradients(model, seen, boundary).rows
     blocks = list(model.blocks())
     crossing = torch.from_numpy((seen.rows[:1] * model.training.input_scale).astype(np.float32))
     for block in blocks[:boundary]:
@@ -181,7 +196,7 @@ def test_gradients_of_a_corrected_loss_keep_their_directions_and_shrink(trained)
     owner, model = trained
     seen = owner.observation()
     corrected = replace(model, training=model.training.model_copy(update={"label_noise": 0.3}))
-    plain, shrunk = (seats.boundary_gradients(one, seen, 2, start=True).rows for one in (model, corrected))
+    plain, shrunk = (seats.read_boundary_gradients(one, seen, 2, start=True).rows for one in (model, corrected))
     norms = [np.linalg.norm(rows, axis=1) for rows in (plain, shrunk)]
     assert (norms[1] < norms[0]).all()
     assert np.allclose(plain / norms[0][:, None], shrunk / norms[1][:, None], atol=1e-4)
@@ -193,8 +208,8 @@ def test_gradient_norm_attack_needs_norms_that_differ():
     plain /= np.linalg.norm(plain, axis=1, keepdims=True)
     marked = seats.BoundaryGradients(plain * (1 + classes[:, None]), classes)
     # Of four ordered classes the outer two are told fully, the inner two at max(AUC, 1 - AUC) = 2/3.
-    assert seats.norm_auc(marked, classes) == pytest.approx((1 + 1 + 2 / 3 + 2 / 3) / 4, abs=1e-9)
-    assert seats.norm_auc(seats.BoundaryGradients(rng(1).normal(size=(400, 6)), classes), classes) < 0.56
+    assert seats.measure_norm_auc(marked, classes) == pytest.approx((1 + 1 + 2 / 3 + 2 / 3) / 4, abs=1e-9)
+    assert seats.measure_norm_auc(seats.BoundaryGradients(rng(1).normal(size=(400, 6)), classes), classes) < 0.56
 
 
 def test_two_seats_together_group_by_gradients_where_classes_share_directions():
@@ -202,4 +217,4 @@ def test_two_seats_together_group_by_gradients_where_classes_share_directions():
     seen = owner.observation()
     directions = np.eye(6)[owner.truth[seen.pseudo_labels]]
     received = seats.BoundaryGradients(directions + rng().normal(0, 0.01, directions.shape), seen.pseudo_labels)
-    assert grade(seats.gradient_means(received, seen, rng()), owner.truth, CLASSES).ari == 1.0
+    assert grade(seats.group_by_gradient_means(received, seen, rng()), owner.truth, CLASSES).ari == 1.0

@@ -3,18 +3,18 @@
 import numpy as np
 import pytest
 
-from clicooper.attacks.digit_pairs import RELEASED_PER_CLASS, digit_pairs
+from clicooper.attacks.digit_tasks import RELEASED_PER_CLASS, make_two_digits
 from clicooper.attacks.privacy import inversion, membership
-from clicooper.attacks.privacy.scores import excess
-from clicooper.attacks.trained import TrainingPlan, train
+from clicooper.attacks.privacy.scores import measure_excess
+from clicooper.attacks.trained import train_on_release
 from clicooper.errors import DataError
 from clicooper.learning.data import load_dataset
-from tests.attack_world import blobs, digits_material, inputs, release_under_test
+from tests.attack_world import blobs, digits_inputs, inputs, release_under_test
 
 
 @pytest.fixture(scope="module")
 def digits():
-    return digits_material()
+    return digits_inputs()
 
 
 @pytest.fixture(scope="module")
@@ -33,31 +33,33 @@ def decoded(name, view, own, rows, head):
 @pytest.mark.parametrize("name", ["linear", "network", "optimised"])
 def test_inversion_attack_rebuilds_digits_without_noise_and_nothing_from_noise(digits, owner, name):
     """300 records: the standard error of SSIM is about 0.01; noise stays below 0.05, a rebuilt digit above 0.2."""
-    own = digits.own(1.0)
+    own = inversion.take_own_records(digits.clip(1.0))
     gained = {}
     for kind, view in (("bare", owner.bare()), ("blank", owner.blank())):
-        target = inversion.target_of(owner, view)
-        floor = inversion.grade_inversion(inversion.constant_guess(own, target), target).ssim
+        target = inversion.choose_target(owner, view)
+        floor = inversion.grade_inversion(inversion.guess_constant(own, target), target).ssim
         score = inversion.grade_inversion(decoded(name, view, own, target.rows, digits.head), target).ssim
-        gained[kind] = excess(score, floor)
+        gained[kind] = measure_excess(score, floor)
     assert gained["bare"] > 0.2
     assert gained["blank"] < 0.05
 
 
 def test_plain_ssim_is_high_without_any_observation(digits, owner):
     """Why SSIM is read against its floor: the mean digit, sent for every record, already looks alike."""
-    target = inversion.target_of(owner, owner.observation())
-    assert inversion.grade_inversion(inversion.constant_guess(digits.own(1.0), target), target).ssim > 0.4
+    target = inversion.choose_target(owner, owner.observation())
+    own = inversion.take_own_records(digits.clip(1.0))
+    assert inversion.grade_inversion(inversion.guess_constant(own, target), target).ssim > 0.4
 
 
 def test_records_of_another_domain_are_photographs_and_help_less(digits, owner):
     bare = owner.bare()
-    target = inversion.target_of(owner, bare)
-    assert digits.foreign.inputs.shape == (60, 64)
-    assert 0 <= digits.foreign.inputs.min() < digits.foreign.inputs.max() <= 1
+    target = inversion.choose_target(owner, bare)
+    foreign = inversion.make_foreign_records(digits.head, 60, 1.0)
+    assert foreign.inputs.shape == (60, 64)
+    assert 0 <= foreign.inputs.min() < foreign.inputs.max() <= 1
     far, near = (
         inversion.grade_inversion(inversion.invert_linearly(bare, records, target.rows), target).ssim
-        for records in (digits.foreign, digits.own(1.0))
+        for records in (foreign, inversion.take_own_records(digits.clip(1.0)))
     )
     assert far < near
 
@@ -72,10 +74,10 @@ def test_a_perfect_copy_and_records_that_are_no_images():
 
 
 def test_reidentification_attack_traces_every_bare_row_and_no_noise(digits, owner):
-    everyone = digits.everyone(1.0)
+    everyone = inversion.take_candidates(digits.clip(1.0))
     traced = {}
     for kind, view in (("bare", owner.bare()), ("blank", owner.blank())):
-        traced[kind], chance = inversion.reidentified(inversion.target_of(owner, view), everyone, view)
+        traced[kind], chance = inversion.reidentify(inversion.choose_target(owner, view), everyone, view)
         assert chance == 1 / len(everyone.inputs)
     assert traced["bare"] > 0.95
     assert traced["blank"] < 0.03
@@ -102,8 +104,8 @@ def test_membership_attack_stays_within_what_epsilon_allows(digits):
 
 
 def test_confidence_of_a_model_of_noise_tells_nobody_apart(digits):
-    hidden = release_under_test(epsilon=0.5, gamma=4, source=digits)
-    model = train(hidden, TrainingPlan(widths=(32, 32), rounds=1, steps=20))
+    hidden = release_under_test(epsilon=0.5, gamma=4, source=digits, widths=(32, 32), rounds=1, steps=20)
+    model = train_on_release(hidden)
     assert abs(membership.infer_from_model(hidden, model).auc - 0.5) < 0.1
 
 
@@ -113,16 +115,16 @@ def test_a_group_larger_than_a_pseudo_label_is_refused():
 
 
 def test_pairs_share_no_image_between_parts_and_release_each_image_once():
-    pairs, splits = digit_pairs(0)
-    halves = {
-        part: np.concatenate([pairs.inputs[getattr(splits, part)][..., side] for side in (slice(0, 8), slice(8, 16))])
+    dataset, splits = make_two_digits(0)
+    sides = {
+        part: np.concatenate([dataset.inputs[getattr(splits, part)][..., side] for side in (slice(0, 8), slice(8, 16))])
         for part in ("head", "release", "holdout", "test")
     }
-    images = {part: {image.tobytes() for image in found} for part, found in halves.items()}
+    images = {part: {image.tobytes() for image in found} for part, found in sides.items()}
     digits = [image.tobytes() for image in load_dataset("digits").inputs]
     copies = len(digits) - len(set(digits))
     for part in ("head", "holdout", "test"):
         assert len(images["release"] & images[part]) <= copies
     assert len(images["release"]) >= 1000 - copies
-    assert np.array_equal(np.bincount(pairs.labels[splits.release]), [RELEASED_PER_CLASS] * 100)
-    assert pairs.shape == (1, 8, 16)
+    assert np.array_equal(np.bincount(dataset.labels[splits.release]), [RELEASED_PER_CLASS] * 100)
+    assert dataset.shape == (1, 8, 16)

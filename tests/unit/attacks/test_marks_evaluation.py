@@ -10,7 +10,7 @@ import pytest
 from clicooper.attacks.marks.mark_evaluation import attack_job
 from clicooper.attacks.marks.mark_summary import summarise
 from clicooper.attacks.marks.marked_job import load_marked_job
-from clicooper.attacks.marks.outcomes import Finished, MarkCost, Outcome, OutcomeLog, Refusal
+from clicooper.attacks.marks.outcomes import Finished, Forgery, MarkCost, OutcomeLog, RemovalOutcome
 from clicooper.attacks.marks.survival import Survival
 from clicooper.cli.main import main
 from clicooper.errors import StorageError, UsageError
@@ -20,7 +20,7 @@ from tests.scenario import quiet, tiny_config
 
 ALL = Survival(1.0, 1.0, 1.0, 1.0, 1.0, 300.0, 500.0)
 NONE = Survival(0.0, 0.0, 0.0, 0.0, 0.0, 0.5, 0.7)
-HARMLESS = Outcome(1, "prune", "30%", "the file", 0.95, 0.96, ALL, 1.0, 0.0, 0.02, 0.01)
+HARMLESS = RemovalOutcome(1, "prune", "30%", "the file", 0.95, 0.96, ALL, 1.0, 0.0, 0.02, 0.01)
 DEADLY = replace(HARMLESS, name="distil", setting="x1", found=NONE, accuracy=0.95)
 RUINOUS = replace(DEADLY, name="noise", setting="1 rms", accuracy=0.2)
 
@@ -35,7 +35,7 @@ def filled(log, *outcomes):
         log.add(MarkCost(seed, marked, unmarked, 1.0, 18))
         for outcome in outcomes:
             log.add(replace(outcome, seed=seed, accuracy=outcome.accuracy + 0.001 * seed))
-        log.add(Refusal(seed, "grinding", "200 keys", False, "a", "best of 200"))
+        log.add(Forgery("grinding", "200 keys", False, "a", "best of 200", seed))
         log.add(Finished(seed))
     return log
 
@@ -78,7 +78,7 @@ def test_result_fails_when_a_forgery_stands_a_floor_is_above_zero_or_marks_are_m
     filled(log, HARMLESS)
     assert marks_result(summarise(log, 3))["code"] == 0
     for bad in (
-        Refusal(1, "grinding", "200 keys", True, "", "found"),
+        Forgery("grinding", "200 keys", True, "", "found", 1),
         replace(HARMLESS, name="quantise", floor=0.1),
         MarkCost(4, 0.9, 0.9, 0.5, 18),
     ):
@@ -98,14 +98,14 @@ def test_report_shows_every_attack_and_names_the_open_weakness(log):
 def test_evaluation_goes_on_where_it_stopped(log, honest_run):
     job = load_marked_job(honest_run.root, tiny_config())
     attack_job(job, 1, log, quiet, only={"quantise"})
-    assert {outcome.setting for outcome in log.outcomes()} == {"fp16", "int8", "int4"}
+    assert {outcome.setting for outcome in log.of_kind(RemovalOutcome)} == {"fp16", "int8", "int4"}
     assert not log.is_finished(1)
     before = list(log.entries)
     attack_job(job, 1, OutcomeLog(log._path), quiet, only={"quantise"})
     assert OutcomeLog(log._path).entries == before
     log.entries = [entry for entry in before if getattr(entry, "setting", "") != "int8"]
     attack_job(job, 1, log, quiet, only={"quantise"})
-    again = next(entry for entry in log.outcomes() if entry.setting == "int8")
+    again = next(entry for entry in log.of_kind(RemovalOutcome) if entry.setting == "int8")
     first = next(entry for entry in before if getattr(entry, "setting", "") == "int8")
     assert replace(again, seconds=0, share=0) == replace(first, seconds=0, share=0)
 

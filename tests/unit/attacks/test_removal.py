@@ -6,15 +6,22 @@ import numpy as np
 import pytest
 
 from clicooper.attacks.marks import removal
-from clicooper.attacks.marks.marked_job import MarkedJob, load_marked_job, merged
+from clicooper.attacks.marks.marked_job import MarkedJob, load_marked_job, merge_segments
 from clicooper.attacks.marks.rehearsal import train_again
-from clicooper.attacks.marks.removal_suite import removal_suite
+from clicooper.attacks.marks.removal_suite import make_removal_suite
 from clicooper.attacks.marks.survival import MarkReader
-from clicooper.attacks.marks.tuning import Tuning, averaged_path, distilled, fine_tuned, owner_records, released_rows
+from clicooper.attacks.marks.tuning import (
+    Tuning,
+    average_path,
+    distil,
+    fine_tune,
+    take_owner_records,
+    take_released_rows,
+)
 from clicooper.errors import RunFolderError, SpecError, UsageError
-from clicooper.learning.checkpoint import diff_states
 from clicooper.learning.segments import initial_state
 from clicooper.watermark import MarkPurpose, embed_both
+from tests.learning_jobs import diff_states
 from tests.scenario import tiny_config
 
 
@@ -30,7 +37,7 @@ def reader(job) -> MarkReader:
 
 @pytest.fixture(scope="module")
 def release(job):
-    return released_rows(job)
+    return take_released_rows(job)
 
 
 def rng():
@@ -39,7 +46,7 @@ def rng():
 
 def distance(a, b):
     """Relative L2 distance of two models."""
-    one, other = merged(a), merged(b)
+    one, other = merge_segments(a), merge_segments(b)
     names = [name for name in one if one[name].ndim >= 2]
     moved = sum(float(np.square(one[name] - other[name]).sum()) for name in names)
     return (moved / sum(float(np.square(other[name]).sum()) for name in names)) ** 0.5
@@ -121,9 +128,8 @@ def test_erasure_with_wrong_keys_kills_nothing(job, release):
 def test_permuted_and_rescaled_model_answers_alike_and_its_marks_are_found(job, reader, release):
     moved = removal.permute_and_rescale(job.states, release, rng())
     assert distance(moved, job.states) > 0.5
-    scores = [
-        job.prepared.read_out(list(states), job.prepared.splits.test, 8).accuracy for states in (moved, job.states)
-    ]
+    test = job.prepared.inputs.splits.test
+    scores = [job.prepared.read_out(list(states), test, 8).accuracy for states in (moved, job.states)]
     assert scores[0] == pytest.approx(scores[1], abs=0.01)
     assert reader.read(moved).detectable == 1
 
@@ -154,7 +160,7 @@ def test_attack_without_data_moves_weights_as_far_as_it_says(job, release, reade
 
 
 def test_pruned_weights_stay_zero_through_fine_tuning(job, release):
-    tuned = merged(removal.fine_prune(job.states, release, rng(), share=0.5, tuning=Tuning(0.01, 0.5)))
+    tuned = merge_segments(removal.fine_prune(job.states, release, rng(), share=0.5, tuning=Tuning(0.01, 0.5)))
     assert all((tuned[name] == 0).mean() >= 0.49 for name in tuned if tuned[name].ndim >= 2)
 
 
@@ -165,51 +171,53 @@ def test_overwriting_adds_marks_of_the_thief_and_leaves_the_trainers_own(job, re
 
 
 def test_fine_tuning_of_the_last_layer_changes_nothing_else(job):
-    tuned = fine_tuned(job.states, owner_records(job), rng(), Tuning(0.05, 1.0, layers="last"))
-    changed = {name for name, array in merged(tuned).items() if (array != merged(job.states)[name]).any()}
+    tuned = fine_tune(job.states, take_owner_records(job), rng(), Tuning(0.05, 1.0, layers="last"))
+    changed = {
+        name for name, array in merge_segments(tuned).items() if (array != merge_segments(job.states)[name]).any()
+    }
     assert {name.partition(".")[0] for name in changed} == {"block4"}
 
 
 def test_fine_tuning_on_the_owners_records_learns_their_classes(job):
-    records = owner_records(job)
+    records = take_owner_records(job)
     start = tuple(initial_state(job.spec.model, job.spec.seeds, seat) for seat in range(len(job.states)))
-    before, after = (job.accuracy(states) for states in (start, fine_tuned(start, records, rng(), Tuning(0.05, 5.0))))
+    before, after = (job.accuracy(states) for states in (start, fine_tune(start, records, rng(), Tuning(0.05, 5.0))))
     assert after > before + 0.3
 
 
 def test_equal_seeds_make_equal_attacks(job, release):
-    first, second = (fine_tuned(job.states, release, rng(), Tuning(0.01, 0.5, "adam")) for _ in range(2))
+    first, second = (fine_tune(job.states, release, rng(), Tuning(0.01, 0.5, "adam")) for _ in range(2))
     assert all(not diff_states(a, b) for a, b in zip(first, second, strict=True))
 
 
 def test_averaged_path_lies_between_start_and_end(job, release):
     tuning = Tuning(0.05, 2.0)
-    mean = averaged_path(job.states, release, rng(), tuning, every=2)
-    end = fine_tuned(job.states, release, rng(), tuning)
+    mean = average_path(job.states, release, rng(), tuning, every=2)
+    end = fine_tune(job.states, release, rng(), tuning)
     assert 0 < distance(mean, job.states) < distance(end, job.states)
 
 
 def test_retrained_last_layer_forgets_the_old_one(job, release):
     changed = removal.retrain_last(job.states, release, rng(), tuning=Tuning(0.01, 0.2, layers="last"))
-    old, new = (merged(states)["block4.linear.weight"].ravel() for states in (job.states, changed))
+    old, new = (merge_segments(states)["block4.linear.weight"].ravel() for states in (job.states, changed))
     assert abs(np.corrcoef(old, new)[0, 1]) < 0.2
 
 
 def test_distilled_student_resembles_its_teacher_in_answers_and_not_in_marks(job, release, reader):
-    student = distilled(job.states, release, rng(), Tuning(0.05, 4.0))
+    student = distil(job.states, release, rng(), Tuning(0.05, 4.0))
     assert reader.read(student).detectable == 0
     assert job.accuracy(student) > 0.3
 
 
 def test_combined_attack_is_one_after_the_other(job, release):
     parts = (partial(removal.prune, share=0.3), partial(removal.quantise, bits=8))
-    both = removal.combined(job.states, release, rng(), parts=parts)
+    both = removal.run_in_turn(job.states, release, rng(), parts=parts)
     one = removal.quantise(removal.prune(job.states, release, rng(), share=0.3), release, rng(), bits=8)
     assert all(not diff_states(a, b) for a, b in zip(both, one, strict=True))
 
 
 def test_suite_names_every_attack_once_and_says_what_it_knows(job):
-    suite = removal_suite(job)
+    suite = make_removal_suite(job)
     assert len({(attack.name, attack.setting) for attack in suite}) == len(suite)
     assert all(attack.knows for attack in suite)
     assert {"prune", "fine-tune", "distil", "collusion", "owner as remover"} <= {attack.name for attack in suite}

@@ -14,7 +14,7 @@ from clicooper.audit.checks.store import check_store
 from clicooper.audit.verdict import CheckResult
 from clicooper.commitments.canonical import cid_of_digest, encode
 from clicooper.errors import ArtifactMissing, StorageError
-from clicooper.history.dag_roots import dag_roots
+from clicooper.history.dag_roots import find_dag_roots
 from clicooper.history.follow import follow_record
 from clicooper.storage.base import ListableStore, Store, put_bytes
 from clicooper.storage.ipld.cid import block_cid
@@ -117,7 +117,7 @@ def test_an_empty_store_is_inconclusive(store: MemoryStore, root: CID) -> None:
 
 def test_roots_of_a_job_are_its_spec_and_every_manifest(smallest_run: FinishedRun) -> None:
     history = follow_record(smallest_run.record)
-    roots = dag_roots(history)
+    roots = find_dag_roots(history)
     assert roots.spec == cid_of_digest(history.params.spec_digest)
     assert [str(cid) for cid in roots.manifests] == [str(m.cid) for m in smallest_run.rounds[0].manifests]
     assert roots.required == (roots.spec, *roots.manifests)
@@ -134,15 +134,15 @@ def test_what_a_record_names_besides_is_attached_and_needed_by_nobody(smallest_r
     )
     abandoned = replace(history.commitments[0], manifest_digest=Digest(bytes(32)))
     rounds = (replace(history.rounds[0], abandoned=(abandoned, history.commitments[0])),)
-    roots = dag_roots(replace(history, seats=seats, evicted=evicted, rounds=rounds))
+    roots = find_dag_roots(replace(history, seats=seats, evicted=evicted, rounds=rounds))
     assert roots.attached == (junk, grant, cid_of_digest(Digest(bytes(32))))
-    assert roots.required == dag_roots(history).required
+    assert roots.required == find_dag_roots(history).required
 
 
 def test_a_job_is_packed_whole_without_what_nobody_published(smallest_run: FinishedRun, tmp_path: Path) -> None:
     store = LocalStore(Path(smallest_run.root / "store"))
     published, absent = put_bytes(MemoryStore(), b"x"), block_cid(b"absent", "dag-cbor")
-    manifest = dag_roots(follow_record(smallest_run.record)).manifests[0]
+    manifest = find_dag_roots(follow_record(smallest_run.record)).manifests[0]
     assert _is_whole(store, manifest)
     assert not _is_whole(store, published)
     assert not _is_whole(store, absent)
@@ -155,6 +155,6 @@ def test_a_job_is_packed_whole_without_what_nobody_published(smallest_run: Finis
 
 def test_a_finished_run_holds_what_its_roots_need_and_nothing_else(smallest_run: FinishedRun) -> None:
     store = LocalStore(Path(smallest_run.root / "store"))
-    (row,) = check(store, *dag_roots(follow_record(smallest_run.record)).required)
+    (row,) = check(store, *find_dag_roots(follow_record(smallest_run.record)).required)
     assert row.verdict is Verdict.PASS
     assert row.detail.endswith(f" and {len(grants_of(smallest_run))} others hash to their names"), "grants alone"

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clicooper.audit.checks.frame import Comparison, compare_all
 from clicooper.audit.verdict import AuditReport, Check, CheckResult, Replayed, combine, exit_code
 from clicooper.errors import (
     ArtifactCorrupt,
@@ -18,7 +19,7 @@ from clicooper.errors import (
     SpecError,
     StorageError,
 )
-from clicooper.types import Verdict
+from clicooper.types import ACCUSED_OWNER, Verdict
 
 PASS, FAIL, OPEN = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 
@@ -63,6 +64,30 @@ def test_what_could_not_be_checked_is_not_failed_and_damage_is(
 def test_comparison_shows_both_sides(actual: bytes, verdict: Verdict) -> None:
     result = CheckResult.compare(Check.LINKS, "link", b"\x01", actual, round_=0, seat=1)
     assert (result.verdict, result.expected, result.actual) == (verdict, "0x01", "0x" + actual.hex())
+
+
+@pytest.mark.parametrize(
+    ("failed", "culprit"),
+    [
+        (CheckResult(Check.REPLAY, FAIL, "step 3", seat=1, step=3), 1),
+        (CheckResult(Check.BOUNDARY, FAIL, "seats 0 and 1", seats=(0, 1)), None),
+        (CheckResult(Check.LABELS, FAIL, "labels"), ACCUSED_OWNER),
+        (CheckResult(Check.RECORD, FAIL, "record"), None),
+        (CheckResult(Check.REPLAY, OPEN, "seat 1", seat=1), None),
+    ],
+)
+def test_a_failure_names_its_culprit_and_nothing_else_does(failed: CheckResult, culprit: int | None) -> None:
+    assert failed.culprit == failed.to_json()["culprit"] == culprit
+
+
+def test_first_difference_of_many_comparisons_is_the_row() -> None:
+    same, other = Comparison("job", 1, 1), Comparison("gradient of step 2", b"\x01", b"\x02", 2, "grad_received")
+    failed = compare_all(Check.BOUNDARY, "seats 0 and 1", [same, other, other], seats=(0, 1))
+    assert (failed.verdict, failed.detail) == (FAIL, "gradient of step 2 differs")
+    assert (failed.expected, failed.actual) == ("0x01", "0x02")
+    assert (failed.step, failed.field, failed.seats, failed.seat) == (2, "grad_received", (0, 1), None)
+    passed = compare_all(Check.MANIFEST, "manifest", [same], round_=1, seat=2)
+    assert (passed.verdict, passed.detail, passed.round, passed.seat) == (PASS, "agrees on job", 1, 2)
 
 
 def test_report_is_what_audit_prints() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from clicooper.audit.verdict import Check, CheckResult
-from clicooper.disputes.failed_check import subject_of_failure
+from clicooper.disputes.failed_check import choose_subject
 from clicooper.disputes.subject import Subject
 from clicooper.types import ACCUSED_OWNER, Verdict
 
@@ -35,11 +35,11 @@ def failed(check: Check, seat: int | None = None, round_: int = 1, **fields: Any
     ids=str,
 )
 def test_each_failed_check_leads_to_its_evidence(row: CheckResult, subject: Subject | None) -> None:
-    assert subject_of_failure([row], 1, 5) == subject
+    assert choose_subject([row], 1, 5) == subject
 
 
 def test_what_needs_no_replay_comes_first_and_what_passed_is_no_failure() -> None:
     rows = [failed(Check.REPLAY, seat=0, step=3), failed(Check.LINKS, seat=1)]
-    assert subject_of_failure(rows, 1, 5) == Subject("links", 1, None, 1)
+    assert choose_subject(rows, 1, 5) == Subject("links", 1, None, 1)
     passed = [CheckResult(Check.LINKS, verdict, "", "", 1, 0) for verdict in (Verdict.PASS, Verdict.INCONCLUSIVE)]
-    assert subject_of_failure(passed, 1, 5) is None
+    assert choose_subject(passed, 1, 5) is None

@@ -16,10 +16,12 @@ from clicooper.commitments.manifest import ActivationRelease, JobSpec, KeyRecord
 from clicooper.storage.ipld.cid import parse_cid
 from clicooper.storage.ipld.graph import MAX_GRAPH_BLOCKS
 
-PAGE = (Path(__file__).parents[3] / "docs" / "artifacts.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[3] / "docs"
+PAGE = (DOCS / "artifacts.md").read_text(encoding="utf-8")
+FIGURES = (DOCS / "figures" / "records.md").read_text(encoding="utf-8")
 EXAMPLES = {
     kind: (cid, json.loads(content))
-    for kind, cid, content in re.findall(r"^#### (\w+)\n\n`(\w+)`, \d+ bytes\n\n```json\n(.*?)```", PAGE, re.M | re.S)
+    for kind, cid, content in re.findall(r"^## (\w+)\n\n`(\w+)`, \d+ bytes\n\n```json\n(.*?)```", FIGURES, re.M | re.S)
 }
 RECORDS: tuple[type[Record], ...] = (JobSpec, ActivationRelease, KeyRecord, Grant, SegmentManifest, JobBundle)
 

@@ -12,10 +12,11 @@ from clicooper.reports.privacy_tables import LEAKS, WORTH
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "privacy.md").read_text(encoding="utf-8")
+FIGURES = (ROOT / "docs" / "figures" / "privacy.md").read_text(encoding="utf-8")
 
 
 def section(name):
-    return re.search(rf"<!-- {name} -->\n(.*?)\n<!-- /{name} -->", PAGE, flags=re.DOTALL)[1]
+    return re.search(rf"<!-- {name} -->\n(.*?)\n<!-- /{name} -->", FIGURES, flags=re.DOTALL)[1]
 
 
 def rows(text):

@@ -1,4 +1,4 @@
-"""docs/threats.md lists the zoo as it is, and each class says of itself what the registry demands of it."""
+"""docs/figures/adversaries.md lists the zoo as it is, and each class says of itself what the registry demands of it."""
 
 from __future__ import annotations
 

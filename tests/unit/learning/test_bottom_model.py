@@ -7,12 +7,11 @@ import pytest
 from numpy.typing import NDArray
 
 from clicooper.errors import DataError, SpecError
-from clicooper.learning.bottom_model import BottomModel, HeadSpec, random_head, train_head
-from clicooper.learning.checkpoint import diff_states
-from clicooper.learning.controls import chance, head_only_accuracy, release_only_accuracy, unprotected_accuracy
+from clicooper.learning.bottom_model import BottomModel, HeadSpec, make_random_head, train_head
+from clicooper.learning.controls import measure_chance, measure_head_only, measure_release_only, measure_unprotected
 from clicooper.privacy.randomised_response import RandomisedResponse
 from clicooper.privacy.randomness import MasterSecret, bind
-from tests.learning_jobs import MLP, SEEDS, training_spec
+from tests.learning_jobs import MLP, SEEDS, diff_states, training_spec
 
 SPEC = HeadSpec(hidden=(16,), dims=6, epochs=30, batch=7)
 FOLD = np.eye(3)[[0, 1, 2, 0, 1, 2]]
@@ -54,9 +53,9 @@ def test_state_restores_the_head_exactly() -> None:
 def test_random_head_depends_on_its_seed_alone() -> None:
     spec = replace(SPEC, kind="random")
     x, _ = blobs(9, 1)
-    first = random_head(spec, (2, 4), center=0.5, scale=2.0)
-    assert np.array_equal(first.features(x), random_head(spec, (2, 4), center=0.5, scale=2.0).features(x))
-    assert not np.array_equal(first.features(x), random_head(replace(spec, seed=3), (2, 4)).features(x))
+    first = make_random_head(spec, (2, 4), center=0.5, scale=2.0)
+    assert np.array_equal(first.features(x), make_random_head(spec, (2, 4), center=0.5, scale=2.0).features(x))
+    assert not np.array_equal(first.features(x), make_random_head(replace(spec, seed=3), (2, 4)).features(x))
     assert first.features(x[:0]).shape == (0, 6)
 
 
@@ -65,9 +64,9 @@ def test_heads_are_not_made_from_the_wrong_kind_or_data() -> None:
     with pytest.raises(SpecError):
         train_head(x, y, 3, replace(SPEC, kind="random"))
     with pytest.raises(SpecError):
-        random_head(SPEC, (2, 4))
+        make_random_head(SPEC, (2, 4))
     with pytest.raises(DataError):
-        random_head(replace(SPEC, kind="random"), (2, 4), scale=0.0)
+        make_random_head(replace(SPEC, kind="random"), (2, 4), scale=0.0)
     for inputs, labels, classes in ((x, y[:8], 3), (x[:0], y[:0], 3), (x, y, 1), (x, y, 2)):
         with pytest.raises(DataError):
             train_head(inputs, labels, classes, SPEC)
@@ -81,21 +80,21 @@ def test_heads_are_not_made_from_the_wrong_kind_or_data() -> None:
 
 
 def test_chance_is_the_best_constant_guess() -> None:
-    assert chance(np.array([2, 2, 0, 1])) == 0.5
+    assert measure_chance(np.array([2, 2, 0, 1])) == 0.5
     with pytest.raises(DataError):
-        chance(np.array([], dtype=np.int64))
+        measure_chance(np.array([], dtype=np.int64))
 
 
 def test_controls_reach_what_the_data_allows() -> None:
     x, y = blobs(300, 1)
     held, truth = blobs(90, 2)
-    assert head_only_accuracy(x, y, held, truth) > 0.95
+    assert measure_head_only(x, y, held, truth) > 0.95
     flat, held_flat = x.reshape(300, 8)[:, :6], held.reshape(90, 8)[:, :6]
     training = training_spec(steps=120, batch=20)
     model = MLP.model_copy(update={"widths": (32, 32), "cuts": (1, 2)})
-    assert unprotected_accuracy(model, training, SEEDS, flat, y, held_flat, truth) > 0.95
+    assert measure_unprotected(model, training, SEEDS, flat, y, held_flat, truth) > 0.95
     pseudo = y + 3 * (np.arange(300) % 2)
-    release = release_only_accuracy(x, pseudo, FOLD, held, truth)
+    release = measure_release_only(x, pseudo, FOLD, held, truth)
     assert release.class_means > 0.95
     assert release.best == max(release.class_means, release.lda) > 0.95
 
@@ -103,7 +102,7 @@ def test_controls_reach_what_the_data_allows() -> None:
 def test_release_alone_finds_nothing_in_noise() -> None:
     noise = np.random.default_rng(0).normal(size=(300, 8))
     held, truth = blobs(900, 2)
-    result = release_only_accuracy(noise, np.arange(300) % 6, FOLD, held.reshape(900, 8), truth)
+    result = measure_release_only(noise, np.arange(300) % 6, FOLD, held.reshape(900, 8), truth)
     assert result.best < 0.75
 
 
@@ -116,8 +115,8 @@ def test_release_under_randomised_labels_is_read_with_its_class_means_debiased()
     noisy = response.respond(labels, secret=MasterSecret.from_seed(1), context=bind("rows"))
     rows = means[labels] + rng.normal(0, 0.2, (1000, 2))
     held, truth = means[np.arange(300) % 3] + rng.normal(0, 0.2, (300, 2)), np.arange(300) % 3
-    blind = release_only_accuracy(rows, noisy, np.eye(3), held, truth)
-    known = release_only_accuracy(rows, noisy, np.eye(3), held, truth, response.mixing)
+    blind = measure_release_only(rows, noisy, np.eye(3), held, truth)
+    known = measure_release_only(rows, noisy, np.eye(3), held, truth, response.mixing)
     assert blind.class_means < 0.9
     assert known.class_means > 0.95
     assert known.lda >= blind.lda
@@ -126,17 +125,17 @@ def test_release_under_randomised_labels_is_read_with_its_class_means_debiased()
 def test_release_of_one_record_a_class_or_of_one_class() -> None:
     x, _ = blobs(3, 1)
     held, truth = blobs(90, 2)
-    tiny = release_only_accuracy(x, np.arange(3), FOLD, held, truth)
+    tiny = measure_release_only(x, np.arange(3), FOLD, held, truth)
     assert tiny.lda == tiny.class_means
-    one = release_only_accuracy(x, np.zeros(3, np.int64), FOLD, held, truth)
+    one = measure_release_only(x, np.zeros(3, np.int64), FOLD, held, truth)
     assert one.best == pytest.approx(1 / 3)
 
 
 def test_controls_refuse_data_without_labels_or_classes() -> None:
     x, y = blobs(9, 1)
     with pytest.raises(DataError, match="one class"):
-        head_only_accuracy(x, np.zeros(9, np.int64), x, y)
+        measure_head_only(x, np.zeros(9, np.int64), x, y)
     with pytest.raises(DataError):
-        head_only_accuracy(x, y[:3], x, y)
+        measure_head_only(x, y[:3], x, y)
     with pytest.raises(DataError):
-        release_only_accuracy(x[:0], y[:0], FOLD, x, y)
+        measure_release_only(x[:0], y[:0], FOLD, x, y)

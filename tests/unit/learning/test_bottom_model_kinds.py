@@ -7,11 +7,19 @@ import numpy as np
 import pytest
 
 from clicooper.errors import DataError, PrivacyClaimError, SpecError
-from clicooper.learning.bottom_model import CENTER, SCALE, HeadSpec, head_from_state, load_head, random_head, train_head
-from clicooper.learning.bottom_model_kinds import head_claim, head_kind, make_head
-from clicooper.learning.checkpoint import diff_states, save_state
+from clicooper.learning.bottom_model import (
+    CENTER,
+    SCALE,
+    HeadSpec,
+    load_head,
+    make_head_from_state,
+    make_random_head,
+    train_head,
+)
+from clicooper.learning.bottom_model_kinds import make_head, make_head_claim, name_head_kind
+from clicooper.learning.checkpoint import save_state
 from clicooper.learning.data import Dataset, Splits
-from clicooper.learning.dp_head import dp_head, training_digest
+from clicooper.learning.dp_head import digest_training, train_dp_head
 from clicooper.learning.released import label_records
 from clicooper.privacy.accounting import REPLACE_ONE
 from clicooper.privacy.composition import SampledGaussian
@@ -19,6 +27,7 @@ from clicooper.privacy.labels import expand_labels
 from clicooper.privacy.ledger import HeadSpending
 from clicooper.privacy.randomness import MasterSecret, bind
 from clicooper.privacy.release import ReleaseParams, make_release
+from tests.learning_jobs import diff_states
 
 SECRET, DATA = MasterSecret.from_seed(1), bind("data")
 SPEC = HeadSpec("dp-sgd", dims=6, hidden=())
@@ -36,7 +45,7 @@ def blobs(records=240, seed=0):
 
 def trained(data=None, spec=SPEC, mechanism=WEAK, secret=SECRET, digest=DATA):
     data = data or blobs()
-    return dp_head(data.inputs, data.labels, data.classes, spec, mechanism, secret, digest)
+    return train_dp_head(data.inputs, data.labels, data.classes, spec, mechanism, secret, digest)
 
 
 def test_a_private_head_separates_classes_under_mild_noise():
@@ -61,7 +70,7 @@ def test_a_private_head_is_a_function_of_master_data_and_settings():
 def test_trainings_that_differ_in_anything_have_different_names():
     """Their draws are bound to this name, so no two of them share a noise."""
     names = {
-        training_digest(data, classes, spec, mechanism)
+        digest_training(data, classes, spec, mechanism)
         for data, classes, spec, mechanism in (
             (DATA, 3, SPEC, WEAK),
             (bind("other"), 3, SPEC, WEAK),
@@ -80,16 +89,16 @@ def test_trainings_that_differ_in_anything_have_different_names():
 def test_prototypes_fit_more_and_fewer_features_than_classes(classes):
     rng = np.random.default_rng(0)
     inputs, labels = rng.random((90, 5)), np.arange(90) % classes
-    head = dp_head(inputs, labels, classes, SPEC, WEAK, SECRET, DATA)
+    head = train_dp_head(inputs, labels, classes, SPEC, WEAK, SECRET, DATA)
     assert np.allclose(np.linalg.norm(head.features(inputs), axis=1), 1)
-    wide = dp_head(inputs, labels, classes, replace(SPEC, dims=40), WEAK, SECRET, DATA)
+    wide = train_dp_head(inputs, labels, classes, replace(SPEC, dims=40), WEAK, SECRET, DATA)
     # Twice as many directions as classes are trained, and the rest of the features are a rotation of them.
     assert np.linalg.matrix_rank(wide.state()["layer0.weight"].astype(np.float64), tol=1e-4) <= min(5, 2 * classes)
     assert wide.features(inputs).shape == (90, 40)
 
 
 @pytest.mark.parametrize(
-    "make", [lambda spec: random_head(replace(spec, kind="random"), (1, 2, 4)), lambda _: trained()]
+    "make", [lambda spec: make_random_head(replace(spec, kind="random"), (1, 2, 4)), lambda _: trained()]
 )
 def test_standardisation_looks_at_no_record(make):
     state = make(SPEC).state()
@@ -102,7 +111,7 @@ def test_private_head_of_wrong_kind_or_labels_is_refused():
     data = blobs()
     for labels, classes in ((data.labels[:-1], 3), (data.labels, 2), (data.labels - 1, 3), (data.labels, 1)):
         with pytest.raises(DataError, match="labels of"):
-            dp_head(data.inputs, labels, classes, SPEC, WEAK, SECRET, DATA)
+            train_dp_head(data.inputs, labels, classes, SPEC, WEAK, SECRET, DATA)
 
 
 @pytest.fixture
@@ -121,8 +130,8 @@ def test_a_head_from_a_file_is_the_one_that_was_written(file):
 
 
 def test_layers_are_read_in_the_order_of_their_numbers():
-    deep = random_head(HeadSpec("random", hidden=(4,) * 11, dims=6), (8,))
-    assert head_from_state(deep.state(), (8,), HeadSpec("file", dims=6)).spec.hidden == (4,) * 11
+    deep = make_random_head(HeadSpec("random", hidden=(4,) * 11, dims=6), (8,))
+    assert make_head_from_state(deep.state(), (8,), HeadSpec("file", dims=6)).spec.hidden == (4,) * 11
 
 
 @pytest.mark.parametrize(("shape", "dims"), [((1, 4, 4), 6), ((1, 2, 4), 16)])
@@ -144,22 +153,22 @@ def test_a_file_that_is_no_head_is_refused(tmp_path):
 
 
 def test_kinds_are_words_and_everything_else_is_a_file():
-    assert [head_kind(word) for word in ("disjoint", "random", "dp-sgd")] == ["disjoint", "random", "dp-sgd"]
-    assert head_kind("a/public.safetensors") == "file"
+    assert [name_head_kind(word) for word in ("disjoint", "random", "dp-sgd")] == ["disjoint", "random", "dp-sgd"]
+    assert name_head_kind("a/public.safetensors") == "file"
 
 
 def test_a_private_head_has_half_of_epsilon_unless_it_is_given_less_than_all():
-    assert head_claim("dp-sgd", 4.0, 1e-5).division == head_claim("dp-sgd", 4.0, 1e-5, 2.0).division
-    assert head_claim("dp-sgd", 4.0, 1e-5, 1.0).division.head_epsilon == 1.0
+    assert make_head_claim("dp-sgd", 4.0, 1e-5).division == make_head_claim("dp-sgd", 4.0, 1e-5, 2.0).division
+    assert make_head_claim("dp-sgd", 4.0, 1e-5, 1.0).division.head_epsilon == 1.0
     with pytest.raises(PrivacyClaimError, match="4 of 4 in total"):
-        head_claim("dp-sgd", 4.0, 1e-5, 4.0)
+        make_head_claim("dp-sgd", 4.0, 1e-5, 4.0)
 
 
 @pytest.mark.parametrize("head", ["disjoint", "random", "public.safetensors"])
 def test_epsilon_of_a_head_that_spends_none_is_refused(head):
     """A misspelt kind of head must not pass for a private one."""
     with pytest.raises(PrivacyClaimError, match="spends nothing"):
-        head_claim(head, 4.0, 1e-5, 1.0)
+        make_head_claim(head, 4.0, 1e-5, 1.0)
 
 
 def test_training_is_reserved_before_anything_is_drawn():
@@ -178,13 +187,13 @@ def test_training_is_reserved_before_anything_is_drawn():
     every = np.arange(len(data))
     splits = Splits(every[:0], every, every[:0], every[:0])
     labels = label_records(data, every, MasterSecret.from_seed(1), None)
-    claim = head_claim("dp-sgd", 4.0, 1e-5, 2.0)
+    claim = make_head_claim("dp-sgd", 4.0, 1e-5, 2.0)
     secret = Watched(bytes(32), secure=False)
     with pytest.raises(PrivacyClaimError, match="no"):
         make_head(SPEC, data, splits, labels, claim, file=Path("none"), secret=secret, reserve=refuse)
     assert drawn == []
     with pytest.raises(PrivacyClaimError, match="without a part of epsilon"):
-        nothing = head_claim("random", 4.0, 1e-5)
+        nothing = make_head_claim("random", 4.0, 1e-5)
         make_head(SPEC, data, splits, labels, nothing, file=Path("none"), secret=secret, reserve=refuse)
 
 
@@ -194,7 +203,7 @@ def test_a_private_head_sees_released_labels_alone():
     splits = Splits(every[:0], every, every[:0], every[:0])
     labels = label_records(data, every, SECRET, 2.0)
     assert (labels.labels != data.labels).any()
-    claim, spent = head_claim("dp-sgd", 4.0, 1e-5, 2.0), []
+    claim, spent = make_head_claim("dp-sgd", 4.0, 1e-5, 2.0), []
     heads = [
         make_head(SPEC, data, splits, known, claim, file=Path("none"), secret=SECRET, reserve=spent.append)
         for known in (labels, replace(labels, source=bind("other true labels")))
@@ -207,7 +216,7 @@ def test_a_private_head_sees_released_labels_alone():
 def statement(head):
     labels = np.repeat(np.arange(2), 50)
     label_map = expand_labels(labels, 2, secret=SECRET, context=DATA, gamma=5)
-    claim = head_claim(head, 4.0, 1e-5)
+    claim = make_head_claim(head, 4.0, 1e-5)
     own = claim.division
     params = ReleaseParams(own.epsilon, own.delta, 1.0) if own else ReleaseParams(4.0, 1e-5, 1.0)
     return make_release(np.ones((100, 3)), label_map, params, SECRET, DATA, claim).statement
@@ -239,7 +248,7 @@ def test_statement_says_of_each_head_what_it_stands_on(head, excluded, void):
     said = "".join(item for item in made.excludes if "trained the head" in item)
     assert excluded in said if excluded else not said
     assert void in made.text().splitlines()[-1]
-    assert made.head == head_kind(head)
+    assert made.head == name_head_kind(head)
     # Whatever the head, what no head changes stays excluded.
     assert {"accept bits", "held-out records", "published accuracy"} <= set(made.excludes)
 
@@ -250,14 +259,14 @@ def test_other_heads_change_no_byte_of_a_release():
     given = np.ones((100, 3)), label_map, ReleaseParams(4.0, 1e-5, 1.0), SECRET, DATA
     plain = make_release(*given)
     for head in ("random", "public.safetensors"):
-        assert np.array_equal(make_release(*given, head_claim(head, 4.0, 1e-5)).activations, plain.activations)
+        assert np.array_equal(make_release(*given, make_head_claim(head, 4.0, 1e-5)).activations, plain.activations)
 
 
 def test_delta_of_the_whole_must_be_below_one_in_n():
     """Half of delta would pass for 100 records; all of it does not."""
     labels = np.repeat(np.arange(2), 50)
     label_map = expand_labels(labels, 2, secret=SECRET, context=DATA, gamma=5)
-    claim = head_claim("dp-sgd", 4.0, 0.015, 2.0)
+    claim = make_head_claim("dp-sgd", 4.0, 0.015, 2.0)
     params = ReleaseParams(claim.division.epsilon, claim.division.delta, 1.0)
     with pytest.raises(PrivacyClaimError, match="not below 1/n"):
         make_release(np.ones((100, 3)), label_map, params, SECRET, DATA, claim)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from clicooper.errors import DataError
-from clicooper.learning.data import Dataset, dataset_digest, load_dataset, split_dataset
+from clicooper.learning.data import Dataset, digest_dataset, load_dataset, split_dataset
 
 RNG = np.random.default_rng(2)
 
@@ -260,10 +260,10 @@ def test_digest_covers_inputs_labels_and_classes_but_not_the_name():
     nudged = base.inputs.copy()
     nudged[5, 2] = np.nextafter(nudged[5, 2], np.float32(9))
     reshaped = base.inputs.reshape(60, 2, 2)
-    assert dataset_digest(Dataset("other", base.inputs, base.labels, 3)) == dataset_digest(base)
+    assert digest_dataset(Dataset("other", base.inputs, base.labels, 3)) == digest_dataset(base)
     others = [(base.inputs, swapped), (nudged, base.labels), (reshaped, base.labels)]
-    digests = {dataset_digest(Dataset("toy", x, y, 3)) for x, y in others}
-    assert len(digests | {dataset_digest(base)}) == 4
+    digests = {digest_dataset(Dataset("toy", x, y, 3)) for x, y in others}
+    assert len(digests | {digest_dataset(base)}) == 4
 
 
 # --- splits

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from clicooper.attacks.release_under_test import Setting, make_release_under_test
+from clicooper.attacks.release_under_test import make_release_under_test
 from clicooper.errors import DataError, PrivacyClaimError
-from clicooper.learning.data import Dataset, dataset_digest, split_dataset
+from clicooper.learning.data import Dataset, digest_dataset, split_dataset
 from clicooper.learning.released import label_records
 from clicooper.privacy.randomised_response import RandomisedResponse
 from clicooper.privacy.randomness import MasterSecret
-from tests.attack_world import CLASSES, blobs, inputs
+from tests.attack_world import CLASSES, blobs, given, inputs, terms
 
 SECRET, RECORDS = MasterSecret.from_seed(3), np.arange(400)
 DATA = blobs()
@@ -26,7 +26,7 @@ def test_without_a_response_the_labels_are_the_true_ones():
     released = label_records(DATA, RECORDS, SECRET, None)
     assert np.array_equal(released.labels, DATA.labels[RECORDS])
     part = Dataset("part", DATA.inputs[RECORDS], DATA.labels[RECORDS], CLASSES)
-    assert released.source == released.digest == dataset_digest(part)
+    assert released.source == released.digest == digest_dataset(part)
     assert released.mixing == 0.0
     assert released.expand(SECRET, 4).response is None
 
@@ -44,12 +44,14 @@ def test_with_one_they_are_noisy_and_named_by_what_they_became():
 @pytest.mark.parametrize("record", [7, 211])
 def test_changed_label_with_the_same_response_changes_nothing_else(monkeypatch, record):
     """Map, groups, order, noise and public counts follow from the noisy labels: the release is equal to the bit."""
-    owned, setting = inputs(DATA), Setting(2.0, 4, 2, 0, label_epsilon=2.0)
+    owned, config = inputs(DATA), terms(2.0, 4, 2, 0, label_epsilon=2.0)
     splits = split_dataset(DATA, 0, head=0.2, holdout=0.1, test=0.2, by_class=False)
     noisy = label_records(DATA, splits.release, SECRET, 2.0).labels
     monkeypatch.setattr(RandomisedResponse, "respond", lambda *_, **__: noisy)
     neighbour = relabelled(DATA, int(splits.release[record]))
-    one, other = (make_release_under_test(data, splits, owned.head, setting) for data in (DATA, neighbour))
+    one, other = (
+        make_release_under_test(given(data, splits, owned.head, config), config) for data in (DATA, neighbour)
+    )
     assert not np.array_equal(one.released_labels, other.released_labels)
     assert one.label_map.digest == other.label_map.digest
     assert one.release.activations.tobytes() == other.release.activations.tobytes()
@@ -61,10 +63,10 @@ def test_changed_label_with_the_same_response_changes_nothing_else(monkeypatch, 
 
 
 def test_true_labels_decide_more_than_that_where_they_are_not_protected():
-    owned = inputs(DATA)
+    owned, config = inputs(DATA), terms(2.0, 4, 2, 0)
     neighbour = relabelled(DATA, int(owned.splits.release[7]))
     one, other = (
-        make_release_under_test(data, owned.splits, owned.head, Setting(2.0, 4, 2, 0)) for data in (DATA, neighbour)
+        make_release_under_test(given(data, owned.splits, owned.head, config), config) for data in (DATA, neighbour)
     )
     assert one.label_map.digest != other.label_map.digest
     assert one.release.activations.tobytes() != other.release.activations.tobytes()

@@ -9,12 +9,12 @@ import torch
 from scipy.stats import chi2, kstest, norm
 from torch import nn
 
-from clicooper.attacks.privacy.distinguish import lower_bound
 from clicooper.errors import DataError, PrivacyClaimError
 from clicooper.privacy import dpsgd
 from clicooper.privacy.composition import SampledGaussian
 from clicooper.privacy.dpsgd import Draws, GradientRule, train_privately
 from clicooper.privacy.randomness import MasterSecret, bind
+from tests.distinguish import lower_bound
 from tests.zero_out import zero_out_epsilon
 
 SECRET = MasterSecret.from_seed(3)

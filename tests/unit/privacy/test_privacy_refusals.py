@@ -4,14 +4,6 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from clicooper.attacks.privacy.distinguish import lower_bound, project
-from clicooper.attacks.privacy.leaks import (
-    group_by_counts,
-    join_maps,
-    naive_float32_noise,
-    remove_shared_noise,
-    reproduces_in_float32,
-)
 from clicooper.attacks.privacy.scores import grade
 from clicooper.errors import DataError, PrivacyBudgetError, PrivacyClaimError
 from clicooper.privacy.accounting import gaussian_sigma, sensitivity
@@ -19,6 +11,14 @@ from clicooper.privacy.labels import LabelMap, expand_labels
 from clicooper.privacy.ledger import Ledger, ReleaseRequest
 from clicooper.privacy.randomness import MasterSecret, bind, normal_noise
 from clicooper.privacy.release import ReleaseParams, clip_rows, make_release, release_content, release_context
+from tests.distinguish import lower_bound, project
+from tests.privacy_leaks import (
+    group_by_counts,
+    join_maps,
+    naive_float32_noise,
+    remove_shared_noise,
+    reproduces_in_float32,
+)
 
 SECRET, CONTEXT = MasterSecret.from_seed(21), bind("test", 1)
 COUNTS = np.array([83, 97, 110, 121, 134])

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta, kstest, norm
 
-from clicooper.attacks.privacy.distinguish import lower_bound
 from clicooper.errors import DataError, PrivacyBudgetError, PrivacyClaimError
 from clicooper.privacy.labels import expand_labels
 from clicooper.privacy.ledger import Ledger, ReleaseRequest
 from clicooper.privacy.privunit import PrivUnit
 from clicooper.privacy.randomness import MasterSecret, bind, uniform_draws
 from clicooper.privacy.release import ReleaseParams, make_release, release_content
+from tests.distinguish import lower_bound
 
 SECRET, CONTEXT = MasterSecret.from_seed(31), bind("test", 7)
 TRIALS, ERROR = 20_000, 1e-6

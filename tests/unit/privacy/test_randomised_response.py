@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from clicooper.attacks.privacy.distinguish import lower_bound
 from clicooper.errors import DataError, PrivacyClaimError, UsageError
 from clicooper.privacy.randomised_response import MAX_EPSILON, RandomisedResponse, class_means, noise_of_rows, unmix
 from clicooper.privacy.randomness import MasterSecret, bernoulli, bind
+from tests.distinguish import lower_bound
 
 SECRET, CONTEXT = MasterSecret.from_seed(31), bind("records")
 CLASSES, EPSILON, DRAWS, ERROR = 5, 1.2, 20_000, 1e-6

@@ -1,4 +1,4 @@
-"""What a run quotes of its setting is the row of docs/privacy.md, and of its own setting alone."""
+"""What a run quotes of its setting is the row of docs/figures/privacy.md, and of its own setting alone."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ from clicooper.config import JobConfig
 from clicooper.reports.measured import measured_claims
 from clicooper.reports.privacy_tables import FRONTIER
 
-PAGE = (Path(__file__).parents[3] / "docs" / "privacy.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "figures" / "privacy.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(autouse=True)

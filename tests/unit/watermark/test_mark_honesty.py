@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from clicooper.attacks.marks.null_models import (
+from clicooper.types import Verdict
+from clicooper.watermark.carriers import layout_of, weights_of
+from clicooper.watermark.detect import ACCEPT_LOG2_P, read_carrier
+from clicooper.watermark.similarity import compare_suspect
+from clicooper.watermark.suspect import align_suspect
+from tests.null_models import (
     ChanceReadings,
     random_carriers,
     read_by_chance,
     starting_weights,
     train_many,
 )
-from clicooper.types import Verdict
-from clicooper.watermark.carriers import layout_of, weights_of
-from clicooper.watermark.detect import ACCEPT_LOG2_P, read_carrier
-from clicooper.watermark.similarity import compare_suspect
-from clicooper.watermark.suspect import align_suspect
 
 KEYS, BITS, WEIGHTS = 10_000, 64, 1_024
 KINDS = ["random", "trained", "aligned"]
