@@ -12,6 +12,7 @@ from rich.console import Console
 
 from clicooper.chain.client import Contract, JobState, Receipt, SeatState
 from clicooper.chain.deploy import first_difference
+from clicooper.chain.deployments import read_deployments
 from clicooper.chain.lens import ARTIFACT as LENS
 from clicooper.chain.lens import Lens
 from clicooper.chain.rpc.node import Node
@@ -20,7 +21,6 @@ from clicooper.cli.grant import grant
 from clicooper.cli.options import JobNumber, NamedContract
 from clicooper.cli.output import finish
 from clicooper.config import ClientConfig
-from clicooper.protocol.deployments import read_deployments
 from clicooper.reports.tables import amount, table
 from clicooper.types import ZERO_ADDRESS, Address, JobId
 

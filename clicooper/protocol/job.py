@@ -29,7 +29,7 @@ from clicooper.privacy.randomness import MasterSecret
 from clicooper.protocol.owner import Owner
 from clicooper.protocol.owner_folder import JOB_NAME, job_place, keep_owner_secrets
 from clicooper.protocol.policy import Policy
-from clicooper.protocol.prepare import PreparedJob, prepare_job
+from clicooper.protocol.preparation.prepare import PreparedJob, prepare_job
 from clicooper.protocol.round import Progress, SettledRound, run_round
 from clicooper.protocol.trainer import Trainer
 from clicooper.storage.base import Store

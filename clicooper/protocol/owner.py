@@ -44,7 +44,7 @@ from clicooper.protocol.committed import CommittedSegment
 from clicooper.protocol.decision import Accept, Decision, decide
 from clicooper.protocol.grants import grant_of_seat, holders_of, open_seat_grant, recipient_of_seat
 from clicooper.protocol.policy import Policy
-from clicooper.protocol.prepare import PreparedJob
+from clicooper.protocol.preparation.prepare import PreparedJob
 from clicooper.protocol.publication import Timer, await_publication, states_to_publish
 from clicooper.storage.base import Store
 from clicooper.storage.pins.retention import JobRetention

@@ -37,7 +37,7 @@ from clicooper.learning.models import require_trusted
 from clicooper.privacy.randomness import MasterSecret
 from clicooper.protocol.owner import Owner
 from clicooper.protocol.policy import Policy
-from clicooper.protocol.prepare import HEAD_NAME, PreparedJob, restore_job
+from clicooper.protocol.preparation.prepare import HEAD_NAME, PreparedJob, restore_job
 from clicooper.storage.base import Store
 from clicooper.storage.pins.pin_sets import PinSets
 from clicooper.storage.pins.retention import JOB_PINS, JobRetention

@@ -13,7 +13,8 @@ from clicooper.learning.training import TrainedSegment
 from clicooper.protocol.committed import CommittedSegment
 from clicooper.protocol.round import run_round
 from clicooper.types import Head, Verdict
-from clicooper.watermark import MarkPurpose, embed_both, mark_seed
+from clicooper.watermark.embed import embed_both
+from clicooper.watermark.keys import MarkPurpose, mark_seed
 from tests.adversaries import MarksFromWrongHead
 from tests.scenario import Rehearsal, keys_of, quiet, rehearsal, seating, tiny_config
 

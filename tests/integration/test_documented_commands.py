@@ -26,13 +26,13 @@ from clicooper.access.grants import read_identity, write_grants
 from clicooper.access.identity import recipient_of
 from clicooper.access.sealing import new_identity
 from clicooper.audit.artifacts import Artifacts
+from clicooper.chain.deployments import Deployment, add_deployment
 from clicooper.chain.keys import account_from_seed
 from clicooper.chain.record import write_record
 from clicooper.chain.rpc.node import Node
 from clicooper.cli.main import main
 from clicooper.history.follow import follow_record
 from clicooper.learning.checkpoint import save_state
-from clicooper.protocol.deployments import Deployment, add_deployment
 from clicooper.protocol.job import finish_job, run_rounds
 from clicooper.storage.base import put_bytes
 from clicooper.storage.ipfs.ipfs_store import IpfsStore

@@ -20,7 +20,8 @@ from clicooper.attacks.marks.tuning import (
 )
 from clicooper.errors import RunFolderError, SpecError, UsageError
 from clicooper.learning.segments import initial_state
-from clicooper.watermark import MarkPurpose, embed_both
+from clicooper.watermark.embed import embed_both
+from clicooper.watermark.keys import MarkPurpose
 from tests.learning_jobs import diff_states
 from tests.scenario import tiny_config
 
