@@ -59,6 +59,13 @@ SEED = 20_261_130
 """Of this module alone: its accounts must be new on a node that other tests share."""
 
 FOLDER = Path(".clicooper/runs/run-001")
+
+SMALL = {
+    **{"ROUNDS": "1", "TRAINERS": "2", "STEPS": "10", "INTERVAL": "5", "LEARNING_RATE": "0.05"},
+    **{"WIDTHS": "256,256,256,256,256", "MARK_BITS": "64"},
+}
+"""Settings of new jobs, where the page names none."""
+
 Word = str | Callable[[], object]
 
 
@@ -232,7 +239,7 @@ def beside_new_jobs(request: pytest.FixtureRequest) -> Iterator[Scene]:
     """Data, a chain and an IPFS node; small jobs, whatever the page says of their size."""
     images, labels = load_digits(return_X_y=True)
     np.savez("records.npz", inputs=images.astype(np.float32) / 16, labels=labels)
-    for name, value in {"ROUNDS": "1", "STEPS": "20", "TRAINERS": "2"}.items():
+    for name, value in SMALL.items():
         request.getfixturevalue("monkeypatch").setenv(f"CLICOOPER_{name}", value)
 
     def newest() -> Path:
