@@ -79,7 +79,7 @@ class JobSource:
         trusted: custom models whose code may run here.
 
     Raises:
-        UsageError: no job is named, or one on a chain without a node.
+        UsageError: a job on a chain, and no node.
     """
 
     def __init__(
@@ -106,9 +106,6 @@ class JobSource:
         if self.on_chain and not self.nodes:
             hint = "choose the chain's node with --network, such as anvil or a URL"
             raise UsageError("the embedded chain ended with the process that ran it: there is no job on it", hint=hint)
-        if files is None and not self.on_chain:
-            hint = "name a run folder or CAR file, or --contract ADDRESS --job N --network URL"
-            raise UsageError("no job is named: there is nothing to audit", hint=hint)
 
     def __enter__(self) -> Self:
         return self
@@ -187,6 +184,7 @@ class JobSource:
         """The job's record, from the files, or from the chain if the nodes bear it out.
 
         Raises:
+            UsageError: no job is named.
             RunFolderError, CarError, RecordError: the files hold none, or it is damaged.
             RecordError, ChainError: the nodes contradict what was read, or cannot tell.
         """
@@ -196,7 +194,7 @@ class JobSource:
                     error = RecordError if row.verdict is Verdict.FAIL else ChainError
                     raise error(f"the record cannot be relied on: {row.detail}", hint="`clicooper audit` says more")
             return self.checked.record
-        if isinstance(self.store, CarStore):
+        if self.is_car and isinstance(self.store, CarStore):
             return record_from_json(read_bundle(self.store)[1])
         return read_record(self.finished_folder.record)
 
@@ -210,9 +208,13 @@ class JobSource:
         """The run folder with its record.
 
         Raises:
+            UsageError: no job is named.
             RunFolderError: there is none, or it is incomplete.
         """
-        return RunFolder.open(self.files or Path(), needs_store=self.config.ipfs_url is None)
+        if self.files is None:
+            hint = "name a run folder or CAR file, or --contract ADDRESS --job N --network URL"
+            raise UsageError("no job is named", hint=hint)
+        return RunFolder.open(self.files, needs_store=self.config.ipfs_url is None)
 
     @cached_property
     def store(self) -> Store:
