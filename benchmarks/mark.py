@@ -19,7 +19,9 @@ from clicooper.learning.models import suggest_cuts
 from clicooper.learning.runtime import use_threads
 from clicooper.learning.segments import initial_state
 from clicooper.learning.training import SeatWorker, train_round
-from clicooper.watermark import MarkParams, State, carrier_of, embed_both, layout_of, read_mark
+from clicooper.watermark.carriers import MarkParams, State, carrier_of, layout_of
+from clicooper.watermark.detect import read_mark
+from clicooper.watermark.embed import embed_both
 
 SEATS = 3
 SEEDS = SeedSpec(weights=1, batches=1, noise=1)

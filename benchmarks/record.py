@@ -2,7 +2,10 @@
 
 A job of 32 seats on Anvil, each commitment a transaction of its own, 320 of them a block: as many as a block of
 Ethereum holds. Anvil sends them for the trainers without signatures, which no reader ever sees. Each reader runs in a
-process of its own, so that its memory is its own. Options: ``--json``; ``--commitments N`` (100,000 by default).
+process of its own, so that its memory is its own.
+
+Then the requests of each of 50 rounds of a real job, all roles in this process, whose number must not grow.
+Options: ``--json``; ``--commitments N`` (100,000 by default, 0 leaves the history out); ``--rounds N`` (50).
 """
 
 from __future__ import annotations
@@ -39,6 +42,7 @@ from clicooper.history.follow import follow_record
 from clicooper.types import Address, JobId, JobParams, Verdict
 
 ROOT = Path(__file__).parents[1]
+
 ETHER = 10**18
 PRICE_WEI = 4 * 10**9
 SEATS = 32
@@ -144,7 +148,7 @@ def read_with_index(url: str, history: dict[str, Any], path: Path) -> dict[str, 
     def read(node: Node) -> int:
         with RecordIndex(path, node, history["address"], history["first"]) as index:
             index.sync()
-            return sum(isinstance(event, Committed) for _, _, event in index.decoded(JobId(history["job"])))
+            return sum(isinstance(event, Committed) for event in index.bare_events(JobId(history["job"])))
 
     with Node.connect(url) as node:
         seconds, found = timed(lambda: read(node))
@@ -218,18 +222,43 @@ def measure(commitments: int, folder: Path) -> Iterator[Row]:
     yield Row(f"audit of {short['commitments']} commitments, no replay", audit["seconds"], "s", target=AUDIT_S)
 
 
+def measure_requests(rounds: int, folder: Path) -> Iterator[Row]:
+    """What the roles of one job ask of the chain in each round."""
+    # Here and not above: the readers' processes do without the weight of torch.
+    sys.path.insert(0, str(ROOT))
+    from clicooper.chain.rpc.embedded import EmbeddedChain  # noqa: PLC0415
+    from clicooper.protocol.round import SettledRound, run_round  # noqa: PLC0415
+    from tests.scenario import quiet, rehearsal, tiny_config  # noqa: PLC0415
+    from tests.simulators import CountingTransport  # noqa: PLC0415
+
+    chain = CountingTransport(EmbeddedChain(31337))
+    asked: list[int] = []
+    # Wide enough for the marks of so many rounds.
+    config = tiny_config(rounds=rounds, widths=(384,) * 4)
+    with rehearsal(folder / "run", config, connect=lambda: Node(chain)) as job:
+        last: SettledRound | None = None
+        for round_ in range(rounds):
+            before, head = chain.requests, last.head if last else job.opened.genesis
+            last = run_round(job.opened.owner, job.opened.trainers, round_, head, last, quiet)
+            asked.append(chain.requests - before)
+    yield Row(f"requests of the last of {rounds} rounds, over the first", asked[-1], "", asked[0], 1)
+    yield Row(f"most requests of a round, over the fewest of {rounds}", max(asked), "", min(asked), 1)
+
+
 def main() -> None:
     """Measures and reports."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.add_argument("--commitments", type=int, default=100_000, help="how long the history is")
+    parser.add_argument("--rounds", type=int, default=50, help="of the job whose requests are counted")
     parser.add_argument("--read", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.read:
         read_and_print(*arguments.read)
         return
     with tempfile.TemporaryDirectory() as folder:
-        report(tuple(measure(arguments.commitments, Path(folder))))
+        history = measure(arguments.commitments, Path(folder)) if arguments.commitments else ()
+        report((*history, *measure_requests(arguments.rounds, Path(folder))))
 
 
 if __name__ == "__main__":

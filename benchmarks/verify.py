@@ -40,7 +40,7 @@ from clicooper.history.follow import follow_record  # noqa: E402
 from clicooper.learning.runtime import use_threads  # noqa: E402
 from clicooper.learning.segments import initial_state  # noqa: E402
 from clicooper.learning.training import SeatWorker, train_round  # noqa: E402
-from clicooper.protocol.defaults import MLP_WIDTH, RESNET_CHANNELS  # noqa: E402
+from clicooper.protocol.preparation.defaults import MLP_WIDTH, RESNET_CHANNELS  # noqa: E402
 from clicooper.protocol.round import commit_in_order, train_segments  # noqa: E402
 from clicooper.types import Digest, Verdict  # noqa: E402
 from tests.scenario import Rehearsal, keys_of, quiet, rehearsal  # noqa: E402

@@ -36,6 +36,7 @@ from clicooper.audit.replay.sampling import sample_block
 from clicooper.audit.verdict import AuditReport, Check, CheckResult
 from clicooper.chain.client import Contract
 from clicooper.chain.compile import CONTRACT
+from clicooper.chain.deployments import latest_deployment, read_deployments
 from clicooper.chain.fees import SendPolicy
 from clicooper.chain.index.cross_check import cross_check
 from clicooper.chain.index.record_index import RecordIndex
@@ -46,7 +47,6 @@ from clicooper.config import EMBEDDED, ClientConfig
 from clicooper.errors import ChainError, CliCooperError, RecordError, SpecError, UsageError
 from clicooper.history.follow import follow_record
 from clicooper.history.history import History
-from clicooper.protocol.deployments import latest_deployment, read_deployments
 from clicooper.protocol.owner_folder import JOB_NAME, JobPlace, read_place
 from clicooper.storage.base import Store
 from clicooper.storage.car_store import CarStore

@@ -24,9 +24,9 @@ import numpy as np
 from clicooper.audit.checks.replay import MIN_SUMMED_RESIDUALS
 from clicooper.commitments.manifest import ModelSpec
 from clicooper.learning.checkpoint import State, cast_state
-from clicooper.learning.replay import compare_states, first_difference, replay_interval, summed_residual
+from clicooper.learning.replay import compare_states, relative_residual, replay_interval
 from clicooper.learning.training import TrainedSegment
-from tests.learning_jobs import SmallJob, Starts, small_job
+from tests.learning_jobs import SmallJob, Starts, first_difference, small_job
 
 THREADS = (1, 2, 4)
 TOLERANCE = 1e-5
@@ -171,7 +171,9 @@ def _count(subject: Subject, by: Setting, auditor: Setting, replays: Sequence[_R
 
 def _sum_ratio(replays: Sequence[_Replay], tolerance: float) -> float:
     seats = zip(*(replay.ends for replay in replays), strict=True)
-    sums = [summed_residual([(claimed[0], again[0]) for claimed, again in ends]) for ends in seats]
+    sums = [
+        float(np.linalg.norm(sum(relative_residual(claimed[0], again[0]) for claimed, again in ends))) for ends in seats
+    ]
     return max(sums) / (4 * math.sqrt(len(replays)) * tolerance)
 
 

@@ -12,7 +12,7 @@ from clicooper.config import JobConfig
 from clicooper.learning.bottom_model import BottomModel, HeadSpec, make_random_head
 from clicooper.learning.data import Dataset, Splits, load_dataset, split_dataset
 from clicooper.learning.released import label_records
-from clicooper.protocol.job_inputs import JobInputs
+from clicooper.protocol.preparation.job_inputs import JobInputs
 
 CLASSES = 4
 

@@ -21,10 +21,13 @@ from clicooper.commitments.manifest import (
     TrainingSpec,
 )
 from clicooper.learning.checkpoint import State
+from clicooper.learning.models import build_segments, carrying_weights
+from clicooper.learning.replay import Difference, IntervalReplay, difference_in_rows
 from clicooper.learning.runtime import runtime_class
 from clicooper.learning.schedule import batch_rows, round_batches
 from clicooper.learning.segments import initial_state
 from clicooper.learning.training import SeatWorker, TrainedSegment, train_round
+from clicooper.learning.transcript import Transcript
 
 Starts = Sequence[tuple[State, State | None]]
 
@@ -161,3 +164,41 @@ class _Scaled(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x * self.factor
+
+
+def diff_states(expected: Mapping[str, NDArray[Any]], actual: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
+    """One line for each tensor that is absent, added, of another type or shape, or of other bits, in name order."""
+    lines = []
+    for name in sorted({*expected, *actual}):
+        a, b = expected.get(name), actual.get(name)
+        if a is None or b is None:
+            lines.append(f"{name}: {'not expected' if a is None else 'missing'}")
+        elif (a.dtype, a.shape) != (b.dtype, b.shape):
+            lines.append(f"{name}: {b.dtype}{list(b.shape)} instead of {a.dtype}{list(a.shape)}")
+        elif a.tobytes() != b.tobytes():
+            lines.append(f"{name}: {np.count_nonzero(a != b)} of {a.size} elements differ")
+    return tuple(lines)
+
+
+@dataclass(frozen=True)
+class SegmentSize:
+    """How large a segment is: all its parameters, and those in tensors that can carry marks."""
+
+    parameters: int
+    carrying: int
+
+
+def segment_sizes(spec: ModelSpec) -> tuple[SegmentSize, ...]:
+    """Sizes of all segments, in seat order."""
+    segments = build_segments(spec)
+    return tuple(SegmentSize(sum(w.numel() for w in one.parameters()), carrying_weights(one)) for one in segments)
+
+
+def first_difference(claimed: Sequence[Transcript], replayed: IntervalReplay) -> Difference | None:
+    """``difference_in_rows`` for the transcripts of a whole round.
+
+    Raises:
+        SpecError: transcripts that do not cover the interval, or not every seat.
+    """
+    first, last = replayed.first_step, replayed.first_step + replayed.steps_count
+    return difference_in_rows([transcript.steps[first:last] for transcript in claimed], replayed)

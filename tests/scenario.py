@@ -28,13 +28,14 @@ from clicooper.errors import SpecError
 from clicooper.files import write_secret
 from clicooper.learning.runtime import use_threads
 from clicooper.learning.training import TrainedSegment, train_round
+from clicooper.protocol.committed import CommittedSegment
 from clicooper.protocol.job import JobParties, OpenJob, finish_job, open_job, run_rounds
 from clicooper.protocol.round import SettledRound, commit_in_order, start_workers, train_segments
-from clicooper.protocol.trainer import CommittedSegment, Trainer
+from clicooper.protocol.trainer import Trainer
 from clicooper.storage.ipld.cid import cid_text
 from clicooper.storage.local import LocalStore
 from clicooper.storage.run_folder import RunFolder
-from clicooper.types import Head, Verdict
+from clicooper.types import Head, JobId, Verdict
 from tests.simulators import MemoryStore
 
 __all__ = [
@@ -142,8 +143,10 @@ class Rehearsal:
     def accepted_rounds(self) -> int:
         return self.contract().job(self.opened.job).round
 
-    def record(self) -> JobRecord:
-        return self.contract().record(self.opened.job)
+    def record(self, number: JobId | None = None) -> JobRecord:
+        """What the parties' index holds of this job, or of another one, up to the latest block."""
+        self.opened.index.sync()
+        return self.opened.index.record(self.opened.job if number is None else number)
 
     def audit(self, keys: AuditKeys | None = None) -> AuditReport:
         return audit_record(self.record(), self.store, self.opened.owner.keys() if keys is None else keys)
@@ -182,7 +185,7 @@ def finished_run(root: Path, config: JobConfig | None = None) -> FinishedRun:
     """An honest job, run, paid and written to ``root``."""
     with rehearsal(root, config) as job:
         rounds = run_rounds(job.opened, quiet)
-        record = finish_job(job.opened, job.parties)
+        record = finish_job(job.opened)
         identity, recipient = new_identity()
         write_secret(job.folder.auditor / "identity.txt", identity.encode() + b"\n")
         keys = job.opened.owner.keys()

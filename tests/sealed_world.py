@@ -14,9 +14,10 @@ from clicooper.access.vault import TrainerSecrets, Vault
 from clicooper.chain.keys import account_from_seed
 from clicooper.commitments.manifest import SealedFile, SegmentManifest
 from clicooper.errors import CliCooperError
+from clicooper.protocol.committed import CommittedSegment
 from clicooper.protocol.job import FUNDS_WEI
 from clicooper.protocol.round import SettledRound, commit_in_order, run_round, train_segments
-from clicooper.protocol.trainer import CommittedSegment, Trainer
+from clicooper.protocol.trainer import Trainer
 from clicooper.storage.base import get_bytes
 from clicooper.storage.ipld.cid import cid_text
 from clicooper.types import Address, Digest
@@ -135,7 +136,7 @@ def replacement(job: Rehearsal) -> Trainer:
     contract = type(workers)(job.opened.node, job.opened.contract, account)
     secrets = TrainerSecrets(b"\x42" * 32, new_identity()[0])
     assert len(trainers) == SEAT + 1
-    return Trainer(SEAT, account, contract, job.store, secrets, {"mlp"})
+    return Trainer(SEAT, account, contract, job.opened.index, job.store, secrets, {"mlp"})
 
 
 def _readers(job: Rehearsal, newcomer: Trainer) -> dict[str, Reader]:

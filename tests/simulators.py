@@ -1,17 +1,45 @@
 """Working implementations of the package's interfaces in memory, for tests that are about something else."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from multiformats import CID
 
+from clicooper.chain.rpc.transport import Transport
 from clicooper.commitments.canonical import MAX_BLOCK_BYTES
 from clicooper.errors import SpecError, StorageError
 from clicooper.storage.base import missing, write_chunks
 from clicooper.storage.ipld.cid import block_cid, build_file, normalise_cid, read_file, verify_block
 
-__all__ = ["MemoryStore"]
+__all__ = ["CountingTransport", "MemoryStore"]
+
+
+class CountingTransport:
+    """Another transport whose requests are counted; a batch is one.
+
+    Attributes:
+        requests: how many so far.
+        calls: how many calls they held.
+    """
+
+    def __init__(self, inner: Transport) -> None:
+        self.source = inner.source
+        self._inner = inner
+        self.requests = self.calls = 0
+
+    def request(self, method: str, params: Sequence[object] = ()) -> Any:
+        self.requests += 1
+        self.calls += 1
+        return self._inner.request(method, params)
+
+    def request_many(self, calls: Sequence[tuple[str, Sequence[object]]]) -> list[Any]:
+        self.requests += 1
+        self.calls += len(calls)
+        return self._inner.request_many(calls)
+
+    def close(self) -> None:
+        self._inner.close()
 
 
 class MemoryStore:

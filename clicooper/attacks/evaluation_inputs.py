@@ -16,8 +16,8 @@ from clicooper.learning.data import Dataset, Splits
 from clicooper.learning.released import ReleasedLabels, label_records
 from clicooper.privacy.ledger import HeadSpending
 from clicooper.privacy.randomness import MasterSecret
-from clicooper.protocol.defaults import choose_shape, make_head_spec
-from clicooper.protocol.job_inputs import JobInputs, OwnerRecords, claim_head, load_records, make_inputs
+from clicooper.protocol.preparation.defaults import choose_shape, make_head_spec
+from clicooper.protocol.preparation.job_inputs import JobInputs, OwnerRecords, claim_head, load_records, make_inputs
 
 __all__ = ["fix_seed", "load_inputs", "make_master"]
 

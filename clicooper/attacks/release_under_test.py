@@ -26,7 +26,7 @@ from clicooper.privacy.labels import LabelMap
 from clicooper.privacy.privunit import PrivUnit
 from clicooper.privacy.randomness import bind
 from clicooper.privacy.release import Mechanism, Release, make_release
-from clicooper.protocol.job_inputs import JobInputs, ReleasePlan, plan_release
+from clicooper.protocol.preparation.job_inputs import JobInputs, ReleasePlan, plan_release
 
 __all__ = ["Observation", "ReleaseUnderTest", "describe_terms", "list_terms", "make_release_under_test"]
 

@@ -26,7 +26,7 @@ from clicooper.learning.segments import Segment, initial_state
 from clicooper.privacy.labels import deal_shards
 from clicooper.privacy.randomness import bind
 from clicooper.protocol.evaluation import Accuracies, add_controls
-from clicooper.protocol.specification import make_model, make_seeds, make_training
+from clicooper.protocol.preparation.specification import make_model, make_seeds, make_training
 
 __all__ = ["Trained", "list_boundaries", "measure_trained", "train_on_release"]
 

@@ -1,17 +1,73 @@
-"""From a call to a mined transaction: simulate, price, sign in this process, send, wait for confirmations."""
+"""From a call to a mined transaction: simulate, price, sign in this process, send, wait for confirmations.
 
-from typing import Any
+``Deployed`` is what every typed client (contract, committee, lens, token) has in common.
+"""
 
+from typing import Any, ClassVar
+
+from clicooper.chain._abi import Abi
+from clicooper.chain._reverts import explain
 from clicooper.chain.fees import SendPolicy, gas_limit, quote
 from clicooper.chain.keys import LocalAccount
 from clicooper.chain.rpc.messages import Call, Receipt
 from clicooper.chain.rpc.node import Node
-from clicooper.errors import ChainError, RevertError
+from clicooper.chain.rpc.transport import RpcError
+from clicooper.errors import ChainError, RevertError, UsageError
 from clicooper.types import Address
 
-__all__ = ["sender_of", "transact"]
+__all__ = ["DEFAULT_POLICY", "Deployed", "sender_of", "transact"]
 
 DEFAULT_POLICY = SendPolicy()
+
+
+class Deployed:
+    """Code at an address, seen from one account, called by the names of its ABI.
+
+    Args:
+        node: the chain.
+        address: where it is.
+        abi: its functions and errors.
+        account: who acts; None for reading only.
+        policy: cap of the fees and number of confirmations of every act.
+
+    Raises:
+        ChainError: there is no code at that address. Without this check a call would send coin into the void.
+    """
+
+    _what: ClassVar[str]
+    _hint: ClassVar[str] = "check the address and the network"
+
+    def __init__(
+        self,
+        node: Node,
+        address: Address,
+        abi: Abi,
+        account: LocalAccount | None = None,
+        policy: SendPolicy = DEFAULT_POLICY,
+    ) -> None:
+        if not node.code(address):
+            raise ChainError(f"no {self._what} at {address} on chain {node.chain_id}", hint=self._hint)
+        self.node = node
+        self.address = address
+        self.account = account
+        self.policy = policy
+        self._abi = abi
+
+    def _transact(self, name: str, *args: object, value_wei: int = 0) -> Receipt:
+        if self.account is None:
+            raise UsageError(f"{name} needs an account", hint="choose one with --account")
+        call = Call(self.address, self._abi.encode_call(name, args), sender_of(self.account), value_wei)
+        try:
+            return transact(self.node, self.account, call, self.policy)
+        except RpcError as e:
+            raise explain(e, self._abi, name) from e
+
+    def _view(self, name: str, *args: object) -> Any:
+        try:
+            data = self.node.call(Call(self.address, self._abi.encode_call(name, args)))
+        except RpcError as e:
+            raise explain(e, self._abi, name) from e
+        return self._abi.decode_result(name, data)
 
 
 def sender_of(account: LocalAccount) -> Address:

@@ -1,28 +1,26 @@
-"""The contract as typed calls: acts that send transactions, views, and a job's events.
+"""The contract as typed calls: acts that send transactions, and views.
 
 Every act is simulated first, so that a refusal costs nothing and arrives as a ``RevertError`` with the contract's own
-error name. Keys stay in this process. What a party *should* do is the protocol's business.
+error name. Keys stay in this process. A job's events are read through ``index``; what a party *should* do is the
+protocol's business.
 """
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from clicooper.chain._abi import Abi
-from clicooper.chain._reverts import explain
-from clicooper.chain._transact import DEFAULT_POLICY, sender_of, transact
+from clicooper.chain._transact import DEFAULT_POLICY, Deployed
 from clicooper.chain.compile import load_artifact
-from clicooper.chain.events import Challenged, JobCreated, LoggedEvent, event_from_abi
+from clicooper.chain.events import Challenged, JobCreated, event_from_abi, read_fields
 from clicooper.chain.fees import SendPolicy
 from clicooper.chain.keys import LocalAccount
-from clicooper.chain.record import JobRecord
-from clicooper.chain.rpc.messages import Call, Log, Receipt
+from clicooper.chain.rpc.messages import Receipt
 from clicooper.chain.rpc.node import Node
-from clicooper.chain.rpc.transport import RpcError
 from clicooper.chain.typed_data import Domain, Position, SignedCommit
 from clicooper.chain.views import ChallengeState, JobState, SeatState
 from clicooper.commitments.head import params_to_abi
-from clicooper.errors import ChainError, UsageError
+from clicooper.errors import ChainError
 from clicooper.types import ZERO_ADDRESS, Address, Digest, Ground, Head, JobId, JobParams
 
 __all__ = [
@@ -75,38 +73,35 @@ class TranscriptStep:
     state: Digest
 
 
-class Contract:
+class Contract(Deployed):
     """One deployed contract, seen from one account.
 
     Args:
         node: the chain.
         address: where the contract is.
         account: who acts; None for reading only.
-        first_block: where the search for events starts by default; the block of the deployment saves a long scan.
         policy: cap of the fees and number of confirmations of every act.
 
+    Attributes:
+        newest_block: of the last act, from which on a reader of the chain has to know it; 0 before the first.
+
     Raises:
-        ChainError: there is no contract at that address. Without this check a call would send coin into the void.
+        ChainError: there is no contract at that address.
     """
+
+    _what = "contract"
+    _hint = "check the address and the network; deploy with: clicooper deploy"
 
     def __init__(
         self,
         node: Node,
         address: Address,
         account: LocalAccount | None = None,
-        first_block: int = 0,
         policy: SendPolicy = DEFAULT_POLICY,
     ) -> None:
-        if not node.code(address):
-            hint = "check the address and the network; deploy with: clicooper deploy"
-            raise ChainError(f"no contract at {address} on chain {node.chain_id}", hint=hint)
-        self.node = node
-        self.address = address
-        self.account = account
-        self.first_block = first_block
-        self.policy = policy
+        super().__init__(node, address, Abi(load_artifact().abi), account, policy)
         self.domain = Domain(node.chain_id, address)
-        self._abi = Abi(load_artifact().abi)
+        self.newest_block = 0
 
     def create_job(self, params: JobParams) -> tuple[JobId, Receipt]:
         """Opens a job. In the native coin the call carries the escrow; a token must have been approved before."""
@@ -229,7 +224,7 @@ class Contract:
 
     def job(self, job: JobId) -> JobState:
         """Where the job stands; raises RevertError ``NoSuchJob`` if there is none."""
-        return JobState.from_abi(self._view("jobOf", job))
+        return read_fields(JobState, self._view("jobOf", job))
 
     def job_count(self) -> int:
         """How many jobs there are; they are numbered from 1."""
@@ -237,11 +232,11 @@ class Contract:
 
     def seat(self, job: JobId, seat: int) -> SeatState:
         """Who holds a seat."""
-        return SeatState.from_abi(self._view("seatOf", job, seat))
+        return read_fields(SeatState, self._view("seatOf", job, seat))
 
     def challenge_of(self, job: JobId) -> ChallengeState:
         """The open challenge; raises RevertError ``WrongPhase`` outside of ARBITRATION."""
-        return ChallengeState.from_abi(self._view("challengeOf", job))
+        return read_fields(ChallengeState, self._view("challengeOf", job))
 
     def bond_due(self, job: JobId) -> int:
         """What a challenge would lock now, in wei or the token's smallest unit; doubles with each that failed."""
@@ -269,75 +264,15 @@ class Contract:
         """What ``withdraw`` would pay the account now, in wei or the token's smallest unit."""
         return int(self._view("owedTo", job, account))
 
-    def events(self, job: JobId, from_block: int | None = None) -> tuple[LoggedEvent, ...]:
-        """The job's events in chain order, from ``from_block`` (the contract's ``first_block`` by default) on.
-
-        Raises:
-            ChainError: the chain reorganised in between, or an event is not the contract's.
-        """
-        first = self.first_block if from_block is None else from_block
-        return self._read_events(job, first, self.node.block_number())
-
-    def record(self, job: JobId) -> JobRecord:
-        """All that has happened in a job, to keep and to audit.
-
-        Raises:
-            UsageError: there is no such job in the blocks searched.
-            ChainError: as for ``events``.
-        """
-        last = self.node.block_number()
-        events = self._read_events(job, self.first_block, last)
-        if not events or not isinstance(events[0].event, JobCreated):
-            hint = "check the job number, and that the search starts before the job"
-            raise UsageError(f"no creation of job {job} in blocks {self.first_block} to {last}", hint=hint)
-        blocks = (self.first_block, last)
-        return JobRecord(self.node.source, self.node.chain_id, self.address, job, blocks, events)
+    def _transact(self, name: str, *args: object, value_wei: int = 0) -> Receipt:
+        receipt = super()._transact(name, *args, value_wei=value_wei)
+        self.newest_block = receipt.block_number
+        return receipt
 
     def _event_in(self, receipt: Receipt, kind: type[_E]) -> _E:
-        for log in receipt.logs:
-            if log.address == self.address:
+        for address, log in receipt.logs:
+            if address == self.address.lower():
                 event = event_from_abi(*self._abi.decode_event(log.topics, log.data))
                 if isinstance(event, kind):
                     return event
         raise ChainError(f"the event {kind.__name__} is missing from its receipt", hint="ask another node")
-
-    def _read_events(self, job: JobId, first: int, last: int) -> tuple[LoggedEvent, ...]:
-        topics = [None, job.to_bytes(32, "big")]
-        logs = self.node.logs(self.address, topics, first, last) if first <= last else ()
-        times = {number: self._confirmed_time(log) for number, log in {log.block_number: log for log in logs}.items()}
-        receipts = {tx_hash: self.node.receipt(tx_hash) for tx_hash in dict.fromkeys(log.tx_hash for log in logs)}
-        return tuple(self._logged(log, times[log.block_number], receipts[log.tx_hash]) for log in logs)
-
-    def _confirmed_time(self, log: Log) -> int:
-        block = self.node.block(log.block_number)
-        if block.hash != log.block_hash:
-            raise ChainError(f"block {log.block_number} was replaced while reading", hint="read again")
-        return block.timestamp
-
-    def _logged(self, log: Log, timestamp: int, receipt: Receipt) -> LoggedEvent:
-        return LoggedEvent(
-            event=event_from_abi(*self._abi.decode_event(log.topics, log.data)),
-            block_number=log.block_number,
-            block_hash=log.block_hash,
-            block_timestamp=timestamp,
-            tx_hash=log.tx_hash,
-            log_index=log.log_index,
-            tx_from=receipt.sender,
-            gas_used=receipt.gas_used,
-        )
-
-    def _transact(self, name: str, *args: object, value_wei: int = 0) -> Receipt:
-        if self.account is None:
-            raise UsageError(f"{name} needs an account", hint="choose one with --account")
-        call = Call(self.address, self._abi.encode_call(name, args), sender_of(self.account), value_wei)
-        try:
-            return transact(self.node, self.account, call, self.policy)
-        except RpcError as e:
-            raise explain(e, self._abi, name) from e
-
-    def _view(self, name: str, *args: object) -> Any:
-        try:
-            data = self.node.call(Call(self.address, self._abi.encode_call(name, args)))
-        except RpcError as e:
-            raise explain(e, self._abi, name) from e
-        return self._abi.decode_result(name, data)

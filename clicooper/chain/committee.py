@@ -5,22 +5,18 @@ members' own business.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from eth_abi import encode
-from eth_utils import to_checksum_address
 
 from clicooper.chain._abi import Abi
-from clicooper.chain._reverts import explain
-from clicooper.chain._transact import sender_of, transact
+from clicooper.chain._transact import Deployed
 from clicooper.chain.compile import load_artifact
 from clicooper.chain.deploy import deploy
 from clicooper.chain.keys import LocalAccount
-from clicooper.chain.rpc.messages import Call, Receipt
+from clicooper.chain.rpc.messages import Receipt, to_address
 from clicooper.chain.rpc.node import Node
-from clicooper.chain.rpc.transport import RpcError
 from clicooper.chain.typed_data import Domain
-from clicooper.errors import ChainError, UsageError
 from clicooper.types import Address, Digest, JobId
 
 __all__ = ["ARTIFACT", "Committee", "committee_arguments", "deploy_committee"]
@@ -64,7 +60,7 @@ def deploy_committee(
     return deploy(node, account, ARTIFACT, arguments=committee_arguments(contract, members, threshold))
 
 
-class Committee:
+class Committee(Deployed):
     """One deployed committee, seen from one account.
 
     Args:
@@ -76,14 +72,11 @@ class Committee:
         ChainError: there is no contract at that address.
     """
 
+    _what = "committee"
+
     def __init__(self, node: Node, address: Address, account: LocalAccount | None = None) -> None:
-        if not node.code(address):
-            raise ChainError(f"no committee at {address} on chain {node.chain_id}", hint="check address and network")
-        self.node = node
-        self.address = address
-        self.account = account
+        super().__init__(node, address, _abi(), account)
         self.domain = Domain(node.chain_id, address, "CliCooperCommittee")
-        self._abi = _abi()
 
     def vote(self, job: JobId, challenge_id: Digest, guilty: bool) -> Receipt:
         """Casts this member's vote, which is final; rules if it is the last one needed."""
@@ -120,7 +113,7 @@ class Committee:
 
     def members(self) -> tuple[Address, ...]:
         """All members."""
-        return tuple(Address(to_checksum_address(member)) for member in self._view("members"))
+        return tuple(to_address(member) for member in self._view("members"))
 
     def threshold(self) -> int:
         """Equal votes that make a ruling."""
@@ -128,20 +121,4 @@ class Committee:
 
     def contract(self) -> Address:
         """The only contract that it can rule in."""
-        return Address(to_checksum_address(self._view("cooper")))
-
-    def _transact(self, name: str, *args: object) -> Receipt:
-        if self.account is None:
-            raise UsageError(f"{name} needs an account", hint="choose one with --account")
-        call = Call(self.address, self._abi.encode_call(name, args), sender_of(self.account))
-        try:
-            return transact(self.node, self.account, call)
-        except RpcError as e:
-            raise explain(e, self._abi, name) from e
-
-    def _view(self, name: str, *args: object) -> Any:
-        try:
-            data = self.node.call(Call(self.address, self._abi.encode_call(name, args)))
-        except RpcError as e:
-            raise explain(e, self._abi, name) from e
-        return self._abi.decode_result(name, data)
+        return to_address(self._view("cooper"))

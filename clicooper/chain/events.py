@@ -6,13 +6,13 @@ them from a node is the client's business, and keeping them in a file the record
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from types import MappingProxyType
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
-from eth_utils import to_checksum_address
-
+from clicooper.chain.rpc.messages import to_address
 from clicooper.errors import ChainError
-from clicooper.types import AbortReason, Address, Digest, Ground, JobId, JobParams, VacancyReason
+from clicooper.types import AbortReason, Address, Digest, Ground, JobId, JobParams, Phase, VacancyReason
 
 __all__ = [
     "EVENT_TYPES",
@@ -36,7 +36,10 @@ __all__ = [
     "Withdrawn",
     "event_from_abi",
     "params_from_abi",
+    "read_fields",
 ]
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -264,11 +267,11 @@ def params_from_abi(values: tuple[Any, ...]) -> JobParams:
     token, *amounts_and_windows, arbiter, spec_digest, label_anchor, allow_list = values
     return JobParams(
         **dict(zip(_AMOUNTS_AND_WINDOWS, amounts_and_windows, strict=True)),
-        token=_address(token),
-        arbiter=_address(arbiter),
+        token=to_address(token),
+        arbiter=to_address(arbiter),
         spec_digest=Digest(spec_digest),
         label_anchor=Digest(label_anchor),
-        allow_list=tuple(map(_address, allow_list)),
+        allow_list=tuple(map(to_address, allow_list)),
     )
 
 
@@ -276,31 +279,37 @@ def event_from_abi(name: str, values: tuple[Any, ...]) -> Event:
     """An event out of its decoded arguments, in the order in which the contract declares them.
 
     Raises:
-        ChainError: the contract's event is not one of this version's, or has other arguments.
+        ChainError: the contract's event is not one of this version's, has other arguments, or one out of its range.
     """
     cls = EVENT_TYPES.get(name)
     if cls is None or len(fields(cls)) != len(values):
         raise ChainError(
             f"the contract emits an unknown event {name}", hint="update clicooper to the contract's version"
         )
-    hints = get_type_hints(cls)
-    read: list[Any] = [_FROM_ABI[hints[field.name]](value) for field, value in zip(fields(cls), values, strict=True)]
-    return cls(*read)
+    try:
+        return read_fields(cls, values)
+    except ValueError as e:
+        raise ChainError(f"unusable log of {name}: {e}", hint="ask another node") from e
 
 
-def _address(text: str) -> Address:
-    return Address(to_checksum_address(text))
+def read_fields(cls: type[_T], values: tuple[Any, ...]) -> _T:
+    """A record out of decoded values, in the order of its fields; raises ValueError for one out of its range."""
+    record: Any = cls
+    makers = zip(_makers(record), values, strict=True)
+    return cls(*[value if make is None else make(value) for make, value in makers])
+
+
+@cache
+def _makers(cls: Any) -> tuple[Callable[[Any], object] | None, ...]:
+    """By field, what makes its value of the decoded one; None where they are the same."""
+    return tuple(_FROM_ABI.get(hint) for hint in get_type_hints(cls).values())
 
 
 _FROM_ABI: Mapping[object, Callable[[Any], object]] = {
-    int: int,
-    bool: bool,
-    bytes: bytes,
-    JobId: JobId,
-    Digest: Digest,
-    Address: _address,
+    Address: to_address,
     JobParams: params_from_abi,
     VacancyReason: VacancyReason,
     AbortReason: AbortReason,
     Ground: Ground,
+    Phase: Phase,
 }

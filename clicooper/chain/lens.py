@@ -9,16 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from eth_utils import to_checksum_address
-
 from clicooper.chain._abi import Abi
-from clicooper.chain._reverts import explain
+from clicooper.chain._transact import Deployed
 from clicooper.chain.compile import load_artifact
-from clicooper.chain.rpc.messages import Call
+from clicooper.chain.events import read_fields
+from clicooper.chain.rpc.messages import to_address
 from clicooper.chain.rpc.node import Node
-from clicooper.chain.rpc.transport import RpcError
 from clicooper.chain.views import JobState, SeatState
-from clicooper.errors import ChainError
 from clicooper.types import Address, Head, JobId
 
 __all__ = ["Lens"]
@@ -26,7 +23,7 @@ __all__ = ["Lens"]
 ARTIFACT = "CliCooperLens"
 
 
-class Lens:
+class Lens(Deployed):
     """One deployed lens, looking at one contract.
 
     Args:
@@ -38,40 +35,30 @@ class Lens:
         ChainError: there is no contract at ``address``.
     """
 
+    _what = "lens"
+    _hint = "deploy one with: clicooper deploy --lens"
+
     def __init__(self, node: Node, address: Address, contract: Address) -> None:
-        if not node.code(address):
-            hint = "deploy one with: clicooper deploy --lens"
-            raise ChainError(f"no lens at {address} on chain {node.chain_id}", hint=hint)
-        self.node = node
-        self.address = address
-        self.contract = contract
         # A read that reverts does so in the contract behind the lens, with that contract's errors.
-        self._abi = Abi([*load_artifact(ARTIFACT).abi, *_errors_of_contract()])
+        super().__init__(node, address, Abi([*load_artifact(ARTIFACT).abi, *_errors_of_contract()]))
+        self.contract = contract
 
     def jobs(self, first: JobId, count: int) -> tuple[JobState, ...]:
         """The jobs ``first``, ``first + 1``, ...: at most ``count`` of them, fewer or none where the jobs end."""
-        return tuple(map(JobState.from_abi, self._view("jobs", first, count)))
+        return tuple(read_fields(JobState, job) for job in self._view("jobs", self.contract, first, count))
 
     def seats(self, job: JobId) -> tuple[SeatState, ...]:
         """Every seat of a job, vacant ones included; raises RevertError ``NoSuchJob`` if there is no such job."""
-        return tuple(map(SeatState.from_abi, self._view("seats", job)))
+        return tuple(read_fields(SeatState, seat) for seat in self._view("seats", self.contract, job))
 
     def round_heads(self, job: JobId, first: int, count: int) -> tuple[Head, ...]:
         """The heads in which at most ``count`` accepted rounds ended, from round ``first`` on."""
-        return tuple(map(Head, self._view("roundHeads", job, first, count)))
+        return tuple(map(Head, self._view("roundHeads", self.contract, job, first, count)))
 
     def owed(self, job: JobId, accounts: Sequence[Address]) -> dict[Address, int]:
         """What each account could withdraw from a job now, in wei or the token's smallest unit."""
-        rows = self._view("owed", job, list(accounts))
-        return {Address(to_checksum_address(account)): amount for account, amount in rows}
-
-    def _view(self, name: str, *args: object) -> Any:
-        call = Call(self.address, self._abi.encode_call(name, (self.contract, *args)))
-        try:
-            data = self.node.call(call)
-        except RpcError as e:
-            raise explain(e, self._abi, name) from e
-        return self._abi.decode_result(name, data)
+        rows = self._view("owed", self.contract, job, list(accounts))
+        return {to_address(account): amount for account, amount in rows}
 
 
 def _errors_of_contract() -> list[dict[str, Any]]:

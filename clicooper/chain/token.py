@@ -7,13 +7,10 @@ them before. Tokens that keep a fee on transfer are refused by the contract; reb
 from typing import Any
 
 from clicooper.chain._abi import Abi
-from clicooper.chain._reverts import explain
-from clicooper.chain._transact import sender_of, transact
+from clicooper.chain._transact import Deployed
 from clicooper.chain.keys import LocalAccount
-from clicooper.chain.rpc.messages import Call, Receipt
+from clicooper.chain.rpc.messages import Receipt
 from clicooper.chain.rpc.node import Node
-from clicooper.chain.rpc.transport import RpcError
-from clicooper.errors import ChainError, UsageError
 from clicooper.types import Address
 
 __all__ = ["Token"]
@@ -33,7 +30,7 @@ _ERC20 = Abi(
 )
 
 
-class Token:
+class Token(Deployed):
     """One ERC-20 token, seen from one account; amounts are in its smallest unit.
 
     Args:
@@ -45,12 +42,10 @@ class Token:
         ChainError: there is no contract at that address.
     """
 
+    _what = "token"
+
     def __init__(self, node: Node, address: Address, account: LocalAccount | None = None) -> None:
-        if not node.code(address):
-            raise ChainError(f"no token at {address} on chain {node.chain_id}", hint="check the address and network")
-        self.node = node
-        self.address = address
-        self.account = account
+        super().__init__(node, address, _ERC20, account)
 
     def balance(self, account: Address) -> int:
         """What the account has."""
@@ -67,17 +62,4 @@ class Token:
             RevertError: the token refused, as some do until an older allowance is taken back to 0.
             UsageError: this token was opened without an account.
         """
-        if self.account is None:
-            raise UsageError("approve needs an account", hint="choose one with --account")
-        data = _ERC20.encode_call("approve", (spender, amount))
-        try:
-            return transact(self.node, self.account, Call(self.address, data, sender_of(self.account)))
-        except RpcError as e:
-            raise explain(e, _ERC20, "approve") from e
-
-    def _view(self, name: str, *args: object) -> Any:
-        try:
-            data = self.node.call(Call(self.address, _ERC20.encode_call(name, args)))
-        except RpcError as e:
-            raise explain(e, _ERC20, name) from e
-        return _ERC20.decode_result(name, data)
+        return self._transact("approve", spender, amount)

@@ -1,9 +1,6 @@
-"""Jobs and seats as the contract's views show them, in frozen records."""
+"""Jobs and seats as the contract's views show them, in frozen records; their fields have the order of its structs."""
 
 from dataclasses import dataclass
-from typing import Any
-
-from eth_utils import to_checksum_address
 
 from clicooper.types import Address, Digest, Ground, Head, Phase
 
@@ -44,26 +41,6 @@ class JobState:
     pay_wei: int
     arbiter: Address
 
-    @classmethod
-    def from_abi(cls, values: tuple[Any, ...]) -> "JobState":
-        """Out of the contract's ``JobView``."""
-        phase, owner, round_, turn, seats, filled, rounds, deadline, head, label_key, token, pay_wei, arbiter = values
-        return cls(
-            phase=Phase(phase),
-            owner=_address(owner),
-            round=round_,
-            turn=turn,
-            seats=seats,
-            filled=filled,
-            rounds=rounds,
-            deadline=deadline,
-            head=Head(head),
-            label_key=Digest(label_key),
-            token=_address(token),
-            pay_wei=pay_wei,
-            arbiter=_address(arbiter),
-        )
-
 
 @dataclass(frozen=True)
 class SeatState:
@@ -80,12 +57,6 @@ class SeatState:
     from_round: int
     owed_wei: int
     key_record_digest: Digest
-
-    @classmethod
-    def from_abi(cls, values: tuple[Any, ...]) -> "SeatState":
-        """Out of the contract's ``SeatView``."""
-        trainer, from_round, owed_wei, key_record_digest = values
-        return cls(_address(trainer), from_round, owed_wei, Digest(key_record_digest))
 
 
 @dataclass(frozen=True)
@@ -109,15 +80,3 @@ class ChallengeState:
     ground: Ground
     interrupted: Phase
     remaining_s: int
-
-    @classmethod
-    def from_abi(cls, values: tuple[Any, ...]) -> "ChallengeState":
-        """Out of the contract's ``ChallengeView``."""
-        id_, challenger, bond_wei, accused, ground, interrupted, remaining_s = values
-        return cls(
-            Digest(id_), _address(challenger), bond_wei, accused, Ground(ground), Phase(interrupted), remaining_s
-        )
-
-
-def _address(text: str) -> Address:
-    return Address(to_checksum_address(text))

@@ -38,7 +38,7 @@ def show(context: typer.Context, job: JobNumber, contract: NamedContract = None,
     """Shows the open challenge: who accuses whom of what, until when, by which evidence, and whether a file is it."""
     with job_on_contract(session.settings(context), contract, job) as source:
         client = source.client()
-        case = open_case(client, JobId(job))
+        case = open_case(client, source.index, JobId(job))
         result = {"contract": client.address, "chain_id": client.node.chain_id}
         result |= _describe(client, case)
     if evidence is not None:
@@ -83,12 +83,12 @@ def rule(
     with job_on_contract(config, contract, job, run_dir) as source:
         store, account = source.find_store(), session.open_account(config)
         client = source.client(account)
-        case = open_case(client, number)
+        case = open_case(client, source.index, number)
         if challenge_id is not None and challenge_id.lower() != f"0x{case.id.hex()}":
             hint = "clicooper arbiter show JOB prints the open one"
             raise UsageError(f"challenge {challenge_id} is not the open one, 0x{case.id.hex()}", hint=hint)
         committee = _find_committee(client, number, account)
-        arbiter = Arbiter(client, secret, store, committee, frozenset(trust_model or ()))
+        arbiter = Arbiter(client, source.index, secret, store, committee, frozenset(trust_model or ()))
         judgement = None
         if evidence is not None or not override:
             sealed = arbiter.fetch(case) if evidence is None else read_evidence(evidence)

@@ -12,12 +12,12 @@ from rich.console import Console
 from clicooper.chain.compile import CONTRACTS, Artifact, load_artifact
 from clicooper.chain.compile import standard_json as export_standard_json
 from clicooper.chain.deploy import first_difference
+from clicooper.chain.deployments import read_deployments
 from clicooper.chain.rpc.node import Node
 from clicooper.cli import session
 from clicooper.cli.output import finish
 from clicooper.errors import UsageError, VerificationFailed
 from clicooper.files import write_whole
-from clicooper.protocol.deployments import read_deployments
 from clicooper.reports.tables import table
 from clicooper.types import Address
 

@@ -9,14 +9,14 @@ import typer
 from rich.console import Console
 
 from clicooper.chain.compile import CONTRACT
+from clicooper.chain.deployment_plan import CommitteeTerms, DeploymentPlan, check_contract, deploy_plan, price_plan
+from clicooper.chain.deployments import deployments_file, read_deployments
 from clicooper.chain.fees import GWEI, SendPolicy, quote
 from clicooper.chain.rpc.node import Node
 from clicooper.cli import session
 from clicooper.cli.output import Show, finish, output_of
 from clicooper.config import EMBEDDED, ClientConfig
 from clicooper.errors import ChainError, UsageError
-from clicooper.protocol.deployment_plan import CommitteeTerms, DeploymentPlan, check_contract, deploy_plan, price_plan
-from clicooper.protocol.deployments import deployments_file, read_deployments
 from clicooper.reports.tables import coin, print_lines, table
 from clicooper.types import ZERO_ADDRESS, Address
 

@@ -249,8 +249,8 @@ def _compare(
 ) -> tuple[HeadCheck, dict[Address, bytes]]:
     """What the node says about the evidence, and where it is the chain's, the keys under which receipts hold."""
     client = source.client()
-    head = compare_with_chain(opened, client, job, trusted)
-    return head, transports_on_chain(client, JobId(opened.evidence.job)) if head.verified else {}
+    head = compare_with_chain(opened, client, source.index, job, trusted)
+    return head, transports_on_chain(source.index, JobId(opened.evidence.job)) if head.verified else {}
 
 
 def _describe(sealed: SealedEvidence) -> dict[str, Any]:

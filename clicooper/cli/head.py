@@ -15,7 +15,7 @@ from clicooper.errors import UsageError
 from clicooper.learning.bottom_model import train_head
 from clicooper.learning.checkpoint import save_state, state_digest
 from clicooper.learning.data import load_dataset
-from clicooper.protocol.defaults import choose_shape, make_head_spec
+from clicooper.protocol.preparation.defaults import choose_shape, make_head_spec
 
 __all__ = ["app"]
 

@@ -12,14 +12,15 @@ from rich.console import Console
 
 from clicooper.chain.client import Contract, JobState, Receipt, SeatState
 from clicooper.chain.deploy import first_difference
+from clicooper.chain.deployments import read_deployments
 from clicooper.chain.lens import ARTIFACT as LENS
 from clicooper.chain.lens import Lens
 from clicooper.chain.rpc.node import Node
 from clicooper.cli import session
 from clicooper.cli.grant import grant
+from clicooper.cli.options import JobNumber, NamedContract
 from clicooper.cli.output import finish
 from clicooper.config import ClientConfig
-from clicooper.protocol.deployments import read_deployments
 from clicooper.reports.tables import amount, table
 from clicooper.types import ZERO_ADDRESS, Address, JobId
 
@@ -28,11 +29,6 @@ __all__ = ["app"]
 app = typer.Typer(help="Look at jobs, and take their exits.", rich_markup_mode=None)
 
 MAX_PAGE = 500
-
-JobNumber = Annotated[int, typer.Argument(help="The job's number, from 1.", min=1, max=2**63)]
-ContractAddress = Annotated[
-    str | None, typer.Option("--contract", help="The contract.  [default: the newest that was deployed from here]")
-]
 
 WAITING_FOR = {
     "Open": "trainers to take the vacant seats",
@@ -47,7 +43,7 @@ WAITING_FOR = {
 @app.command("list")
 def list_jobs(
     context: typer.Context,
-    contract: ContractAddress = None,
+    contract: NamedContract = None,
     first: Annotated[int, typer.Option("--first", help="Number of the first job to show.", min=1, max=2**63)] = 1,
     count: Annotated[int, typer.Option("--count", help="How many at most.", min=1, max=MAX_PAGE)] = 20,
 ) -> int:
@@ -64,7 +60,7 @@ def list_jobs(
 
 
 @app.command("show")
-def show(context: typer.Context, job: JobNumber, contract: ContractAddress = None) -> int:
+def show(context: typer.Context, job: JobNumber, contract: NamedContract = None) -> int:
     """Shows where a job stands: whom it waits for and until when, its seats, its head, and what everybody is owed."""
     config = session.settings(context)
     with session.connected(config) as node:
@@ -74,19 +70,19 @@ def show(context: typer.Context, job: JobNumber, contract: ContractAddress = Non
 
 
 @app.command("cancel")
-def cancel(context: typer.Context, job: JobNumber, contract: ContractAddress = None) -> int:
+def cancel(context: typer.Context, job: JobNumber, contract: NamedContract = None) -> int:
     """Takes a job back before its first label key: everybody is refunded in full. For its owner."""
     return _act(context, job, contract, "cancelled", lambda client, number: client.cancel(number))
 
 
 @app.command("resolve")
-def resolve(context: typer.Context, job: JobNumber, contract: ContractAddress = None) -> int:
+def resolve(context: typer.Context, job: JobNumber, contract: NamedContract = None) -> int:
     """Takes the exit of the current phase once its deadline has passed. For anyone."""
     return _act(context, job, contract, "resolved", lambda client, number: client.resolve_timeout(number))
 
 
 @app.command("withdraw")
-def withdraw(context: typer.Context, job: JobNumber, contract: ContractAddress = None) -> int:
+def withdraw(context: typer.Context, job: JobNumber, contract: NamedContract = None) -> int:
     """Pays the account all that the job owes it now."""
     return _act(context, job, contract, "withdrawn", lambda client, number: client.withdraw(number))
 

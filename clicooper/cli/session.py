@@ -17,12 +17,12 @@ from eth_utils import is_address, to_checksum_address
 
 from clicooper.chain.client import Contract
 from clicooper.chain.compile import CONTRACT
+from clicooper.chain.deployments import latest_deployment
 from clicooper.chain.fees import SendPolicy
 from clicooper.chain.keys import LocalAccount, load_keystore, read_keystore
 from clicooper.chain.rpc.node import Node
 from clicooper.config import EMBEDDED, ClientConfig, Settings, load_config
 from clicooper.errors import UsageError
-from clicooper.protocol.deployments import latest_deployment
 from clicooper.types import Address
 
 __all__ = [

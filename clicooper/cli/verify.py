@@ -78,7 +78,7 @@ def verify(
         progress("reading the record", 0, 0)
         checked = source.checked
         client = source.client(session.open_account(source.config) if accept or challenge else None)
-        found = verify_round(folder, checked, client, source.store, rule, options, progress)
+        found = verify_round(folder, checked, client, source.index, source.store, rule, options, progress)
     return finish(
         context, found.to_json(), lambda console: print_round(console, found, options), exit_code(found.report.verdict)
     )

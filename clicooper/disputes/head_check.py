@@ -13,6 +13,7 @@ from typing import Any
 from clicooper.audit.checks.receipts import transports_of
 from clicooper.chain.client import Contract
 from clicooper.chain.events import SeatJoined
+from clicooper.chain.index.record_index import RecordIndex
 from clicooper.commitments.canonical import cid_of_digest
 from clicooper.disputes.enclosed import EnclosedArtifacts, ProvenStep
 from clicooper.disputes.evidence import Evidence
@@ -51,12 +52,17 @@ class HeadCheck:
 
 
 def compare_with_chain(
-    opened: OpenedEvidence, contract: Contract, job: int | None = None, trusted_models: Collection[str] = frozenset()
+    opened: OpenedEvidence,
+    contract: Contract,
+    index: RecordIndex,
+    job: int | None = None,
+    trusted_models: Collection[str] = frozenset(),
 ) -> HeadCheck:
     """Compares evidence's genesis and head with a node, and has the contract check its proofs.
 
     Args:
         contract: the one that the reader means.
+        index: of the same contract; brought up to date here.
         job: the job that the reader means; None takes the evidence's word.
         trusted_models: custom models that the spec may name; none is run here.
 
@@ -68,10 +74,11 @@ def compare_with_chain(
         history = history_of(opened.evidence)
     except EvidenceUnusable as e:
         return HeadCheck(source, False, e.message)
+    index.sync()
     problem = (
         _foreign(history, contract, job)
-        or _unknown_head(history, contract)
-        or _unregistered(opened.evidence, history, contract)
+        or _unknown_head(history, contract, index)
+        or _unregistered(opened.evidence, history, index)
     )
     if problem:
         return HeadCheck(source, False, problem)
@@ -96,37 +103,38 @@ def _foreign(history: History, contract: Contract, job: int | None) -> str:
     return ""
 
 
-def _unknown_head(history: History, contract: Contract) -> str:
+def _unknown_head(history: History, contract: Contract, index: RecordIndex) -> str:
     """Why the head proof cannot be the chain's."""
     round_ = len(history.rounds) - 1
     if history.head in (contract.job(history.job).head, contract.round_head(history.job, round_)):
         return ""
     try:
-        followed = follow_record(contract.record(history.job))
+        followed = follow_record(index.record(history.job))
     except RecordError as e:
         return f"the node's own record of the job does not hold together: {e.message}"
     made = {c.head for r in followed.rounds for c in (*r.abandoned, *r.commitments)}
     return "" if history.head in made else "the chain knows no such head: somebody made up these commitments"
 
 
-def _unregistered(evidence: Evidence, history: History, contract: Contract) -> str:
+def _unregistered(evidence: Evidence, history: History, index: RecordIndex) -> str:
     """Why a revealed key record is not the one that the trainer registered when it joined."""
     if evidence.sealing is None:
         return ""
     held = {c.seat: c.trainer for c in history.rounds[evidence.round].commitments}
     trainer = held.get(evidence.accused or 0)
-    joined = (logged.event for logged in contract.events(history.job))
+    joined = index.bare_events(history.job)
     records = [e.key_record for e in joined if isinstance(e, SeatJoined) and e.trainer == trainer]
     return "" if evidence.sealing.key_record in records else "the trainer registered another key record"
 
 
-def transports_on_chain(contract: Contract, job: JobId) -> dict[Address, bytes]:
+def transports_on_chain(index: RecordIndex, job: JobId) -> dict[Address, bytes]:
     """By trainer, the key under which its receipts hold, as it registered it when it joined.
 
     Raises:
         ChainError: the node cannot be asked.
     """
-    joined = (logged.event for logged in contract.events(job))
+    index.sync()
+    joined = index.bare_events(job)
     return transports_of((event.trainer, event.key_record) for event in joined if isinstance(event, SeatJoined))
 
 

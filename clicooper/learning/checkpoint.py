@@ -27,7 +27,6 @@ __all__ = [
     "State",
     "cast_state",
     "decode_state",
-    "diff_states",
     "load_state",
     "save_state",
     "state_bytes",
@@ -122,20 +121,6 @@ def weight_norm(state: Mapping[str, NDArray[Any]]) -> float:
     """L2 norm over all floating arrays of a state, summed in float64 in name order."""
     squares = (np.square(state[n], dtype=np.float64).sum() for n in sorted(state) if state[n].dtype.kind == "f")
     return math.sqrt(float(sum(squares)))
-
-
-def diff_states(expected: Mapping[str, NDArray[Any]], actual: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
-    """One line for each tensor that is absent, added, of another type or shape, or of other bits, in name order."""
-    lines = []
-    for name in sorted({*expected, *actual}):
-        a, b = expected.get(name), actual.get(name)
-        if a is None or b is None:
-            lines.append(f"{name}: {'not expected' if a is None else 'missing'}")
-        elif (a.dtype, a.shape) != (b.dtype, b.shape):
-            lines.append(f"{name}: {b.dtype}{list(b.shape)} instead of {a.dtype}{list(a.shape)}")
-        elif a.tobytes() != b.tobytes():
-            lines.append(f"{name}: {np.count_nonzero(a != b)} of {a.size} elements differ")
-    return tuple(lines)
 
 
 def cast_state(state: Mapping[str, NDArray[Any]], dtype: type[np.floating[Any]]) -> State:

@@ -21,12 +21,10 @@ from clicooper.commitments.manifest import ModelSpec
 from clicooper.errors import SpecError, UntrustedModel
 
 __all__ = [
-    "SegmentSize",
     "build_segment",
     "build_segments",
     "carrying_weights",
     "require_trusted",
-    "segment_sizes",
     "suggest_cuts",
 ]
 
@@ -38,7 +36,7 @@ Block: TypeAlias = Callable[[], nn.Module]
 
 
 @dataclass(frozen=True)
-class SegmentSize:
+class _Size:
     """How large a segment is: all its parameters, and those in tensors that can carry marks."""
 
     parameters: int
@@ -89,11 +87,6 @@ def carrying_weights(segment: nn.Module) -> int:
     return sum(weight.numel() for weight in segment.parameters() if weight.dim() >= 2)
 
 
-def segment_sizes(spec: ModelSpec) -> tuple[SegmentSize, ...]:
-    """Sizes of all segments, in seat order; raises as ``build_segments``."""
-    return tuple(_size(segment) for segment in build_segments(spec))
-
-
 def suggest_cuts(spec: ModelSpec, seats: int, *, room: int = MARK_ROOM) -> tuple[int, ...]:
     """Cuts for ``seats`` segments: as many as possible with ``room`` carrying weights, then the smallest largest one.
 
@@ -122,7 +115,7 @@ def suggest_cuts(spec: ModelSpec, seats: int, *, room: int = MARK_ROOM) -> tuple
 
 
 def _joined(
-    part: Sequence[SegmentSize], end: int, rest: tuple[int, int, tuple[int, ...]] | None, room: int
+    part: Sequence[_Size], end: int, rest: tuple[int, int, tuple[int, ...]] | None, room: int
 ) -> tuple[int, int, tuple[int, ...]] | None:
     """``rest`` with one more segment in front of it, or None where a segment would have no weights."""
     parameters = sum(size.parameters for size in part)
@@ -132,8 +125,8 @@ def _joined(
     return roomless + rest[0], max(parameters, rest[1]), (end, *rest[2])
 
 
-def _size(module: nn.Module) -> SegmentSize:
-    return SegmentSize(sum(weight.numel() for weight in module.parameters()), carrying_weights(module))
+def _size(module: nn.Module) -> _Size:
+    return _Size(sum(weight.numel() for weight in module.parameters()), carrying_weights(module))
 
 
 def _assemble(spec: ModelSpec, blocks: Sequence[Block], seat: int) -> nn.Sequential:

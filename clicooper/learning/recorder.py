@@ -39,7 +39,7 @@ class Recorder:
     """
 
     def __init__(self, round_log: RoundLog | None = None) -> None:
-        self._spool: RoundLog = MemoryRoundLog() if round_log is None else round_log
+        self._round_log: RoundLog = MemoryRoundLog() if round_log is None else round_log
         # The thread starts with the first step that is handed over, and ends with this object.
         self._thread = ThreadPoolExecutor(1, "clicooper-recorder")
         self._waiting: deque[Future[None]] = deque()
@@ -70,7 +70,7 @@ class Recorder:
 
         def settle() -> None:
             row = _row(crossed, state if snapshot is None else state_digest(*snapshot))
-            self._spool.add_step(row, loss)
+            self._round_log.add_step(row, loss)
             self._running.add(row)
 
         self.run(settle, sum(array.nbytes for array in arrays))
@@ -87,7 +87,7 @@ class Recorder:
     def steps(self) -> tuple[StepDigests, ...]:
         """The steps closed so far."""
         self._wait(0)
-        return self._spool.steps
+        return self._round_log.steps
 
     def boundary(self) -> BoundaryDigests:
         """Running digests over the steps closed so far: what neighbours sign every interval."""
@@ -98,7 +98,7 @@ class Recorder:
         """Takes up the steps that the round log holds, after it was cut."""
         self._wait(0)
         self._running = RunningBoundary()
-        for row in self._spool.steps:
+        for row in self._round_log.steps:
             self._running.add(row)
 
     def _wait(self, most: int) -> None:

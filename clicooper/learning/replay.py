@@ -1,8 +1,8 @@
 """One interval again, jointly over all seats, and the first difference from what was claimed.
 
 Within a runtime class replay is bitwise and a difference names its author; across classes only end states can be
-compared, by ``compare_states`` and ``summed_residual`` (protocol, section 4). Choosing intervals and giving verdicts is
-the job of ``clicooper.audit``.
+compared, by ``compare_states`` and the sum of their ``relative_residual`` (protocol, section 4). Choosing intervals and
+giving verdicts is the job of ``clicooper.audit``.
 """
 
 from __future__ import annotations
@@ -20,22 +20,21 @@ from clicooper.errors import SpecError
 from clicooper.learning.checkpoint import State, cast_state
 from clicooper.learning.schedule import batch_rows, round_batches
 from clicooper.learning.training import SeatWorker, train_round
-from clicooper.learning.transcript import StepDigests, Transcript, interval_bounds
+from clicooper.learning.transcript import StepDigests, interval_bounds
 from clicooper.types import Digest
 
 __all__ = [
     "Difference",
     "IntervalInputs",
     "IntervalReplay",
+    "ReplayingWorker",
     "StateMisfit",
     "compare_states",
     "difference_in_rows",
-    "first_difference",
     "interval_inputs",
     "relative_residual",
     "replay_interval",
     "replay_steps",
-    "summed_residual",
 ]
 
 
@@ -114,8 +113,23 @@ class Difference:
         return (self.seat - 1, self.seat) if self.field == "input" else (self.seat, self.seat + 1)
 
 
-class _Replaying(SeatWorker):
-    """A seat that trains again: it takes the digests of states, and has no use for the states."""
+class ReplayingWorker(SeatWorker):
+    """A seat that trains some steps again: it takes the digests of states, and has no use for the states.
+
+    Args:
+        steps: how many, so that cost and memory are theirs, however long the whole round is.
+        states: weights and optimizer state before them.
+
+    Raises:
+        StateMisfit: states that do not fit the segment.
+    """
+
+    def __init__(self, spec: JobSpec, steps: int, seat: int, states: tuple[State, State | None]) -> None:
+        training = spec.training.model_copy(update={"steps": steps})
+        try:
+            super().__init__(spec.model, training, spec.replay, seat, *states)
+        except SpecError as e:
+            raise StateMisfit(seat, e) from e
 
     def keep_state(self, weights: State, optimizer: State) -> None:
         """Nothing: memory must not grow with the steps."""
@@ -164,7 +178,7 @@ def replay_steps(
     if len(start_states) != seats:
         raise SpecError(f"{len(start_states)} states for {seats} seats", hint="one for every seat")
     count = len(inputs.batches)
-    workers = [_worker(spec, count, seat, states, dtype) for seat, states in enumerate(start_states)]
+    workers = [ReplayingWorker(spec, count, seat, _cast(states, dtype)) for seat, states in enumerate(start_states)]
     workers[-1].receive_labels(inputs.labels)
     train_round(workers, enumerate(inputs.batches), threads=threads)
     ends = tuple((worker.segment.state(), worker.segment.optimizer_state()) for worker in workers)
@@ -200,28 +214,9 @@ def replay_interval(
     return replay_steps(spec, inputs, start_states, dtype=dtype, threads=threads)
 
 
-def _worker(
-    spec: JobSpec, steps: int, seat: int, states: tuple[State, State | None], dtype: type[np.floating[Any]] | None
-) -> SeatWorker:
-    """A seat for a round of ``steps``, so that cost and memory are theirs, however long the whole round is."""
+def _cast(states: tuple[State, State | None], dtype: type[np.floating[Any]] | None) -> tuple[State, State | None]:
     weights, optimizer = states
-    if dtype is not None:
-        weights, optimizer = cast_state(weights, dtype), cast_state(optimizer or {}, dtype)
-    training = spec.training.model_copy(update={"steps": steps})
-    try:
-        return _Replaying(spec.model, training, spec.replay, seat, weights, optimizer)
-    except SpecError as e:
-        raise StateMisfit(seat, e) from e
-
-
-def first_difference(claimed: Sequence[Transcript], replayed: IntervalReplay) -> Difference | None:
-    """``difference_in_rows`` for the transcripts of a whole round.
-
-    Raises:
-        SpecError: transcripts that do not cover the interval, or not every seat.
-    """
-    first, last = replayed.first_step, replayed.first_step + replayed.steps_count
-    return difference_in_rows([transcript.steps[first:last] for transcript in claimed], replayed)
+    return states if dtype is None else (cast_state(weights, dtype), cast_state(optimizer or {}, dtype))
 
 
 def difference_in_rows(claimed: Sequence[Sequence[StepDigests]], replayed: IntervalReplay) -> Difference | None:
@@ -272,7 +267,10 @@ def compare_states(actual: State, expected: State) -> float:
         SpecError: states with other names or shapes.
     """
     residual, norm = _residual(actual, expected)
-    return _ratio(float(np.linalg.norm(residual)), norm)
+    distance = float(np.linalg.norm(residual))
+    if norm == 0:
+        return math.inf if distance else 0.0
+    return distance / norm
 
 
 def relative_residual(actual: State, expected: State) -> NDArray[np.float64]:
@@ -285,28 +283,6 @@ def relative_residual(actual: State, expected: State) -> NDArray[np.float64]:
     """
     residual, norm = _residual(actual, expected)
     return residual / norm if norm else np.where(residual == 0, 0.0, np.inf)
-
-
-def summed_residual(pairs: Sequence[tuple[State, State]]) -> float:
-    """Norm of the sum of q relative residuals ``(actual - expected) / ||expected||``.
-
-    Rounding grows it as ``sqrt(q)``, steering as ``q``: the protocol's limit is ``4 sqrt(q) x tolerance``.
-
-    Args:
-        pairs: (actual, expected) states of one segment at the ends of q sampled intervals.
-    """
-    if not pairs:
-        raise SpecError("no residuals to add up", hint="sample at least one interval")
-    residuals = [_residual(actual, expected) for actual, expected in pairs]
-    if any(norm == 0 for _, norm in residuals):
-        return _ratio(max(float(np.linalg.norm(residual)) for residual, _ in residuals), 0.0)
-    return float(np.linalg.norm(sum(residual / norm for residual, norm in residuals)))
-
-
-def _ratio(distance: float, norm: float) -> float:
-    if norm == 0:
-        return math.inf if distance else 0.0
-    return distance / norm
 
 
 def _residual(actual: State, expected: State) -> tuple[NDArray[np.float64], float]:

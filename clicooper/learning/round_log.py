@@ -4,7 +4,7 @@
 the trainer's own, so that memory stays bounded however long a round is, and so that an interrupted round goes on from
 its last whole interval. Nothing in a round log is believed after a restart unless its digests fit each other.
 
-What a row says is the business of ``transcript``; publishing and removing a round log is that of its trainer.
+``transcript`` says what a row means; a round log is published and removed by its trainer.
 """
 
 from __future__ import annotations
@@ -60,15 +60,25 @@ class RoundLog(Protocol):
         ...
 
     def whole_intervals(self, interval: int) -> int:
-        """How many intervals of ``interval`` steps can be gone on from."""
-        ...
+        """How many intervals of ``interval`` steps can be gone on from: up to the newest state that its row confirms.
+
+        Every row before a state was written before it.
+        """
+        steps, states = self.steps, self.states
+        for count in range(min(len(steps) // interval, len(states)), 0, -1):
+            try:
+                if state_digest(*states[count - 1]) == steps[count * interval - 1].state:
+                    return count
+            except CliCooperError:
+                continue
+        return 0
 
     def cut(self, intervals: int, interval: int) -> None:
         """Forgets everything after the first ``intervals`` intervals of ``interval`` steps."""
         ...
 
 
-class MemoryRoundLog:
+class MemoryRoundLog(RoundLog):
     """A round log that ends with its process."""
 
     def __init__(self) -> None:
@@ -98,16 +108,12 @@ class MemoryRoundLog:
         """See ``RoundLog``."""
         return tuple(self._states)
 
-    def whole_intervals(self, interval: int) -> int:
-        """See ``RoundLog``."""
-        return _whole_intervals(self, interval)
-
     def cut(self, intervals: int, interval: int) -> None:
         """See ``RoundLog``."""
         del self._steps[intervals * interval :], self._states[intervals:]
 
 
-class DiskRoundLog:
+class DiskRoundLog(RoundLog):
     """A round log in a folder that its user alone can read (0700, files 0600), of one piece of work and no other.
 
     Args:
@@ -174,10 +180,6 @@ class DiskRoundLog:
             weights, optimizer = (load_state(path) for path in self._paths(index))
         return weights, optimizer
 
-    def whole_intervals(self, interval: int) -> int:
-        """See ``RoundLog``; a state counts only if it has the digest that its row says."""
-        return _whole_intervals(self, interval)
-
     def cut(self, intervals: int, interval: int) -> None:
         """See ``RoundLog``."""
         kept = {path for index in range(intervals) for path in self._paths(index)}
@@ -186,10 +188,6 @@ class DiskRoundLog:
             for path in self._folder.glob("state-*"):
                 if path not in kept:
                     path.unlink()
-
-    def remove(self) -> None:
-        """Removes the folder: the round is settled, and what others need of it is published."""
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _paths(self, index: int) -> tuple[Path, Path]:
         return self._folder / f"state-{index}-weights", self._folder / f"state-{index}-optimizer"
@@ -204,7 +202,7 @@ class _StatesOnDisk(Sequence[Snapshot]):
     """The states of a round log, one in memory at a time."""
 
     def __init__(self, round_log: DiskRoundLog) -> None:
-        self._spool, self._count = round_log, round_log.count_states()
+        self._round_log, self._count = round_log, round_log.count_states()
 
     def __len__(self) -> int:
         return self._count
@@ -215,19 +213,7 @@ class _StatesOnDisk(Sequence[Snapshot]):
     def __getitem__(self, index: slice) -> Sequence[Snapshot]: ...
     def __getitem__(self, index: int | slice) -> Snapshot | Sequence[Snapshot]:
         chosen = range(self._count)[index]
-        return self._spool.load_state(chosen) if isinstance(chosen, int) else [self[i] for i in chosen]
-
-
-def _whole_intervals(round_log: RoundLog, interval: int) -> int:
-    """The newest state whose digest is that of its row; every row before it was written before it."""
-    steps, states = round_log.steps, round_log.states
-    for count in range(min(len(steps) // interval, len(states)), 0, -1):
-        try:
-            if state_digest(*states[count - 1]) == steps[count * interval - 1].state:
-                return count
-        except CliCooperError:
-            continue
-    return 0
+        return self._round_log.load_state(chosen) if isinstance(chosen, int) else [self[i] for i in chosen]
 
 
 @contextmanager
@@ -236,4 +222,4 @@ def _disk(path: Path) -> Iterator[None]:
         yield
     except OSError as e:
         hint = "check the disk, and that the folder is the trainer's own"
-        raise StorageError(f"cannot use the spool {path}: {e.strerror}", hint=hint) from e
+        raise StorageError(f"cannot use the round log {path}: {e.strerror}", hint=hint) from e

@@ -86,7 +86,7 @@ class SeatWorker:
         model, training, replay: parts of the job's specification.
         weights: the state in which the seat starts.
         optimizer: the optimizer's, or None to start afresh.
-        round log: where rows and interval states go; by default they stay in memory.
+        round_log: where rows and interval states go; by default they stay in memory.
 
     Raises:
         SpecError: states that do not fit the specification.
@@ -103,8 +103,8 @@ class SeatWorker:
         round_log: RoundLog | None = None,
     ) -> None:
         self.segment = Segment(model, training, seat, weights, optimizer)
-        self._spool: RoundLog = MemoryRoundLog() if round_log is None else round_log
-        self.recorder = Recorder(self._spool)
+        self._round_log: RoundLog = MemoryRoundLog() if round_log is None else round_log
+        self.recorder = Recorder(self._round_log)
         self.step = 0
         self._model, self._training = model, training
         self._steps, self._interval = training.steps, replay.interval
@@ -119,11 +119,7 @@ class SeatWorker:
     @property
     def whole_intervals(self) -> int:
         """Intervals before the last that an interrupted round left whole in the round log."""
-        return self._spool.whole_intervals(self._interval)
-
-    def ends_interval(self, step: int) -> bool:
-        """Whether a state is taken after ``step``."""
-        return ends_interval(step, self._steps, self._interval)
+        return self._round_log.whole_intervals(self._interval)
 
     def resume(self, intervals: int) -> int:
         """Goes on behind the first ``intervals`` intervals that the round log holds, forgetting what follows them.
@@ -134,11 +130,11 @@ class SeatWorker:
         Returns:
             the step that comes next.
         """
-        self._spool.cut(intervals, self._interval)
+        self._round_log.cut(intervals, self._interval)
         self.recorder.restart()
-        self._losses = list(self._spool.losses)
+        self._losses = list(self._round_log.losses)
         if intervals:
-            weights, optimizer = self._spool.states[intervals - 1]
+            weights, optimizer = self._round_log.states[intervals - 1]
             self.segment = Segment(self._model, self._training, self.segment.seat, weights, optimizer)
         return intervals * self._interval
 
@@ -173,7 +169,7 @@ class SeatWorker:
         """The optimizer's step; at an interval's end the state is recorded and kept."""
         self.step = step
         self.apply_step()
-        if self.ends_interval(step):
+        if ends_interval(step, self._steps, self._interval):
             weights, optimizer = self.segment.state(), self.segment.optimizer_state()
             self.recorder.note_state(weights, optimizer)
             if step + 1 < self._steps:
@@ -193,7 +189,7 @@ class SeatWorker:
             trained=self.segment.state(),
             optimizer=self.segment.optimizer_state(),
             transcript=Transcript(steps, self._interval),
-            interval_states=self._spool.states,
+            interval_states=self._round_log.states,
             losses=self.losses,
             metrics=self._metrics(),
         )
@@ -224,7 +220,7 @@ class SeatWorker:
     def keep_state(self, weights: State, optimizer: State) -> None:
         """Keeps the state at an interval's end in the round log."""
         index, size_bytes = self.step // self._interval, sum(array.nbytes for array in weights.values())
-        self.recorder.run(lambda: self._spool.add_state(index, weights, optimizer), size_bytes)
+        self.recorder.run(lambda: self._round_log.add_state(index, weights, optimizer), size_bytes)
 
     def _metrics(self) -> dict[str, float]:
         metrics = {"weight_norm": weight_norm(self.segment.state())}

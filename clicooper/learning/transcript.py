@@ -7,7 +7,6 @@ Taking the digests is the job of ``recorder``. Signing a boundary and judging a 
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Self, TypeAlias
@@ -23,13 +22,11 @@ __all__ = [
     "RunningBoundary",
     "StepDigests",
     "Transcript",
-    "boundary_digests",
     "ends_interval",
     "interval_bounds",
     "interval_count",
     "row_bytes",
     "rows_from_bytes",
-    "running_digest",
 ]
 
 ROW_BYTES = 160
@@ -92,12 +89,6 @@ def ends_interval(step: int, steps: int, interval: int) -> bool:
     return (step + 1) % interval == 0 or step + 1 == steps
 
 
-def running_digest(digests: Iterable[Digest]) -> Digest:
-    """sha2-256 over the concatenated digests of one direction in step order; zero if nothing crossed in any step."""
-    joined = b"".join(digests)
-    return Digest(hashlib.sha256(joined).digest()) if any(joined) else ZERO_DIGEST
-
-
 @dataclass(frozen=True)
 class Transcript:
     """All steps of one seat's round, with a state digest after every ``interval`` steps and after the last."""
@@ -131,7 +122,10 @@ class Transcript:
 
     def boundary(self) -> BoundaryDigests:
         """Running digests of each direction over the whole round."""
-        return boundary_digests(self.steps)
+        running = RunningBoundary()
+        for row in self.steps:
+            running.add(row)
+        return running.digests()
 
     def state_after(self, index: int) -> Digest:
         """Digest of weights and optimizer state at the end of interval ``index``, see ``checkpoint.state_digest``."""
@@ -152,7 +146,10 @@ class Transcript:
 
 
 class RunningBoundary:
-    """Running digests that grow step by step: what ``boundary_digests`` gives for the steps added so far."""
+    """Running digests that grow step by step, one a direction.
+
+    Each is sha2-256 over the digests of the steps added so far, in their order; zero if nothing crossed in any of them.
+    """
 
     def __init__(self) -> None:
         self._running = {name: hashlib.sha256() for name in BoundaryDigests.model_fields}
@@ -170,13 +167,3 @@ class RunningBoundary:
         """As they are now."""
         running = self._running.items()
         return BoundaryDigests(**{n: r.digest() if n in self._crossed else ZERO_DIGEST for n, r in running})
-
-
-def boundary_digests(rows: Sequence[StepDigests]) -> BoundaryDigests:
-    """Running digests of each direction over these steps."""
-    return BoundaryDigests(
-        input=running_digest(d.input for d in rows),
-        output=running_digest(d.output for d in rows),
-        grad_received=running_digest(d.grad_received for d in rows),
-        grad_sent=running_digest(d.grad_sent for d in rows),
-    )

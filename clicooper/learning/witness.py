@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from clicooper.commitments.manifest import JobSpec
 from clicooper.errors import SpecError
 from clicooper.learning.checkpoint import State
+from clicooper.learning.replay import IntervalInputs, ReplayingWorker
 from clicooper.learning.runtime import use_threads
-from clicooper.learning.schedule import batch_rows, round_batches
-from clicooper.learning.training import SeatWorker, train_round
+from clicooper.learning.training import train_round
 from clicooper.learning.transcript import Crossing, StepDigests, interval_bounds
 
 __all__ = ["ReplayedSeat", "Witness", "replay_seat", "take_witness"]
@@ -73,7 +73,7 @@ class ReplayedSeat:
     end: tuple[State, State]
 
 
-class _Witnessing(SeatWorker):
+class _Witnessing(ReplayingWorker):
     """Keeps what its seat receives."""
 
     def __init__(self, *args: Any) -> None:
@@ -86,34 +86,25 @@ class _Witnessing(SeatWorker):
             self.received[what].append(np.array(tensor))
 
 
-def take_witness(
-    spec: JobSpec,
-    round_: int,
-    index: int,
-    seat: int,
-    start_states: Sequence[States],
-    activations: NDArray[Any],
-    pseudo_labels: NDArray[np.int64],
-) -> Witness:
+def take_witness(spec: JobSpec, inputs: IntervalInputs, seat: int, start_states: Sequence[States]) -> Witness:
     """Trains an interval again, all seats together, and keeps what one of them received.
 
-    Args and errors as ``replay.replay_interval``.
+    Args:
+        inputs: of the interval.
+        start_states: by seat, weights and optimizer state before it.
+
+    Raises:
+        StateMisfit: a state that does not fit its segment.
     """
-    first, last = interval_bounds(index, spec.training.steps, spec.replay.interval)
-    rows = batch_rows(spec.seeds, round_, pseudo_labels.size, spec.training)
-    witnessing = _Witnessing(spec.model, spec.training, spec.replay, seat, *start_states[seat])
-    workers = [
-        witnessing if other == seat else SeatWorker(spec.model, spec.training, spec.replay, other, *states)
-        for other, states in enumerate(start_states)
-    ]
-    workers[-1].receive_labels(pseudo_labels[rows])
-    train_round(workers, round_batches(activations, rows, spec.seeds, round_, spec.training, first=first, last=last))
-    inputs, gradients = (np.stack(found) if found else None for found in witnessing.received.values())
-    if inputs is None:
-        raise SpecError(f"interval {index} has no steps", hint="the job's specification is damaged")
-    if seat == len(start_states) - 1:
-        return Witness(inputs, labels=pseudo_labels[rows[first:last]])
-    return Witness(inputs, gradients)
+    count = len(inputs.batches)
+    workers = [ReplayingWorker(spec, count, other, states) for other, states in enumerate(start_states)]
+    workers[seat] = witnessing = _Witnessing(spec, count, seat, start_states[seat])
+    workers[-1].receive_labels(inputs.labels)
+    train_round(workers, enumerate(inputs.batches))
+    received, gradients = (np.stack(found) if found else None for found in witnessing.received.values())
+    if received is None:
+        raise SpecError("an interval has no steps", hint="the job's specification is damaged")
+    return Witness(received, labels=inputs.labels) if witnessing.segment.is_last else Witness(received, gradients)
 
 
 def replay_seat(spec: JobSpec, index: int, seat: int, start: States, witness: Witness) -> ReplayedSeat:
@@ -129,23 +120,17 @@ def replay_seat(spec: JobSpec, index: int, seat: int, start: States, witness: Wi
         DataError: tensors that the segment cannot take.
     """
     first, last = interval_bounds(index, spec.training.steps, spec.replay.interval)
-    if len(witness.inputs) != last - first:
-        raise SpecError(f"a witness of {len(witness.inputs)} steps for an interval of {last - first}", hint="see index")
-    worker = SeatWorker(spec.model, spec.training, spec.replay, seat, *start)
+    count = len(witness.inputs)
+    if count != last - first:
+        raise SpecError(f"a witness of {count} steps for an interval of {last - first}", hint="make the bundle again")
+    worker = ReplayingWorker(spec, count, seat, start)
     if worker.segment.is_last:
-        worker.receive_labels(_in_round(spec, first, witness))
+        if witness.labels is None:
+            raise SpecError("the witness of the last seat has no labels", hint="make the bundle again")
+        worker.receive_labels(witness.labels)
     with use_threads(1):
-        for step in range(first, last):
-            worker.forward(step, witness.inputs[step - first])
-            worker.backward(step, None if witness.gradients is None else witness.gradients[step - first])
+        for step in range(count):
+            worker.forward(step, witness.inputs[step])
+            worker.backward(step, None if witness.gradients is None else witness.gradients[step])
             worker.update(step)
     return ReplayedSeat(first, worker.recorder.steps, (worker.segment.state(), worker.segment.optimizer_state()))
-
-
-def _in_round(spec: JobSpec, first: int, witness: Witness) -> NDArray[np.int64]:
-    """The labels in their place among the round's steps."""
-    if witness.labels is None:
-        raise SpecError("the witness of the last seat has no labels", hint="make the bundle again")
-    labels = np.zeros((spec.training.steps, witness.labels.shape[1]), dtype=np.int64)
-    labels[first : first + len(witness.labels)] = witness.labels
-    return labels

@@ -5,6 +5,7 @@ from __future__ import annotations
 from clicooper.chain.client import Contract
 from clicooper.chain.deploy import first_difference
 from clicooper.chain.events import Committed, JobCreated, LoggedEvent, RoundAccepted, RoundAcceptedByTimeout
+from clicooper.chain.index.record_index import IN_MEMORY, RecordIndex
 from clicooper.errors import ChainError, VerificationFailed
 from clicooper.ownership.claim_files import FORGED, ClaimFiles
 from clicooper.types import Digest, JobId
@@ -46,7 +47,9 @@ def _check_chain(files: ClaimFiles, contract: Contract) -> None:
         raise VerificationFailed("the commitment does not lead to the round's head on chain", hint=FORGED)
     if node.block_hash(bundle.settled_block) != bundle.settled_hash:
         raise VerificationFailed("the block that accepted the round has another hash on chain", hint=FORGED)
-    events = contract.events(job, bundle.created_block)
+    with RecordIndex(IN_MEMORY, node, contract.address, bundle.created_block) as index:
+        index.sync()
+        events = tuple(index.events(job))
     if not events or not isinstance(events[0].event, JobCreated) or events[0].block_number != bundle.created_block:
         raise VerificationFailed(f"block {bundle.created_block} does not create the job", hint=FORGED)
     if not any(_is_commitment(files, logged) for logged in events):

@@ -177,8 +177,8 @@ def _show_intervals(
     for index in chosen:
         try:
             starts = [artifacts.start_state(round_, other, index) for other in range(artifacts.history.params.seats)]
-            states, labels = list(map(artifacts.state, starts)), artifacts.pseudo_labels_until(round_)
-            witness = take_witness(artifacts.spec, round_, index, seat, states, artifacts.activations, labels)
+            states, inputs = list(map(artifacts.state, starts)), artifacts.inputs(round_, index)
+            witness = take_witness(artifacts.spec, inputs, seat, states)
             excerpt.open(*starts[seat].files, *artifacts.manifest(round_, seat).state_after(index).files)
         except CliCooperError as e:
             return tuple(shown), f"interval {index} cannot be shown: {e.message}"

@@ -27,7 +27,7 @@ from clicooper.types import Digest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Book", "HeadSpending", "LedgerEntry", "ReleaseRequest", "Status", "locked", "read_book", "write_book"]
+__all__ = ["Book", "HeadSpending", "LedgerEntry", "ReleaseRequest", "Status", "lock_file", "read_book", "write_book"]
 
 _FORMAT = "clicooper-ledger/1"
 
@@ -102,7 +102,7 @@ class Book:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def lock_file(path: Path) -> Iterator[None]:
     """Holds the ledger's lock file, so that two processes cannot both spend the last of a budget.
 
     Raises:

@@ -37,7 +37,7 @@ from clicooper.privacy.accounting import (
     require_probability,
 )
 
-__all__ = ["Division", "SampledGaussian", "divide", "dpsgd_epsilon", "total_epsilon", "zero_out_epsilon"]
+__all__ = ["Division", "SampledGaussian", "divide", "dpsgd_epsilon", "total_epsilon"]
 
 LEAST_NOISE = 0.5
 """Noise multipliers below this are never chosen."""
@@ -115,17 +115,6 @@ class Division:
     delta: float
 
 
-def zero_out_epsilon(mechanisms: Sequence[SampledGaussian], delta: float) -> float:
-    """Epsilon for a record that gives way to one without gradient: what accountants call add/remove, in both orders.
-
-    No claim rests on it; it is what other accountants can be compared with.
-
-    Raises:
-        PrivacyClaimError: no run, delta out of (0, 1), or no epsilon that can be shown.
-    """
-    return _shown(_spent(mechanisms, (), delta, NeighboringRelation.REPLACE_SPECIAL))
-
-
 def dpsgd_epsilon(mechanisms: Sequence[SampledGaussian], delta: float, claim: str = REPLACE_ONE) -> float:
     """Replace-one epsilon of DP-SGD.
 
@@ -133,12 +122,12 @@ def dpsgd_epsilon(mechanisms: Sequence[SampledGaussian], delta: float, claim: st
         claim: the unit that the caller means to protect.
 
     Raises:
-        PrivacyClaimError: a claim other than ``REPLACE_ONE``, or as ``zero_out_epsilon``.
+        PrivacyClaimError: a claim other than ``REPLACE_ONE``, no run, delta out of (0, 1), or no epsilon to show.
     """
     if claim != REPLACE_ONE:
         reason = _REFUSED_CLAIMS.get(claim, f"no proof is known to this program for the unit {claim!r}")
         raise PrivacyClaimError(f"{claim} epsilon of DP-SGD refused: {reason}", hint=f"claim {REPLACE_ONE!r}")
-    return _shown(_spent(mechanisms, (), delta))
+    return _refuse_infinite(_find_epsilon(mechanisms, (), delta))
 
 
 def total_epsilon(mechanisms: Sequence[SampledGaussian], releases: Sequence[GaussianRelease], delta: float) -> float:
@@ -150,7 +139,7 @@ def total_epsilon(mechanisms: Sequence[SampledGaussian], releases: Sequence[Gaus
     Raises:
         PrivacyClaimError: delta out of (0, 1), or no epsilon that can be shown.
     """
-    return _shown(_spent(mechanisms, releases, delta)) if mechanisms else compose(releases, delta)
+    return _refuse_infinite(_find_epsilon(mechanisms, releases, delta)) if mechanisms else compose(releases, delta)
 
 
 @lru_cache(maxsize=64)
@@ -187,16 +176,16 @@ def _least_noise(epsilon: float, delta: float, batches: int, steps: int) -> Samp
         return SampledGaussian(round(multiple * _STEP, 6), batches, steps)
 
     def kept(multiple: int) -> bool:
-        return _spent([run(multiple)], (), delta) <= epsilon
+        return _find_epsilon([run(multiple)], (), delta) <= epsilon
 
     low = math.ceil(LEAST_NOISE / _STEP)
     # Sampling never costs more than taking every record, whose closed form is known; the rest is the curve's error.
     high = max(low + 1, math.ceil(math.sqrt(steps) * gaussian_sigma(epsilon, delta, 2.0) / _STEP))
     for _ in range(_TRIES):
         if kept(high):
-            return run(_first(kept, low, high))
+            return run(_find_first(kept, low, high))
         high *= 2
-    raise _beyond()
+    raise _make_refusal()
 
 
 def _most_left(epsilon: float, delta: float, head: SampledGaussian) -> float:
@@ -204,11 +193,11 @@ def _most_left(epsilon: float, delta: float, head: SampledGaussian) -> float:
 
     def exceeded(multiple: int) -> bool:
         sigma = gaussian_sigma(multiple * _STEP, delta / 2, 1.0)
-        return _spent([head], [GaussianRelease(sigma, 1.0)], delta) > epsilon
+        return _find_epsilon([head], [GaussianRelease(sigma, 1.0)], delta) > epsilon
 
     # No more than a release that spends the whole by itself says at half of delta.
     alone = gaussian_epsilon(delta / 2, gaussian_sigma(epsilon, delta, 1.0), 1.0)
-    left = _first(exceeded, 0, math.ceil(alone / _STEP)) - 1
+    left = _find_first(exceeded, 0, math.ceil(alone / _STEP)) - 1
     if not left:
         raise PrivacyClaimError(
             f"the head leaves nothing of epsilon {epsilon:g}", hint="lower head_epsilon or raise epsilon"
@@ -216,7 +205,7 @@ def _most_left(epsilon: float, delta: float, head: SampledGaussian) -> float:
     return round(left * _STEP, 6)
 
 
-def _first(holds: Callable[[int], bool], low: int, high: int) -> int:
+def _find_first(holds: Callable[[int], bool], low: int, high: int) -> int:
     """The first number in (low, high] at which a monotone condition holds, if only at ``high``."""
     while high - low > 1:
         middle = (low + high) // 2
@@ -224,12 +213,7 @@ def _first(holds: Callable[[int], bool], low: int, high: int) -> int:
     return high
 
 
-def _spent(
-    mechanisms: Sequence[SampledGaussian],
-    releases: Sequence[GaussianRelease],
-    delta: float,
-    relation: NeighboringRelation = NeighboringRelation.REPLACE_ONE,
-) -> float:
+def _find_epsilon(mechanisms: Sequence[SampledGaussian], releases: Sequence[GaussianRelease], delta: float) -> float:
     """Epsilon at delta of all runs and releases together, rounded up; infinite where none can be shown."""
     if not mechanisms:
         raise PrivacyClaimError("no run of DP-SGD to account for", hint="releases alone compose exactly")
@@ -237,22 +221,22 @@ def _spent(
     proved = delta - _ROUNDING * (1 + sum(run.steps for run in mechanisms))
     interval = min(run.sample_rate / run.noise_multiplier for run in mechanisms) / 60
     interval = min(max(interval, _FINEST), _COARSEST)
-    losses = _composed(tuple(mechanisms), interval, relation)
+    losses = _compose_runs(tuple(mechanisms), interval)
     if proved <= 0 or losses is None:
         return math.inf
     if releases:
         mu = math.hypot(*(release.mu for release in releases))
-        losses = losses.compose(_single(2 / mu, 1.0, interval, relation))
+        losses = losses.compose(_make_step(2 / mu, 1.0, interval))
     epsilon = float(losses.get_epsilon_for_delta(proved))
     return epsilon if epsilon <= _MAX_EPSILON else math.inf
 
 
 @lru_cache(maxsize=64)
-def _composed(mechanisms: tuple[SampledGaussian, ...], interval: float, relation: NeighboringRelation) -> Any:
+def _compose_runs(mechanisms: tuple[SampledGaussian, ...], interval: float) -> Any:
     """The loss of all runs, or None where it is beyond use."""
     total, mean = pld.identity(interval), 0.0
     for run in mechanisms:
-        step = _single(run.noise_multiplier, run.sample_rate, interval, relation)
+        step = _make_step(run.noise_multiplier, run.sample_rate, interval)
         # Pinsker: a step's mean loss is at least twice its squared total variation, which is delta at epsilon 0.
         mean += 2 * step.get_delta_for_epsilon(0.0) ** 2 * run.steps
         if mean > _MAX_LOSS:
@@ -262,20 +246,23 @@ def _composed(mechanisms: tuple[SampledGaussian, ...], interval: float, relation
 
 
 @lru_cache(maxsize=8)
-def _single(noise: float, sample_rate: float, interval: float, relation: NeighboringRelation) -> Any:
-    """The loss of one step: one record moves the sum by at most 1, under noise of this deviation."""
+def _make_step(noise: float, sample_rate: float, interval: float) -> Any:
+    """The loss of one step: noise of this deviation on a sum to which one record adds at most 1 in norm."""
     return pld.from_gaussian_mechanism(
-        noise, value_discretization_interval=interval, sampling_prob=sample_rate, neighboring_relation=relation
+        noise,
+        value_discretization_interval=interval,
+        sampling_prob=sample_rate,
+        neighboring_relation=NeighboringRelation.REPLACE_ONE,
     )
 
 
-def _shown(epsilon: float) -> float:
+def _refuse_infinite(epsilon: float) -> float:
     if epsilon == math.inf:
-        raise _beyond()
+        raise _make_refusal()
     return epsilon
 
 
-def _beyond() -> PrivacyClaimError:
+def _make_refusal() -> PrivacyClaimError:
     """What is said where no epsilon can be shown."""
     hint = f"spend less than {_MAX_EPSILON:g} on a head; else add noise, take fewer steps, or raise delta"
     return PrivacyClaimError("no epsilon can be shown for so much DP-SGD on a replaced record", hint=hint)

@@ -144,7 +144,7 @@ def shape_that_hides(distance: float, classes: int, sigma_of_one: float, rarest_
     """
     needed = needed_ratio(classes)
     group = min(max(1, floor(sigma_of_one / (needed * distance))), rarest_class)
-    return _warned(HidingShape(rarest_class // group, group, sigma_of_one / (group * distance), ""), needed)
+    return _warn(HidingShape(rarest_class // group, group, sigma_of_one / (group * distance), ""), needed)
 
 
 def gamma_that_hides(distance: float, classes: int, noise: float, rarest_class: int) -> HidingShape:
@@ -157,10 +157,10 @@ def gamma_that_hides(distance: float, classes: int, noise: float, rarest_class: 
     needed = needed_ratio(classes)
     m = min(max(1, floor((noise / (needed * distance)) ** 2)), rarest_class)
     shape = HidingShape(rarest_class // m, 1, noise / (sqrt(m) * distance), "")
-    return _warned(shape, needed)
+    return _warn(shape, needed)
 
 
-def _warned(shape: HidingShape, needed: float) -> HidingShape:
+def _warn(shape: HidingShape, needed: float) -> HidingShape:
     if shape.ratio < needed:
         return replace(shape, warning="even single records are exposed at this epsilon: lower it, or use another head")
     if shape.gamma < MIN_GAMMA:

@@ -137,8 +137,8 @@ def expand_labels(
         UsageError: both or neither of ``gamma`` and ``m``.
         DataError: labels out of range, or a class with too few records.
     """
-    counts = _class_counts(labels, classes)
-    size = _records_per_pseudo_label(counts, gamma, m, noisy=response is not None)
+    counts = _count_classes(labels, classes)
+    size = _choose_size(counts, gamma, m, noisy=response is not None)
     per_class = counts // size
     bound = bind("clicooper.label-map.draw", bytes(context), classes, size, labels.astype("<i8").tobytes())
     order = permutation(secret.derive("clicooper.labels.group", bound), labels.size)
@@ -186,7 +186,7 @@ def deal_shards(
     return tuple(np.sort(by_name[turn::rounds]) for turn in range(rounds))
 
 
-def _class_counts(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+def _count_classes(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
     if classes < 2:
         raise DataError(f"{classes} classes cannot be hidden", hint="label expansion needs at least two classes")
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or labels.size == 0:
@@ -198,7 +198,7 @@ def _class_counts(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
     return np.bincount(labels, minlength=classes).astype(np.int64)
 
 
-def _records_per_pseudo_label(counts: NDArray[np.int64], gamma: int | None, m: int | None, *, noisy: bool) -> int:
+def _choose_size(counts: NDArray[np.int64], gamma: int | None, m: int | None, *, noisy: bool) -> int:
     if (gamma is None) == (m is None):
         raise UsageError("label expansion needs exactly one of gamma and m", hint="name one of the two")
     wanted, name = (gamma, "gamma") if m is None else (m, "m")

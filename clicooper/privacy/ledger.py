@@ -28,7 +28,7 @@ from clicooper.privacy._ledger_file import (
     LedgerEntry,
     ReleaseRequest,
     Status,
-    locked,
+    lock_file,
     read_book,
     write_book,
 )
@@ -74,7 +74,7 @@ class Ledger:
                 f"no budget of epsilon {budget_epsilon} at delta {delta}", hint="choose both above 0"
             )
         ledger = cls(path, float(budget_epsilon), float(delta))
-        with locked(path):
+        with lock_file(path):
             if not path.exists():
                 ledger._write(Book(ledger.budget_epsilon, ledger.delta, ()))
             ledger._read()
@@ -108,7 +108,7 @@ class Ledger:
             RunFolderError: a missing, damaged or unwritable ledger.
         """
         _refuse_small_claim(spending)
-        with locked(self.path):
+        with lock_file(self.path):
             book = self._read()
             self._refuse_other_data(spending.dataset, book)
             if spending in book.heads:
@@ -126,13 +126,13 @@ class Ledger:
             PrivacyBudgetError: over the budget, a second label map or response, or another data set.
             RunFolderError: a missing, damaged or unwritable ledger.
         """
-        with locked(self.path):
+        with lock_file(self.path):
             book = self._read()
             self._refuse_other_data(request.dataset, book)
             self._refuse_other_map(request, book)
             for entry in book.entries:
                 if entry.content == request.content:
-                    return self._resumed(entry, request)
+                    return self._resume(entry, request)
             entry = LedgerEntry(**vars(request), number=len(book.entries))
             self._spend(replace(book, entries=(*book.entries, entry)))
         return entry
@@ -144,7 +144,7 @@ class Ledger:
             PrivacyBudgetError: no such reservation, or another digest under the same number.
             RunFolderError: a missing, damaged or unwritable ledger.
         """
-        with locked(self.path):
+        with lock_file(self.path):
             book = self._read()
             entries = book.entries
             if not 0 <= number < len(entries):
@@ -200,7 +200,7 @@ class Ledger:
             )
 
     @staticmethod
-    def _resumed(entry: LedgerEntry, request: ReleaseRequest) -> LedgerEntry:
+    def _resume(entry: LedgerEntry, request: ReleaseRequest) -> LedgerEntry:
         if any(getattr(entry, field.name) != getattr(request, field.name) for field in fields(ReleaseRequest)):
             raise PrivacyBudgetError(
                 f"release {entry.number} has the same content with other numbers", hint="build both from ReleaseParams"
@@ -226,7 +226,7 @@ def _words(label_epsilon: float | None) -> str:
 
 
 def _refuse_small_claim(spending: HeadSpending) -> None:
-    """Refuses Opacus's own epsilon, for an added or removed record, and anything else that is too little."""
+    """Refuses an accountant's epsilon for an added or removed record, and anything else that is too little."""
     due = dpsgd_epsilon([spending.mechanism], spending.delta)
     if spending.epsilon * (1 + _SLACK) < due:
         raise PrivacyClaimError(

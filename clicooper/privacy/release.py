@@ -146,7 +146,7 @@ def clip_rows(features: NDArray[np.float64], clip: float) -> NDArray[np.float64]
     Raises:
         DataError: not a batch of finite float64 records.
     """
-    factors = _clip_factors(features, clip)
+    factors = _find_clip_factors(features, clip)
     return features * factors.reshape(-1, *[1] * (features.ndim - 1))
 
 
@@ -184,33 +184,33 @@ def make_release(
             f"a group of {params.group} exceeds the {label_map.m} records of a pseudo-label",
             hint="lower the group size or gamma",
         )
-    factors = _clip_factors(features, params.clip)
+    factors = _find_clip_factors(features, params.clip)
     if factors.size != records:
         raise DataError(f"{factors.size} feature records, {records} labels", hint="release what the map covers")
     bound = bind("clicooper.release.draw", bytes(context), bytes(label_map.digest), *_numbers(params))
-    record_of_row = _rows(label_map, params.group, secret, bound)
+    record_of_row = _group_rows(label_map, params.group, secret, bound)
     sums = np.zeros((len(record_of_row), *features.shape[1:]), dtype=np.float64)
     for members in record_of_row.T:
         sums += features[members] * factors[members].reshape(-1, *[1] * (features.ndim - 1))
-    noise_context = bind("noise", bytes(bound), _features_digest(features))
+    noise_context = bind("noise", bytes(bound), _digest_features(features))
     key = secret.derive("clicooper.release.noise", noise_context)
     dims = math.prod(features.shape[1:])
     if params.mechanism == "privunit":
-        noisy = _answered(sums, params, secret.derive("clicooper.release.privunit", noise_context), key)
+        noisy = _answer(sums, params, secret.derive("clicooper.release.privunit", noise_context), key)
     else:
         noisy = sums / params.group + normal_noise(key, sums.shape, params.sigma)
-    grid = _grid(params, dims)
+    grid = _choose_grid(params, dims)
     return Release(
         activations=(np.rint(noisy / grid) * grid).astype(np.float32),
         pseudo_labels=label_map.pseudo_of_record[record_of_row[:, 0]],
         record_of_row=record_of_row,
         sigma=params.noise(dims),
         grid=grid,
-        statement=_statement(params, label_map, head, dims, released_rows=len(record_of_row), secure=secret.secure),
+        statement=_state(params, label_map, head, dims, released_rows=len(record_of_row), secure=secret.secure),
     )
 
 
-def _rows(label_map: LabelMap, group: int, secret: MasterSecret, context: Digest) -> NDArray[np.int64]:
+def _group_rows(label_map: LabelMap, group: int, secret: MasterSecret, context: Digest) -> NDArray[np.int64]:
     """Disjoint groups of records with one pseudo-label, int64 (r, group), in secret order."""
     pseudo = label_map.pseudo_of_record
     order = permutation(secret.derive("clicooper.release.groups", context), pseudo.size)
@@ -221,7 +221,7 @@ def _rows(label_map: LabelMap, group: int, secret: MasterSecret, context: Digest
     return rows[permutation(secret.derive("clicooper.release.order", context), len(rows))]
 
 
-def _clip_factors(features: NDArray[np.float64], clip: float) -> NDArray[np.float64]:
+def _find_clip_factors(features: NDArray[np.float64], clip: float) -> NDArray[np.float64]:
     """Per record min(1, C (1 - 2^-20) / norm), the norm taken after division by the peak so that it cannot overflow."""
     if features.dtype != np.float64 or features.ndim < 2 or features.size == 0:
         raise DataError(
@@ -238,7 +238,7 @@ def _clip_factors(features: NDArray[np.float64], clip: float) -> NDArray[np.floa
     return factors
 
 
-def _answered(records: NDArray[np.float64], params: ReleaseParams, choice: bytes, key: bytes) -> NDArray[np.float64]:
+def _answer(records: NDArray[np.float64], params: ReleaseParams, choice: bytes, key: bytes) -> NDArray[np.float64]:
     """PrivUnit's answers to single records, scaled to mean C h(x)/|h(x)|."""
     flat = records.reshape(len(records), -1)
     uniform, normal = uniform_draws(choice, (len(flat), 2)), normal_noise(key, flat.shape, 1.0)
@@ -246,7 +246,7 @@ def _answered(records: NDArray[np.float64], params: ReleaseParams, choice: bytes
     return np.asarray(answers.reshape(records.shape))
 
 
-def _grid(params: ReleaseParams, dims: int) -> float:
+def _choose_grid(params: ReleaseParams, dims: int) -> float:
     """The public grid: the largest power of two <= sigma/1024, or coarser where float32 needs it.
 
     A row's entries are at most ``reach`` in size: C and ``MAX_DEVIATION`` sigma for Gaussian noise, the norm of an
@@ -268,14 +268,14 @@ def _numbers(params: ReleaseParams) -> tuple[float | int | str, ...]:
     return float(params.epsilon), float(params.delta), float(params.clip), int(params.group), *named
 
 
-def _features_digest(features: NDArray[Any]) -> bytes:
+def _digest_features(features: NDArray[Any]) -> bytes:
     little = np.ascontiguousarray(features, dtype="<f8")
     digest = hashlib.sha256(repr(little.shape).encode() + b"\0")
     digest.update(little.data.cast("B"))
     return digest.digest()
 
 
-def _statement(
+def _state(
     params: ReleaseParams, label_map: LabelMap, head: HeadClaim, dims: int, *, released_rows: int, secure: bool
 ) -> Statement:
     statement = Statement(

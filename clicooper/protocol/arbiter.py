@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from clicooper.chain.client import Contract, Receipt
 from clicooper.chain.committee import Committee
 from clicooper.chain.events import Challenged, JobCreated
+from clicooper.chain.index.record_index import RecordIndex
 from clicooper.commitments.boundary import BoundaryReceipt
 from clicooper.commitments.head import challenge_id
 from clicooper.disputes.evidence_file import OpenedEvidence, SealedEvidence, fetch_evidence, open_evidence
@@ -70,15 +71,19 @@ class Judgement:
     head: HeadCheck
 
 
-def open_case(contract: Contract, job: JobId) -> Case:
+def open_case(contract: Contract, index: RecordIndex, job: JobId) -> Case:
     """The open challenge of a job, with what its event adds to the contract's view.
+
+    Args:
+        index: of the same contract; brought up to date here.
 
     Raises:
         RevertError: ``WrongPhase``, where none is open.
         ChainError: the node's events do not hold it, or describe another one.
     """
     view, state = contract.challenge_of(job), contract.job(job)
-    events = [logged.event for logged in contract.events(job)]
+    index.sync()
+    events = list(index.bare_events(job))
     event = next((e for e in events if isinstance(e, Challenged) and e.challenge_id == view.id), None)
     created = events[0] if events else None
     if event is None or not isinstance(created, JobCreated):
@@ -115,6 +120,7 @@ class Arbiter:
 
     Args:
         contract: the chain client; it signs with the arbiter's account, or the member's.
+        index: what the arbiter reads of the contract's history.
         identity: the age identity that evidence is sealed to.
         store: where evidence is fetched from, and looked for what is said to be withheld; None needs it handed over.
         committee: the m-of-n arbiter that this account is a member of.
@@ -124,12 +130,14 @@ class Arbiter:
     def __init__(
         self,
         contract: Contract,
+        index: RecordIndex,
         identity: str | None,
         store: Store | None = None,
         committee: Committee | None = None,
         trusted_models: Collection[str] = frozenset(),
     ) -> None:
         self._contract = contract
+        self._index = index
         self._identity = identity
         self._store = store
         self._committee = committee
@@ -158,7 +166,7 @@ class Arbiter:
         unread = HeadCheck(self._contract.node.source, verified=False, problem="the evidence was not opened")
         try:
             opened = open_evidence(sealed, self._identity)
-            head = compare_with_chain(opened, self._contract, case.job, self._trusted_models)
+            head = compare_with_chain(opened, self._contract, self._index, case.job, self._trusted_models)
             foreign = self._foreign(case, opened) or head.problem
         except ChainError:
             raise
@@ -166,7 +174,7 @@ class Arbiter:
             return Judgement(case, Opinion(Answer.CANNOT_TELL, case.accused, e.message), unread)
         if foreign:
             return Judgement(case, Opinion(Answer.CANNOT_TELL, case.accused, foreign), head)
-        keys = transports_on_chain(self._contract, case.job) if receipts else {}
+        keys = transports_on_chain(self._index, case.job) if receipts else {}
         shown = ShownReceipts(tuple(receipts), keys)
         opinion = judge_evidence(
             opened, case.accused, store=self._store, trusted_models=self._trusted_models, shown=shown

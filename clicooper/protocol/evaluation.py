@@ -20,8 +20,8 @@ from clicooper.learning.controls import (
 )
 from clicooper.privacy.labels import LabelMap
 from clicooper.privacy.release import Release
-from clicooper.protocol.job_inputs import JobInputs
-from clicooper.protocol.prepare import PreparedJob
+from clicooper.protocol.preparation.job_inputs import JobInputs
+from clicooper.protocol.preparation.prepare import PreparedJob
 from clicooper.protocol.round import SettledRound
 from clicooper.types import Digest, JobId
 from clicooper.watermark.carriers import MarkParams

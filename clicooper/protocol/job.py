@@ -18,6 +18,7 @@ from clicooper.access.sealing import new_identity
 from clicooper.access.vault import TrainerSecrets
 from clicooper.chain.client import Contract
 from clicooper.chain.deploy import deploy
+from clicooper.chain.index.record_index import DEFAULT_FINALITY, IN_MEMORY, RecordIndex
 from clicooper.chain.keys import account_from_seed, random_account
 from clicooper.chain.record import JobRecord
 from clicooper.chain.rpc.node import Node
@@ -28,7 +29,7 @@ from clicooper.privacy.randomness import MasterSecret
 from clicooper.protocol.owner import Owner
 from clicooper.protocol.owner_folder import JOB_NAME, job_place, keep_owner_secrets
 from clicooper.protocol.policy import Policy
-from clicooper.protocol.prepare import PreparedJob, prepare_job
+from clicooper.protocol.preparation.prepare import PreparedJob, prepare_job
 from clicooper.protocol.round import Progress, SettledRound, run_round
 from clicooper.protocol.trainer import Trainer
 from clicooper.storage.base import Store
@@ -105,10 +106,11 @@ def _seeded_identity(master: MasterSecret, name: str) -> str:
 
 @dataclass(frozen=True)
 class OpenJob:
-    """A job on chain whose seats are filled."""
+    """A job on chain whose seats are filled; all its parties read the chain through one index."""
 
     node: Node
     contract: Address
+    index: RecordIndex
     job: JobId
     genesis: Head
     owner: Owner
@@ -147,9 +149,12 @@ def open_job(
     for account in parties.accounts:
         node.fund(Address(account.address), FUNDS_WEI)
     contract, _ = deploy(node, parties.owner)
+    # A development chain replaces no block unless it is told to.
+    finality = 0 if node.is_local else DEFAULT_FINALITY
+    index = RecordIndex(IN_MEMORY, node, contract, finality=finality)
     # In one process there is nobody to wait for.
     policy = Policy(samples=config.samples, publish_deadline_s=0)
-    owner = Owner(Contract(node, contract, parties.owner), store, prepared, policy, retention, folder.owner)
+    owner = Owner(Contract(node, contract, parties.owner), index, store, prepared, policy, retention, folder.owner)
     job, genesis = owner.create_job()
     folder.write(JOB_NAME, job_place(node.chain_id, contract, job))
     trainers = []
@@ -157,7 +162,7 @@ def open_job(
         secrets = parties.trainer_secrets[seat]
         round_log = folder.trainer(seat) / "round-log"
         trainer = make_trainer(
-            seat, account, Contract(node, contract, account), store, secrets, {config.model}, round_log
+            seat, account, Contract(node, contract, account), index, store, secrets, {config.model}, round_log
         )
         trainer.join(job, genesis, prepared.params, f"in-process/{seat}")
         trainers.append(trainer)
@@ -165,7 +170,7 @@ def open_job(
     trainers[-1].receive_grant(owner.grant_to_seat(len(trainers) - 1))
     owner.grant_to_arbiter()
     owner.release_first_labels()
-    return OpenJob(node, contract, job, genesis, owner, tuple(trainers), folder)
+    return OpenJob(node, contract, index, job, genesis, owner, tuple(trainers), folder)
 
 
 def run_rounds(opened: OpenJob, progress: Progress) -> tuple[SettledRound, ...]:
@@ -178,13 +183,14 @@ def run_rounds(opened: OpenJob, progress: Progress) -> tuple[SettledRound, ...]:
     return tuple(rounds)
 
 
-def finish_job(opened: OpenJob, parties: JobParties) -> JobRecord:
+def finish_job(opened: OpenJob) -> JobRecord:
     """Everybody withdraws what the job owes them; returns the job's whole record."""
     opened.owner.withdraw()
     for trainer in opened.trainers:
         trainer.withdraw()
     opened.owner.retention.finish()
-    return Contract(opened.node, opened.contract, parties.owner).record(opened.job)
+    opened.index.sync()
+    return opened.index.record(opened.job)
 
 
 def _keep_secrets(folder: RunFolder, parties: JobParties, prepared: PreparedJob) -> None:

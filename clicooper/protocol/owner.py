@@ -33,17 +33,19 @@ from clicooper.audit.replay.unpublished import unpublished_states
 from clicooper.audit.rounds import check_commitments, check_round
 from clicooper.audit.verdict import Check, CheckResult, Replayed
 from clicooper.chain.client import Contract, Receipt
+from clicooper.chain.events import LoggedEvent
+from clicooper.chain.index.record_index import RecordIndex
 from clicooper.chain.record import JobRecord
 from clicooper.commitments.boundary import BoundaryReceipt
 from clicooper.commitments.head import audit_seed
 from clicooper.errors import GrantRefused, UsageError, VerificationFailed
 from clicooper.history.follow import follow_record
+from clicooper.protocol.committed import CommittedSegment
 from clicooper.protocol.decision import Accept, Decision, decide
 from clicooper.protocol.grants import grant_of_seat, holders_of, open_seat_grant, recipient_of_seat
 from clicooper.protocol.policy import Policy
-from clicooper.protocol.prepare import PreparedJob
+from clicooper.protocol.preparation.prepare import PreparedJob
 from clicooper.protocol.publication import Timer, await_publication, states_to_publish
-from clicooper.protocol.trainer import CommittedSegment
 from clicooper.storage.base import Store
 from clicooper.storage.pins.retention import JobRetention
 from clicooper.types import Address, Digest, Head, JobId, JobParams, Verdict
@@ -82,6 +84,8 @@ class Owner:
     """The data owner of one job.
 
     Args:
+        contract: the chain client that signs with the owner's account.
+        index: what the owner reads of the contract's history.
         prepared: the job's public records and the owner's secrets.
         policy: its rule.
         retention: the pin set in which it keeps the job's artifacts.
@@ -92,6 +96,7 @@ class Owner:
     def __init__(
         self,
         contract: Contract,
+        index: RecordIndex,
         store: Store,
         prepared: PreparedJob,
         policy: Policy,
@@ -103,6 +108,7 @@ class Owner:
         self.policy = policy
         self.retention = retention
         self._contract = contract
+        self._index = index
         self._store = store
         self._folder = folder
         self.timer = timer
@@ -162,7 +168,7 @@ class Owner:
             GrantRefused: one of them cannot be used; those of the others are kept.
         """
         refusals: list[GrantRefused] = []
-        for joined in holders_of(self._contract.events(self.job)):
+        for joined in holders_of(self._events()):
             if joined.trainer not in self._sealing:
                 try:
                     secret = open_seat_grant(self._store, joined, self._genesis, self.prepared.secrets.identity)
@@ -182,7 +188,7 @@ class Owner:
             labels: whether it may open the labels.
         """
         chosen = range(self.params.seats) if seats is None else seats
-        authors = {one.trainer for one in holders_of(self._contract.events(self.job)) if one.seat in chosen}
+        authors = {one.trainer for one in holders_of(self._events()) if one.seat in chosen}
         return self._put_grant(self.keys().limited(chosen, authors, labels=labels), recipients)
 
     def _put_grant(self, keys: AuditKeys, recipients: Sequence[str]) -> CID:
@@ -200,7 +206,7 @@ class Owner:
 
         No progress keys: its predecessors' marks are none of its business.
         """
-        held = [joined for joined in holders_of(self._contract.events(self.job)) if joined.seat == seat]
+        held = [joined for joined in holders_of(self._events()) if joined.seat == seat]
         is_last = seat == self.params.seats - 1
         keys = self.keys().limited((), {joined.trainer for joined in held}, labels=is_last)
         return self._put_grant(keys, [recipient_of_seat(held[-1])])
@@ -216,8 +222,14 @@ class Owner:
 
     def artifacts(self, record: JobRecord | None = None) -> Artifacts:
         """The job's history as the chain has it now, or as ``record`` has it, and its artifacts."""
-        history = follow_record(record or self._contract.record(self.job))
-        return Artifacts(history, self._store, self.keys(), {self.prepared.config.model})
+        if record is None:
+            self._index.sync(self._contract.newest_block)
+            record = self._index.record(self.job)
+        return Artifacts(follow_record(record), self._store, self.keys(), {self.prepared.config.model})
+
+    def _events(self) -> tuple[LoggedEvent, ...]:
+        self._index.sync(self._contract.newest_block)
+        return tuple(self._index.events(self.job))
 
     def receive_keys(self, committed: Sequence[CommittedSegment]) -> None:
         """Keeps what the trainers give with their commitments, progress keys and receipts, through a restart too."""

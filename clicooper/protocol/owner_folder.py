@@ -24,6 +24,7 @@ from eth_account.signers.local import LocalAccount
 
 from clicooper.access.grants import IDENTITY_NAME, AuditKeys, read_grants, read_identity
 from clicooper.chain.client import Contract
+from clicooper.chain.index.record_index import RecordIndex
 from clicooper.chain.record import JobRecord
 from clicooper.commitments.canonical import cid_of_digest
 from clicooper.commitments.manifest import JobSpec
@@ -36,7 +37,7 @@ from clicooper.learning.models import require_trusted
 from clicooper.privacy.randomness import MasterSecret
 from clicooper.protocol.owner import Owner
 from clicooper.protocol.policy import Policy
-from clicooper.protocol.prepare import HEAD_NAME, PreparedJob, restore_job
+from clicooper.protocol.preparation.prepare import HEAD_NAME, PreparedJob, restore_job
 from clicooper.storage.base import Store
 from clicooper.storage.pins.pin_sets import PinSets
 from clicooper.storage.pins.retention import JOB_PINS, JobRetention
@@ -129,6 +130,7 @@ def keys_to_grant(folder: Path, history: History, seats: Collection[int], *, lab
 def reopen_owner(
     folder: RunFolder,
     contract: Contract,
+    index: RecordIndex,
     record: JobRecord,
     params: JobParams,
     store: Store,
@@ -138,6 +140,7 @@ def reopen_owner(
     """The owner of a job under way, from its folder and the chain; it can do whatever the one that created it could.
 
     Args:
+        index: of the same contract.
         record: of the job, as the chain has it.
         params: the job's, as the record has them.
 
@@ -154,7 +157,7 @@ def reopen_owner(
     identity = read_identity(folder.owner / IDENTITY_NAME)
     prepared = restore_job(config, master, identity, spec, params, folder)
     retention = JobRetention(PinSets(folder.pins), JOB_PINS, store)
-    owner = Owner(contract, store, prepared, policy, retention, folder.owner)
+    owner = Owner(contract, index, store, prepared, policy, retention, folder.owner)
     owner.resume_job(record.job)
     return owner
 

@@ -24,8 +24,9 @@ from clicooper.commitments.manifest import SegmentManifest
 from clicooper.learning.training import SeatWorker, TrainedSegment, train_round
 from clicooper.learning.transcript import interval_bounds, interval_count
 from clicooper.protocol.boundary import exchange_receipts
+from clicooper.protocol.committed import CommittedSegment
 from clicooper.protocol.owner import Owner
-from clicooper.protocol.trainer import CommittedSegment, Trainer
+from clicooper.protocol.trainer import Trainer
 from clicooper.types import Head
 
 __all__ = ["Progress", "SettledRound", "commit_in_order", "run_round", "start_workers", "train_segments"]

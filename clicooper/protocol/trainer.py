@@ -7,9 +7,7 @@ round log lets it go on from the last whole interval.
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +15,11 @@ from eth_account.signers.local import LocalAccount
 from multiformats import CID
 from numpy.typing import NDArray
 
-from clicooper.access.grants import ProgressKey
 from clicooper.access.vault import TrainerSecrets, Vault
 from clicooper.audit.artifacts import Artifacts
 from clicooper.audit.checks.receipts import check_receipt
 from clicooper.chain.client import Contract, Receipt
+from clicooper.chain.index.record_index import RecordIndex
 from clicooper.commitments.boundary import BoundaryReceipt, Crossing
 from clicooper.commitments.canonical import cid_of_digest, encode, sha256
 from clicooper.commitments.head import next_head
@@ -36,44 +34,19 @@ from clicooper.commitments.manifest import (
 from clicooper.errors import SpecError
 from clicooper.history.follow import follow_record
 from clicooper.learning.checkpoint import State
-from clicooper.learning.round_log import DiskRoundLog
 from clicooper.learning.runtime import runtime_class
 from clicooper.learning.schedule import batch_rows, round_batches
 from clicooper.learning.segments import initial_state
 from clicooper.learning.training import SeatWorker, TrainedSegment
 from clicooper.protocol.boundary import sign_crossing
-from clicooper.protocol.marking import mark_segment
+from clicooper.protocol.committed import CommittedSegment, mark_segment
 from clicooper.protocol.offer import check_offer
-from clicooper.protocol.receipt_book import ReceiptBook
+from clicooper.protocol.unsettled import UnsettledRounds
 from clicooper.storage.base import Store
 from clicooper.types import Address, Digest, Head, JobId, JobParams
 from clicooper.watermark.carriers import MarkParams
-from clicooper.watermark.detect import MarkReading
 
-__all__ = ["CommittedSegment", "Trainer"]
-
-
-@dataclass(frozen=True)
-class CommittedSegment:
-    """One seat's commitment of one round, as its trainer knows it.
-
-    Attributes:
-        progress_key: granted to the owner and to auditors; the ownership key stays with the trainer.
-        progress, ownership: both marks as read back from the weights that were committed.
-        receipts: what the seat's neighbours signed about what it received, up to the last step.
-    """
-
-    round: int
-    seat: int
-    trainer: Address
-    manifest: SegmentManifest
-    head_before: Head
-    head: Head
-    receipt: Receipt
-    progress_key: ProgressKey
-    progress: MarkReading
-    ownership: MarkReading
-    receipts: tuple[BoundaryReceipt, ...] = ()
+__all__ = ["Trainer"]
 
 
 class Trainer:
@@ -83,6 +56,7 @@ class Trainer:
         seat: which segment it trains.
         account: signs its transactions.
         contract: the chain client that signs with ``account``.
+        index: what this trainer reads of the contract's history.
         store: where the artifacts are.
         secrets: kept secret and durable by the caller.
         trusted_models: custom models whose code this trainer agrees to run.
@@ -95,6 +69,7 @@ class Trainer:
         seat: int,
         account: LocalAccount,
         contract: Contract,
+        index: RecordIndex,
         store: Store,
         secrets: TrainerSecrets,
         trusted_models: Collection[str] = frozenset(),
@@ -104,13 +79,12 @@ class Trainer:
         self.address = Address(account.address)
         self._account = account
         self._contract = contract
+        self._index = index
         self._store = store
         self._secrets = secrets
         self._trusted_models = trusted_models
-        self._round_logs = round_log
-        self._receipts = ReceiptBook(round_log)
+        self._unsettled = UnsettledRounds(round_log)
         self._transports: dict[int, bytes] = {}
-        self._kept: dict[int, Sequence[tuple[State, State]]] = {}
 
     @property
     def job(self) -> JobId:
@@ -141,7 +115,8 @@ class Trainer:
 
     def _read_job(self) -> Artifacts:
         """What chain and store say of the job now, as far as this trainer can open it."""
-        history = follow_record(self._contract.record(self._job))
+        self._index.sync(self._contract.newest_block)
+        history = follow_record(self._index.record(self._job))
         self._artifacts = Artifacts(history, self._store, self._vault.keys, self._trusted_models)
         return self._artifacts
 
@@ -192,23 +167,16 @@ class Trainer:
         self._transports = {}
         links, spec = self.state_in(previous), self._spec
         weights, optimizer = self._open_state(links)
-        round_log = self._open_round_log(0 if previous is None else previous.round + 1, links)
+        round_ = 0 if previous is None else previous.round + 1
+        # All that the bits of the round follow from: a log of other work is discarded.
+        work = {"spec": spec.cid, "job": self._job, "round": round_, "seat": self.seat}
+        work |= {"start": links.model_dump(), "trainer": self.address, "runtime": runtime_class()}
+        round_log = self._unsettled.open_log(round_, sha256(encode(work)))
         return SeatWorker(spec.model, spec.training, spec.replay, self.seat, weights, optimizer, round_log)
-
-    def _open_round_log(self, round_: int, start: StateLinks) -> DiskRoundLog | None:
-        """Where a round lies until it is settled, under a name that binds everything that its bits follow from."""
-        if self._round_logs is None:
-            return None
-        work = {"spec": self._spec.cid, "job": self._job, "round": round_, "seat": self.seat}
-        work |= {"start": start.model_dump(), "trainer": self.address, "runtime": runtime_class()}
-        return DiskRoundLog(self._round_logs / f"round-{round_}", sha256(encode(work)))
 
     def settle_round(self, round_: int) -> None:
         """Lets go of what was kept of a round, once it is accepted: nobody can ask for it any more."""
-        self._kept.pop(round_, None)
-        self._receipts.settle(round_)
-        if self._round_logs is not None:
-            shutil.rmtree(self._round_logs / f"round-{round_}", ignore_errors=True)
+        self._unsettled.settle(round_)
 
     def state_in(self, previous: SegmentManifest | None) -> StateLinks:
         """Where the round starts: the spec's initial weights, or what the last accepted manifest hands over."""
@@ -263,7 +231,7 @@ class Trainer:
         """
         receipt = sign_crossing(self._account, crossing)
         if crossing.steps == self._spec.training.steps:
-            self._receipts.stand_by(receipt)
+            self._unsettled.receipts.stand_by(receipt)
         return receipt
 
     def keep_receipt(self, receipt: BoundaryReceipt, expected: Crossing) -> None:
@@ -273,11 +241,11 @@ class Trainer:
             BoundaryRefused: it is not signed by that neighbour, or about something else: this seat goes no further.
         """
         check_receipt(receipt, self._transport_of(expected.sender), expected)
-        self._receipts.keep(receipt)
+        self._unsettled.receipts.keep(receipt)
 
     def receipts(self, round_: int) -> tuple[BoundaryReceipt, ...]:
         """What this seat can show of a round until it is settled: its neighbours' newest signatures."""
-        return self._receipts.received(round_)
+        return self._unsettled.receipts.received(round_)
 
     def _transport_of(self, seat: int) -> bytes:
         """The key that the holder of a seat registered; looked up once a round, in which nobody is replaced."""
@@ -298,12 +266,8 @@ class Trainer:
         """
         if self._spec.replay.publication == "all":
             return ()
-        kept = self._kept.get(round_, ())
-        asked = sorted({interval - 1 for interval in intervals if interval})
-        if asked and asked[-1] >= len(kept):
-            hint = "its states are kept from its commitment until it is accepted"
-            raise SpecError(f"seat {self.seat} keeps {len(kept)} states of round {round_}", hint=hint)
-        return tuple(self._links(kept[number], self._put) for number in asked)
+        kept = self._unsettled.states_before(round_, intervals)
+        return tuple(self._links(state, self._put) for state in kept)
 
     def withdraw(self) -> Receipt:
         """Takes everything that the job owes this trainer."""
@@ -320,7 +284,7 @@ class Trainer:
         """Seals the round's files and links them in a manifest; interval states only as far as the spec demands it."""
         seal = self._put if self._spec.replay.publication == "all" else self._vault.name_state
         states = tuple(self._links(state, seal) for state in trained.interval_states)
-        self._kept[round_] = trained.interval_states
+        self._unsettled.keep_states(round_, trained.interval_states)
         transcript = trained.transcript
         return SegmentManifest(
             spec=self._spec.cid,

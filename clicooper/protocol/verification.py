@@ -16,6 +16,7 @@ from clicooper.audit.checks.record import CheckedRecord
 from clicooper.audit.replay.sampling import escape_probability
 from clicooper.audit.verdict import AuditReport
 from clicooper.chain.client import Contract
+from clicooper.chain.index.record_index import RecordIndex
 from clicooper.chain.rpc.messages import Receipt
 from clicooper.commitments.boundary import BoundaryReceipt
 from clicooper.commitments.canonical import cid_of_digest
@@ -96,6 +97,7 @@ def verify_round(
     folder: RunFolder,
     checked: CheckedRecord,
     contract: Contract,
+    index: RecordIndex,
     store: Store,
     policy: Policy,
     options: VerifyOptions,
@@ -107,6 +109,7 @@ def verify_round(
         folder: with the owner's secrets.
         checked: the job's record, as the chain has it.
         contract: it signs with the owner's account where something may be sent.
+        index: of the same contract.
 
     Raises:
         UsageError: there is no such round, or folder or account are not the owner's.
@@ -117,7 +120,7 @@ def verify_round(
     round_ = _choose_round(history, options.round)
     if options.accept:
         _require_owner(contract, history)
-    owner = reopen_owner(folder, contract, record, history.params, store, policy, options.trusted)
+    owner = reopen_owner(folder, contract, index, record, history.params, store, policy, options.trusted)
     if states := owner.request_states(round_):
         listed, within = ", ".join(map(str, states)), f"within {policy.publish_deadline_s:g} s"
         progress(f"every seat has to publish its states at the start of intervals {listed} {within}", 0, 0)

@@ -56,7 +56,7 @@ def run_whole_job(config: JobConfig, node: Node, store: Store, folder: RunFolder
     progress("preparing the job", 0, 0)
     opened = open_job(config, parties, node, store, folder)
     rounds = run_rounds(opened, progress)
-    record = finish_job(opened, parties)
+    record = finish_job(opened)
     write_record(folder.record, record)
 
     keys = opened.owner.keys()

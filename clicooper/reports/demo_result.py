@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from clicooper.audit.verdict import exit_code
+from clicooper.protocol.committed import CommittedSegment
 from clicooper.protocol.round import SettledRound
-from clicooper.protocol.trainer import CommittedSegment
 from clicooper.protocol.whole_job import WholeJob
 from clicooper.reports.measured import measured_claims
 from clicooper.types import Verdict

@@ -5,8 +5,3 @@ every store implements; ``local`` keeps blocks in a folder, ``ipfs`` on a node, 
 other. ``seal`` encrypts what not everyone may read. What an artifact *means* is the business of
 ``clicooper.commitments``.
 """
-
-from clicooper.storage.base import Store, get_bytes, put_bytes
-from clicooper.storage.local import LocalStore
-
-__all__ = ["LocalStore", "Store", "get_bytes", "put_bytes"]

@@ -18,7 +18,8 @@ from clicooper.commitments.head import next_head
 from clicooper.commitments.manifest import SegmentManifest, StateLinks
 from clicooper.learning.checkpoint import State, load_state
 from clicooper.learning.training import TrainedSegment
-from clicooper.protocol.trainer import CommittedSegment, Trainer
+from clicooper.protocol.committed import CommittedSegment
+from clicooper.protocol.trainer import Trainer
 from clicooper.storage.base import put_bytes
 from clicooper.types import Digest, Head
 from tests.adversaries._invented import NOWHERE, OTHER_KEY

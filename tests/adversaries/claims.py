@@ -7,7 +7,8 @@ from typing import Any
 
 from clicooper.learning.training import TrainedSegment
 from clicooper.learning.transcript import StepDigests, Transcript
-from clicooper.protocol.trainer import CommittedSegment, Trainer
+from clicooper.protocol.committed import CommittedSegment
+from clicooper.protocol.trainer import Trainer
 from clicooper.types import Head
 from tests.adversaries._invented import invented
 

@@ -14,7 +14,7 @@ from clicooper.chain.client import Contract
 from clicooper.chain.deploy import deploy
 from clicooper.chain.events import Committed, LabelsReleased, LoggedEvent
 from clicooper.chain.index.confirm import confirm_record
-from clicooper.chain.index.record_index import RecordIndex
+from clicooper.chain.index.record_index import IN_MEMORY, RecordIndex
 from clicooper.chain.rpc.node import Node
 from clicooper.errors import RecordError
 from clicooper.history.follow import follow_record
@@ -76,7 +76,9 @@ class ShowsReplacedBlocks(Forger):
             contracts = [branch(node, job) for node in (replaced, kept)]
             first, number = contracts[0][0], JobId(1)
             first.commit(number, first.job(number).head, NOTHING, NOTHING)
-            record = contracts[0][0].record(number)
+            with RecordIndex(IN_MEMORY, replaced, first.address) as index:
+                index.sync()
+                record = index.record(number)
             follow_record(record)
             kept.wait_for_block(record.blocks[1])
             index = RecordIndex(job.folder.root / "index.sqlite", kept, record.contract)

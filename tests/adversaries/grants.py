@@ -79,7 +79,8 @@ class CopiesNeighboursGrant(RegisteringCheat):
     """Registers its neighbour's grant and digest, to be let in wherever its neighbour's secret opens."""
 
     def claims(self) -> dict[str, Any]:
-        joined = [e.event for e in self._contract.events(self._job) if isinstance(e.event, SeatJoined)]
+        self._index.sync()
+        joined = [e for e in self._index.bare_events(self._job) if isinstance(e, SeatJoined)]
         record = KeyRecord.from_block(joined[0].key_record)
         return {"grant": record.grant, "secret_digest": record.secret_digest}
 

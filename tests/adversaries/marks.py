@@ -13,7 +13,8 @@ from clicooper.access.grants import ProgressKey
 from clicooper.commitments.canonical import sha256
 from clicooper.learning.checkpoint import State
 from clicooper.learning.training import TrainedSegment
-from clicooper.protocol.trainer import CommittedSegment, Trainer
+from clicooper.protocol.committed import CommittedSegment
+from clicooper.protocol.trainer import Trainer
 from clicooper.types import Head
 from clicooper.watermark.embed import embed_both
 from clicooper.watermark.keys import MarkPurpose, mark_seed

@@ -48,11 +48,12 @@ class LyingOwner:
         job.store.put_block(spec.to_block())
         params = replace(honest.prepared.params, spec_digest=spec.digest)
         prepared = replace(honest.prepared, spec=spec, params=params)
-        owner = Owner(job.contract(), job.store, prepared, 1000, 0.0, honest.retention)
+        owner = Owner(job.contract(), job.opened.index, job.store, prepared, 1000, 0.0, honest.retention)
         number, genesis = owner.create_job()
         trainers = []
         for seat, account in enumerate(job.parties.trainers):
-            trainer = Trainer(seat, account, job.contract(seat), job.store, job.parties.trainer_secrets[seat], {"mlp"})
+            contract, secrets = job.contract(seat), job.parties.trainer_secrets[seat]
+            trainer = Trainer(seat, account, contract, job.opened.index, job.store, secrets, {"mlp"})
             trainer.join(number, genesis, params, "nowhere")
             trainers.append(trainer)
         owner.collect_grants()

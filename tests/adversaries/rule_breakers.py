@@ -124,12 +124,13 @@ class WithholdsLabelKey(RuleBreaker):
         for seat, trainer in enumerate(job.opened.trainers):
             job.contract(seat).join(number, genesis, trainer.seat, b"keys", owner.params.stake_wei)
         outlast(job, number)
-        (aborted,) = (e.event for e in job.contract().events(number) if isinstance(e.event, JobAborted))
+        record = job.record(number)
+        (aborted,) = (e.event for e in record.events if isinstance(e.event, JobAborted))
         assert aborted.reason is AbortReason.OWNER_SILENT
         share = owner.params.owner_bond_wei // owner.params.seats
         for trainer in job.opened.trainers:
             assert job.contract().owed_to(number, trainer.address) == owner.params.stake_wei + share
-        follow_record(job.contract().record(number))
+        follow_record(record)
         return Outcome((convicted(OWNER),))
 
 

@@ -12,8 +12,9 @@ from clicooper.audit.checks.frame import guarded
 from clicooper.audit.checks.replay import judge, replay_intervals
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.config import JobConfig
+from clicooper.protocol.committed import CommittedSegment
 from clicooper.protocol.owner import RoundRefused
-from clicooper.protocol.trainer import CommittedSegment, Trainer
+from clicooper.protocol.trainer import Trainer
 from clicooper.types import ACCUSED_OWNER, Verdict
 from tests.scenario import TINY, Rehearsal, rehearsal, seating
 

@@ -11,7 +11,7 @@ from clicooper.commitments.boundary import BoundaryReceipt, Crossing, Direction
 from clicooper.commitments.canonical import tensor_digest
 from clicooper.commitments.manifest import SegmentManifest
 from clicooper.learning.training import SeatWorker
-from clicooper.learning.transcript import running_digest
+from tests.adversaries._invented import running_digest
 from tests.adversaries.boundary import MisrecordsItsInput
 from tests.adversaries.work import WorkerCheat
 

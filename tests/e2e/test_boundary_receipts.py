@@ -12,10 +12,11 @@ from clicooper.audit.checks.receipts import BoundaryRefused, check_receipts
 from clicooper.audit.verdict import Check
 from clicooper.chain.events import Committed
 from clicooper.commitments.boundary import BoundaryReceipt, Crossing
+from clicooper.protocol.committed import CommittedSegment
 from clicooper.protocol.decision import Challenge, Wait
 from clicooper.protocol.owner import RoundRefused
 from clicooper.protocol.round import run_round
-from clicooper.protocol.trainer import CommittedSegment, Trainer
+from clicooper.protocol.trainer import Trainer
 from clicooper.types import Ground, JobId, Verdict
 from tests import adversaries as cheats
 from tests.adversaries.vouching import (

@@ -14,9 +14,10 @@ import pytest
 from clicooper.audit.verdict import AuditReport, Check
 from clicooper.chain.events import Committed
 from clicooper.errors import RevertError
+from clicooper.protocol.committed import CommittedSegment
 from clicooper.protocol.owner import RoundRefused
 from clicooper.protocol.round import run_round
-from clicooper.protocol.trainer import CommittedSegment, Trainer
+from clicooper.protocol.trainer import Trainer
 from clicooper.types import Digest, Head, Phase, Verdict
 from tests import adversaries as cheats
 from tests.scenario import Rehearsal, failures, quiet, rehearsal, seating, tiny_config

@@ -26,7 +26,7 @@ from clicooper.commitments.manifest import JobSpec
 from clicooper.history.follow import follow_record
 from clicooper.privacy.randomness import MasterSecret
 from clicooper.protocol.owner_folder import read_settings
-from clicooper.protocol.prepare import OwnerSecrets, restore_job
+from clicooper.protocol.preparation.prepare import OwnerSecrets, restore_job
 from clicooper.reports.demo_tables import print_demo
 from clicooper.storage.local import LocalStore
 from clicooper.storage.run_folder import RunFolder

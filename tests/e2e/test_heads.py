@@ -7,14 +7,15 @@ from clicooper.commitments.manifest import ActivationRelease
 from clicooper.errors import PrivacyBudgetError, UsageError
 from clicooper.learning import bottom_model_kinds as heads
 from clicooper.learning.bottom_model import HeadSpec, train_head
-from clicooper.learning.checkpoint import diff_states, save_state
+from clicooper.learning.checkpoint import save_state
 from clicooper.learning.data import load_dataset
 from clicooper.privacy.ledger import Ledger
 from clicooper.protocol.evaluation import final_states, measure_accuracy
-from clicooper.protocol.job_inputs import claim_head, load_records, make_inputs
 from clicooper.protocol.owner_folder import read_settings
-from clicooper.protocol.prepare import HEAD_NAME, restore_job
+from clicooper.protocol.preparation.job_inputs import claim_head, load_records, make_inputs
+from clicooper.protocol.preparation.prepare import HEAD_NAME, restore_job
 from clicooper.types import Verdict
+from tests.learning_jobs import diff_states
 from tests.scenario import audit_command, checks, finished_run, rehearsal, tiny_config
 
 KINDS = {

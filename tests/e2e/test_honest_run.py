@@ -173,7 +173,7 @@ def conclude(job: Rehearsal, number: JobId | None = None) -> tuple[JobRecord, Hi
     number = job.opened.job if number is None else number
     contract = job.contract()
     accounts = [Address(account.address) for account in job.parties.accounts]
-    history = follow_record(contract.record(number))
+    history = follow_record(job.record(number))
     owed = {account: contract.owed_to(number, account) for account in accounts}
     assert owed == {account: history.settlement.owed(account) for account in accounts}
     for seat in (None, *range(len(job.parties.trainers))):
@@ -181,7 +181,7 @@ def conclude(job: Rehearsal, number: JobId | None = None) -> tuple[JobRecord, Hi
         assert party.account is not None
         if owed[Address(party.account.address)]:
             party.withdraw(number)
-    record = contract.record(number)
+    record = job.record(number)
     assert all(follow_record(record).settlement.owed(account) == 0 for account in accounts)
     return record, follow_record(record)
 

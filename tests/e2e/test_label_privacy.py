@@ -20,7 +20,7 @@ from clicooper.privacy.ledger import Ledger
 from clicooper.privacy.randomised_response import RandomisedResponse
 from clicooper.protocol.owner import Owner
 from clicooper.protocol.owner_folder import read_settings
-from clicooper.protocol.prepare import prepare_job, restore_job
+from clicooper.protocol.preparation.prepare import prepare_job, restore_job
 from clicooper.storage.run_folder import RunFolder
 from clicooper.types import Address, Verdict
 from tests.adversaries.work import WorkerCheat

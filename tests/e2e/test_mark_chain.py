@@ -10,10 +10,11 @@ from clicooper.history.follow import follow_record
 from clicooper.history.history import Round
 from clicooper.learning.checkpoint import State
 from clicooper.learning.training import TrainedSegment
+from clicooper.protocol.committed import CommittedSegment
 from clicooper.protocol.round import run_round
-from clicooper.protocol.trainer import CommittedSegment
 from clicooper.types import Head, Verdict
-from clicooper.watermark import MarkPurpose, embed_both, mark_seed
+from clicooper.watermark.embed import embed_both
+from clicooper.watermark.keys import MarkPurpose, mark_seed
 from tests.adversaries import MarksFromWrongHead
 from tests.scenario import Rehearsal, keys_of, quiet, rehearsal, seating, tiny_config
 
@@ -22,7 +23,8 @@ class MarksFromAnotherHead(MarksFromWrongHead):
     """Makes its marks from a head of the job, but not from the one that is due."""
 
     def released(self, round_: int, trained: TrainedSegment, out: State) -> State:  # noqa: ARG002
-        rounds = follow_record(self._contract.record(self._job)).rounds
+        self._index.sync()
+        rounds = follow_record(self._index.record(self._job)).rounds
         keys = self._secrets.mark_keys(self._job, round_, self.seat)
         return self.marked(trained, round_, self.chosen(rounds), keys.of)
 

@@ -34,7 +34,9 @@ from clicooper.ownership.proof import OwnershipProof, prove_ownership
 from clicooper.protocol.job import run_rounds
 from clicooper.storage.base import get_bytes
 from clicooper.types import Digest, Verdict
-from clicooper.watermark import MarkParams, MarkPurpose, embed, mark_seed
+from clicooper.watermark.carriers import MarkParams
+from clicooper.watermark.embed import embed
+from clicooper.watermark.keys import MarkPurpose, mark_seed
 from clicooper.watermark.suspect import ClaimedMark, find_marks
 from tests.scenario import FinishedRun, Rehearsal, quiet, rehearsal, tiny_config
 from tests.simulators import MemoryStore

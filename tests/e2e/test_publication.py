@@ -15,11 +15,12 @@ from clicooper.audit.verdict import AuditReport, Check
 from clicooper.chain.record import write_record
 from clicooper.commitments.manifest import StateLinks
 from clicooper.errors import SpecError
+from clicooper.protocol.committed import CommittedSegment
 from clicooper.protocol.decision import WITHHELD, Challenge
 from clicooper.protocol.job import finish_job, run_rounds
 from clicooper.protocol.owner import RoundRefused
 from clicooper.protocol.publication import Timer
-from clicooper.protocol.trainer import CommittedSegment, Trainer
+from clicooper.protocol.trainer import Trainer
 from clicooper.types import Ground, Verdict
 from tests.scenario import Rehearsal, failures, quiet, rehearsal, seating, tiny_config
 
@@ -85,7 +86,7 @@ def assert_nothing_held_against_anybody(report: AuditReport) -> None:
 def test_paid_job_is_audited_and_travels_without_the_states_that_nobody_published(tmp_path: Path) -> None:
     with rehearsal(tmp_path / "run", SAMPLED) as job:
         rounds = run_rounds(job.opened, quiet)
-        record = finish_job(job.opened, job.parties)
+        record = finish_job(job.opened)
         write_record(job.folder.record, record)
         keys = job.opened.owner.keys()
         assert any(len(published(job, segment)) < 5 for settled in rounds for segment in settled.commitments)

@@ -22,7 +22,8 @@ from clicooper.disputes.opinion import Answer, Opinion
 from clicooper.disputes.shown_receipts import ShownReceipts
 from clicooper.disputes.subject import Subject
 from clicooper.protocol.boundary import sign_crossing
-from clicooper.protocol.trainer import CommittedSegment, Trainer
+from clicooper.protocol.committed import CommittedSegment
+from clicooper.protocol.trainer import Trainer
 from clicooper.types import Address, Digest, Head, JobId
 from tests.adversaries.vouching import (
     QuotesWhatItSent,

@@ -90,7 +90,7 @@ def refuse(job: Rehearsal, number: JobId, params: JobParams, error: type[CliCoop
     for seat, account in enumerate(job.parties.trainers):
         holder, own = Address(account.address), job.contract(seat)
         before = job.opened.node.balance(holder)
-        trainer = Trainer(seat, account, own, job.store, job.parties.trainer_secrets[seat], {"mlp"})
+        trainer = Trainer(seat, account, own, job.opened.index, job.store, job.parties.trainer_secrets[seat], {"mlp"})
         with pytest.raises(error) as refusal:
             trainer.join(number, genesis, params, "nowhere")
         assert (job.opened.node.balance(holder), contract.owed_to(number, holder)) == (before, 0)
@@ -144,7 +144,7 @@ def test_fit_job_is_joined(job: Rehearsal) -> None:
     number, params = offered(job, job.opened.owner.prepared.spec)
     account = job.parties.trainers[0]
     before = job.opened.node.balance(Address(account.address))
-    trainer = Trainer(0, account, job.contract(0), job.store, job.parties.trainer_secrets[0], {"mlp"})
+    trainer = Trainer(0, account, job.contract(0), job.opened.index, job.store, job.parties.trainer_secrets[0], {"mlp"})
     trainer.join(number, job.contract().genesis_of(number), params, "nowhere")
     assert job.opened.node.balance(Address(account.address)) < before - params.stake_wei
     assert job.contract().job(number).filled == 1

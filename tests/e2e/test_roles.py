@@ -93,7 +93,7 @@ def test_replacement_without_a_grant_cannot_start(world: World) -> None:
     job = world.job
     fresh = type(job.opened.trainers[1])
     contract, secrets = job.contract(1), job.parties.trainer_secrets[0]
-    stranger = fresh(1, job.parties.trainers[1], contract, job.store, secrets, {"mlp"})
+    stranger = fresh(1, job.parties.trainers[1], contract, job.opened.index, job.store, secrets, {"mlp"})
     owner = job.opened.owner
     number, genesis = owner._contract.create_job(owner.params)[0], None
     genesis = job.contract().genesis_of(number)

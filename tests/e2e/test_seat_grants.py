@@ -40,7 +40,7 @@ def filled(job: Rehearsal, cheat: type[Trainer]) -> tuple[Owner, JobId, Head]:
     number, genesis = owner.create_job()
     for seat, kind in enumerate((Trainer, cheat)):
         account, secrets = job.parties.trainers[seat], job.parties.trainer_secrets[seat]
-        trainer = kind(seat, account, job.contract(seat), job.store, secrets, {"mlp"})
+        trainer = kind(seat, account, job.contract(seat), job.opened.index, job.store, secrets, {"mlp"})
         trainer.join(number, genesis, owner.params, "nowhere")
     return owner, number, genesis
 
@@ -69,7 +69,7 @@ def test_owner_opens_honest_grants_and_so_does_the_arbiter(job: Rehearsal) -> No
         for account, secrets in zip(job.parties.trainers, job.parties.trainer_secrets, strict=True)
     }
     assert owner.keys().sealing == expected
-    joined = holders_of(job.contract().events(number))
+    joined = holders_of(job.record(number).events)
     arbiter = job.parties.arbiter_identity
     assert {one.trainer: open_seat_grant(job.store, one, genesis, arbiter) for one in joined} == expected
     stranger, _ = new_identity()
@@ -88,5 +88,5 @@ def test_secrets_of_one_job_open_nothing_of_another(job: Rehearsal) -> None:
 
 
 def test_key_record_fits_the_contract(job: Rehearsal) -> None:
-    for one in holders_of(job.contract().events(job.opened.job)):
+    for one in holders_of(job.record().events):
         assert len(one.key_record) <= 300

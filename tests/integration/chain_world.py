@@ -4,15 +4,21 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from clicooper.chain._abi import Abi
 from clicooper.chain.client import Contract, Receipt
+from clicooper.chain.compile import load_artifact
 from clicooper.chain.deploy import deploy
 from clicooper.chain.events import (
     Committed,
     JobCreated,
+    LoggedEvent,
     SeatJoined,
+    event_from_abi,
 )
+from clicooper.chain.index.record_index import IN_MEMORY, RecordIndex
 from clicooper.chain.keys import LocalAccount, account_from_seed, random_account
 from clicooper.chain.record import JobRecord
+from clicooper.chain.rpc.messages import Log
 from clicooper.chain.rpc.node import Node
 from clicooper.commitments.head import genesis, label_anchor, label_keys, next_head
 from clicooper.types import Address, Digest, Head, JobId, JobParams
@@ -41,10 +47,11 @@ PARAMS = JobParams(
 
 @dataclass(frozen=True)
 class World:
-    """One contract, and its owner's, two trainers' and a stranger's view of it."""
+    """One contract, and its owner's, two trainers' and a stranger's view of it; all read its events by one index."""
 
     node: Node
     address: Address
+    index: RecordIndex
     owner: Contract
     trainers: tuple[Contract, Contract]
     stranger: Contract
@@ -77,21 +84,46 @@ class World:
         return job
 
     def last_event(self, job: JobId) -> object:
-        return self.owner.events(job)[-1].event
+        return self.events(job)[-1].event
+
+    def events(self, job: JobId) -> tuple[LoggedEvent, ...]:
+        self.index.sync()
+        return tuple(self.index.events(job))
+
+    def record(self, job: JobId) -> JobRecord:
+        self.index.sync()
+        return self.index.record(job)
 
 
 def new_world(node: Node) -> World:
     """Fresh accounts, so that a node that serves many tests starts each of them alike."""
     seed = secrets.token_bytes(32)
     accounts = [funded(node, account_from_seed(seed, name)) for name in ("owner", "t0", "t1", "stranger")]
-    address, _ = deploy(node, accounts[0])
+    address, deployed = deploy(node, accounts[0])
+    index = RecordIndex(IN_MEMORY, node, address, deployed.block_number)
     owner, first, second, stranger = (Contract(node, address, account) for account in accounts)
-    return World(node, address, owner, (first, second), stranger)
+    return World(node, address, index, owner, (first, second), stranger)
 
 
 def funded(node: Node, account: LocalAccount) -> LocalAccount:
     node.fund(Address(account.address), ETHER)
     return account
+
+
+def read_plainly(world: World, job: JobId) -> JobRecord:
+    """The record by the plainest calls, without pages, checks and database: what an index must agree with."""
+    node, last = world.node, world.node.block_number()
+    query = {"address": world.address, "topics": [], "fromBlock": "0x0", "toBlock": hex(last)}
+    logs = sorted(map(Log.from_json, node.ask("eth_getLogs", query)))
+    events = tuple(_placed(node, log) for log in logs if log.job == job)
+    return JobRecord(node.source, node.chain_id, world.address, job, (0, last), events)
+
+
+def _placed(node: Node, log: Log) -> LoggedEvent:
+    event = event_from_abi(*Abi(load_artifact().abi).decode_event(log.topics, log.data))
+    block, receipt = node.block(log.block), node.receipt(log.tx_hash)
+    place = (block.number, block.hash, block.timestamp, receipt.tx_hash, log.log_index)
+    return LoggedEvent(event, *place, receipt.sender, receipt.gas_used)
 
 
 def account_of(contract: Contract) -> Address:

@@ -10,8 +10,10 @@ from chain_world import ETHER, KEYS, MANIFEST, MARK, PARAMS, account_of
 from clicooper.audit.checks.payment import check_payment
 from clicooper.chain.client import Contract, JobState
 from clicooper.chain.deploy import deploy
+from clicooper.chain.events import LoggedEvent
+from clicooper.chain.index.record_index import IN_MEMORY, RecordIndex
 from clicooper.chain.keys import account_from_seed
-from clicooper.chain.record import record_from_json, record_to_json
+from clicooper.chain.record import JobRecord, record_from_json, record_to_json
 from clicooper.chain.rpc.node import Node
 from clicooper.chain.token import Token
 from clicooper.chain.typed_data import CommitContents, Position, SignedCommit, sign_commit
@@ -61,6 +63,7 @@ class Court:
     challenger: Contract
     arbiter: Contract
     everybody: tuple[Contract, ...]
+    index: RecordIndex
     job: JobId = field(default_factory=lambda: JobId(0))
 
     @property
@@ -149,9 +152,16 @@ class Court:
     def ended(self) -> bool:
         return self.state.phase in TERMINAL
 
+    def events(self) -> tuple[LoggedEvent, ...]:
+        return self.record().events
+
+    def record(self) -> JobRecord:
+        self.index.sync()
+        return self.index.record(self.job)
+
     def follow(self) -> History:
         """The job's record, read from the node and from its file, is followed to exactly what the contract holds."""
-        record = self.owner.record(self.job)
+        record = self.record()
         history = follow_record(record_from_json(record_to_json(record)))
         state = self.state
         assert (history.phase, history.head, history.accepted_rounds) == (state.phase, state.head, state.round)
@@ -201,12 +211,13 @@ def open_court(node: Node, params: JobParams = DISPUTED, pay_in: Callable[[Contr
     accounts = [account_from_seed(seed, name) for name in NAMES]
     for account in accounts:
         node.fund(Address(account.address), ETHER)
-    address, _ = deploy(node, accounts[0])
+    address, deployed = deploy(node, accounts[0])
+    index = RecordIndex(IN_MEMORY, node, address, deployed.block_number)
     owner, *trainers, replacement, challenger, arbiter = [Contract(node, address, account) for account in accounts]
     token = pay_in(owner) if pay_in else ZERO_ADDRESS
     params = replace(params, arbiter=account_of(arbiter), token=token)
     everybody = (owner, *trainers, replacement, challenger, arbiter)
-    return Court(node, params, owner, trainers, replacement, challenger, arbiter, everybody)
+    return Court(node, params, owner, trainers, replacement, challenger, arbiter, everybody, index)
 
 
 def abandoned(history: History, round_: int = 0) -> list[int]:

@@ -36,7 +36,7 @@ def run(anvil_url: str, tmp_path_factory: pytest.TempPathFactory) -> Rehearsal:
     with use_threads(1), Node.connect(anvil_url) as node:
         opened = open_job(config, parties, node, store, folder)
         run_rounds(opened, quiet)
-        write_record(folder.record, finish_job(opened, parties))
+        write_record(folder.record, finish_job(opened))
     folder.finish()
     shutil.rmtree(folder.owner)
     return Rehearsal(folder, store, parties, opened)

@@ -37,7 +37,7 @@ def refused(name: str) -> "pytest.RaisesExc[RevertError]":
 
 
 def kinds(court: Court, last: int) -> list[type]:
-    return [type(logged.event) for logged in court.owner.events(court.job)[-last:]]
+    return [type(logged.event) for logged in court.events()[-last:]]
 
 
 # Guilty seat, refill, restart
@@ -208,7 +208,7 @@ def test_guilty_owner_loses_its_bond_to_the_seats(court: Court) -> None:
     history = court.follow()
     share, dust = divmod(DISPUTED.owner_bond_wei - DISPUTED.arbiter_fee_wei, 3)
     assert history.phase is Phase.ABORTED
-    assert court.owner.events(court.job)[-1].event == JobAborted(court.job, AbortReason.OWNER_GUILTY)
+    assert court.events()[-1].event == JobAborted(court.job, AbortReason.OWNER_GUILTY)
     assert history.settlement.owed(account_of(court.trainers[0])) == DISPUTED.stake_wei + share
     assert history.settlement.owed(account_of(court.owner)) == 6 * DISPUTED.pay_wei + dust
     court.settle()
@@ -223,7 +223,7 @@ def test_equivocation_expels_until_the_round_is_settled(court: Court, reviewed: 
     equivocator = account_of(court.trainers[2])
     court.equivocate(2)
     vacated = SeatVacated(court.job, 2, equivocator, VacancyReason.EQUIVOCATION)
-    assert [logged.event for logged in court.owner.events(court.job)[-2:]] == [
+    assert [logged.event for logged in court.events()[-2:]] == [
         EquivocationProven(court.job, 2, account_of(court.challenger)),
         vacated,
     ]

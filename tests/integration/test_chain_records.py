@@ -9,9 +9,11 @@ from clicooper.chain.events import (
     Committed,
     JobCreated,
     LabelsReleased,
+    LoggedEvent,
     RoundAccepted,
     SeatJoined,
 )
+from clicooper.chain.index.record_index import IN_MEMORY, RecordIndex
 from clicooper.chain.keys import account_from_seed
 from clicooper.chain.record import JobRecord, record_from_json, record_to_json
 from clicooper.chain.rpc.node import Node
@@ -22,7 +24,7 @@ from clicooper.types import JobId
 def test_events_are_ordered_complete_and_placed(world: World) -> None:
     job, other = world.committed_job(), world.open_job()
     world.owner.accept(job, world.owner.job(job).head, KEYS[1])
-    events = world.owner.events(job)
+    events = world.events(job)
     kinds = [type(logged.event) for logged in events]
     assert kinds == [JobCreated, SeatJoined, SeatJoined, LabelsReleased, Committed, Committed, RoundAccepted]
     assert events[0].event == JobCreated(job, account_of(world.owner), PARAMS)
@@ -39,13 +41,19 @@ def test_events_are_ordered_complete_and_placed(world: World) -> None:
 
 def test_events_from_a_block_on(world: World) -> None:
     job = world.filled_job()
-    events = world.owner.events(job)
-    assert world.owner.events(job, events[1].block_number) == events[1:]
-    assert world.owner.events(job, world.node.block_number() + 1) == ()
+    events = world.events(job)
+    assert events_from(world, job, events[1].block_number) == events[1:]
+    assert events_from(world, job, world.node.block_number() + 1) == ()
+
+
+def events_from(world: World, job: JobId, first_block: int) -> tuple[LoggedEvent, ...]:
+    with RecordIndex(IN_MEMORY, world.node, world.address, first_block) as index:
+        index.sync()
+        return tuple(index.events(job))
 
 
 def test_record_round_trips(world: World) -> None:
-    record = world.owner.record(world.committed_job())
+    record = world.record(world.committed_job())
     assert record_from_json(record_to_json(record)) == record
     assert record.blocks[1] == world.node.block_number()
     assert (record.source, record.chain_id) == (world.node.source, world.node.chain_id)
@@ -53,12 +61,12 @@ def test_record_round_trips(world: World) -> None:
 
 def test_record_of_an_unknown_job_is_refused(world: World) -> None:
     with pytest.raises(UsageError, match="no creation of job 9"):
-        world.owner.record(JobId(9))
+        world.record(JobId(9))
 
 
 def test_heads_recomputed_from_the_record_are_the_contracts(world: World) -> None:
     job = world.committed_job()
-    recomputed = list(heads(world.owner.record(job)))
+    recomputed = list(heads(world.record(job)))
     assert recomputed[0] == world.owner.genesis_of(job)
     assert recomputed[-1] == world.owner.job(job).head
     assert len(recomputed) == 1 + PARAMS.seats
@@ -68,9 +76,10 @@ def scripted_record(node: Node) -> JobRecord:
     """A job whose accounts all come from one seed."""
     accounts = [funded(node, account_from_seed(b"the same", name)) for name in ("owner", "t0", "t1")]
     address, _ = deploy(node, accounts[0])
+    index = RecordIndex(IN_MEMORY, node, address)
     owner, first, second = (Contract(node, address, account) for account in accounts)
-    world = World(node, address, owner, (first, second), owner)
-    return owner.record(world.committed_job())
+    world = World(node, address, index, owner, (first, second), owner)
+    return world.record(world.committed_job())
 
 
 def test_same_accounts_give_same_heads_on_every_node(anvil_url: str) -> None:

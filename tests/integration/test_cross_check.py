@@ -70,7 +70,7 @@ def test_endpoint_that_lies_about_a_block_hash_is_named(world: World, near: Node
 def test_endpoint_that_withholds_events_is_named_with_the_block(
     world: World, near: Node, far: Node, liar: RpcProxy
 ) -> None:
-    withheld = max(logged.block_number for logged in world.owner.events(JobId(1)))
+    withheld = max(logged.block_number for logged in world.events(JobId(1)))
 
     def without_it(call: dict[str, Any], result: Any) -> Any:
         if call["method"] != "eth_getLogs":
@@ -92,7 +92,7 @@ def test_endpoint_that_withholds_events_against_its_own_blooms_is_named(
     world: World, near: Node, far: Node, liar: RpcProxy
 ) -> None:
     liar.alter = lambda call, result: [] if call["method"] == "eth_getLogs" else result
-    last = world.owner.events(JobId(1))[-1].block_number
+    last = world.events(JobId(1))[-1].block_number
     with pytest.raises(ChainError, match="is not read in full") as caught:
         cross_check([near, far], world.address, last, finality=near.block_number() - last)
     assert caught.value.message.startswith(far.source)

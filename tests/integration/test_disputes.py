@@ -32,8 +32,9 @@ from clicooper.disputes.subject import Subject
 from clicooper.errors import RevertError, RulingRefused
 from clicooper.history.follow import Outcome, follow_record
 from clicooper.protocol.arbiter import Arbiter, Case, open_case
+from clicooper.protocol.committed import CommittedSegment
 from clicooper.protocol.owner import RoundRefused
-from clicooper.protocol.trainer import CommittedSegment, Trainer
+from clicooper.protocol.trainer import Trainer
 from clicooper.types import ACCUSED_OWNER, Address, Digest, Ground, Phase
 from tests import adversaries as cheats
 from tests.adversaries.vouching import SignsWhatItSentAndCommitsAnother
@@ -75,7 +76,7 @@ class Dispute:
         """The owner accuses."""
         contract, number = self.job.contract(), self.job.opened.job
         contract.challenge(number, self.job.head, accused, ground, sealed.digest, contract.bond_due(number))
-        return open_case(contract, number)
+        return open_case(contract, self.job.opened.index, number)
 
     def view(self, account: LocalAccount) -> Contract:
         return Contract(self.job.opened.node, self.job.opened.contract, account)
@@ -84,7 +85,7 @@ class Dispute:
     def arbiter(self) -> Arbiter:
         """In possession of nothing but its account, its identity and the store."""
         parties = self.job.parties
-        return Arbiter(self.view(parties.arbiter), parties.arbiter_identity, self.job.store)
+        return Arbiter(self.view(parties.arbiter), self.job.opened.index, parties.arbiter_identity, self.job.store)
 
     def owed(self, account: LocalAccount) -> int:
         return self.job.contract().owed_to(self.job.opened.job, Address(account.address))
@@ -115,7 +116,7 @@ def test_the_contract_accepts_every_proof_and_refuses_any_other(
             opened = open_evidence(case.sealed(replace(REPLAY, interval=interval)), identity)
             accepted += proofs_on_chain(opened, contract)
         assert accepted == case.artifacts.spec.training.steps * 2, "every leaf of both transcripts"
-        assert compare_with_chain(opened, contract, case.job.opened.job).verified
+        assert compare_with_chain(opened, contract, case.job.opened.index, case.job.opened.job).verified
 
         artifacts = EnclosedArtifacts(opened)
         digest = artifacts.commitment(0, 0).manifest_digest
@@ -195,7 +196,8 @@ def test_a_cheat_is_refused_challenged_and_loses_its_stake(
         report = job.audit(keys_of(job, case.committed))
         assert {seat for _, seat in failures(report.results)} == {1}, "honest seats pass, the guilty one is named"
         # The head has moved on, and the evidence still stands on what the chain knows.
-        assert compare_with_chain(open_evidence(sealed, parties.arbiter_identity), job.contract()).verified
+        opened = open_evidence(sealed, parties.arbiter_identity)
+        assert compare_with_chain(opened, job.contract(), job.opened.index).verified
 
 
 def _check_elsewhere(folder: Path, artifacts: Path, identity: str, *options: str) -> dict[str, Any]:
@@ -260,7 +262,7 @@ def test_stolen_swapped_or_foreign_evidence_is_not_judged(anvil: Callable[[], No
         wrong = replace(challenged, evidence_digest=own.digest, trainer=thief)
         opinion = case.arbiter.judge(wrong, own).opinion
         assert (opinion.answer, "is not the work of" in opinion.detail) == (Answer.CANNOT_TELL, True)
-        blind = Arbiter(case.view(case.job.parties.arbiter), None, case.job.store)
+        blind = Arbiter(case.view(case.job.parties.arbiter), case.job.opened.index, None, case.job.store)
         assert blind.judge(replace(challenged, evidence_digest=own.digest), own).opinion.answer is Answer.CANNOT_TELL
         with pytest.raises(RulingRefused, match="nothing was checked"):
             blind.rule(challenged, True)
@@ -269,9 +271,9 @@ def test_stolen_swapped_or_foreign_evidence_is_not_judged(anvil: Callable[[], No
 def test_evidence_of_another_chain_is_not_verified(anvil: Callable[[], Node], tmp_path: Path) -> None:
     with dispute(tmp_path / "a", anvil) as case, dispute(tmp_path / "b", anvil) as other:
         opened = open_evidence(case.sealed(REPLAY), case.job.parties.arbiter_identity)
-        head = compare_with_chain(opened, other.job.contract())
+        head = compare_with_chain(opened, other.job.contract(), other.job.opened.index)
         assert (head.verified, "of contract" in head.problem) == (False, True)
-        head = compare_with_chain(opened, case.job.contract(), job=7)
+        head = compare_with_chain(opened, case.job.contract(), case.job.opened.index, job=7)
         assert (head.verified, "not 7" in head.problem) == (False, True)
         steps = list(opened.evidence.head_proof.steps)
         steps[-1] = steps[-1].model_copy(update={"mark": b"\x05" * 32})
@@ -281,7 +283,7 @@ def test_evidence_of_another_chain_is_not_verified(anvil: Callable[[], Node], tm
         ends = next_head(head_before, case.job.opened.job, 0, 1, trainer, digest, Digest(b"\x05" * 32))
         made_up = {"head_proof": head_proof, "head": ends}
         forged = replace(opened, evidence=opened.evidence.model_copy(update=made_up))
-        head = compare_with_chain(forged, case.job.contract())
+        head = compare_with_chain(forged, case.job.contract(), case.job.opened.index)
         assert (head.verified, "knows no such head" in head.problem) == (False, True)
 
 
@@ -396,7 +398,7 @@ def test_a_committee_rules_by_the_evidence(
         assert (voted["guilty"], voted["ruled"], voted["phase"]) == (True, False, "Arbitration")
         second = Committee(job.opened.node, committee, members[1])
         assert second.votes_for(job.opened.job, challenged.id, True) == 1
-        member = Arbiter(case.view(members[1]), job.parties.arbiter_identity, None, second)
+        member = Arbiter(case.view(members[1]), job.opened.index, job.parties.arbiter_identity, None, second)
         member.rule(challenged, True, member.judge(challenged, sealed))
         assert job.contract().job(job.opened.job).phase is Phase.REFILL
 
@@ -480,6 +482,7 @@ def test_people_read_who_is_guilty_of_what(
         accuse = ("challenge", str(case.job.opened.job), "--accused", "owner", "--evidence", "e.car")
         assert "Nothing was sent" in printed(capsys, *accuse, "--account", "owner", "--dry-run", *at)
         assert "The arbiter has until" in printed(capsys, *accuse, "--account", "owner", *at)
-        assert open_case(case.job.contract(), case.job.opened.job).accused == ACCUSED_OWNER
+        opened = case.job.opened
+        assert open_case(case.job.contract(), opened.index, opened.job).accused == ACCUSED_OWNER
         shown = printed(capsys, "arbiter", "show", str(case.job.opened.job), "--evidence", "e.car", *at)
         assert "The file is the evidence that the challenge names" in shown

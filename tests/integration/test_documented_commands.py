@@ -26,13 +26,13 @@ from clicooper.access.grants import read_identity, write_grants
 from clicooper.access.identity import recipient_of
 from clicooper.access.sealing import new_identity
 from clicooper.audit.artifacts import Artifacts
+from clicooper.chain.deployments import Deployment, add_deployment
 from clicooper.chain.keys import account_from_seed
 from clicooper.chain.record import write_record
 from clicooper.chain.rpc.node import Node
 from clicooper.cli.main import main
 from clicooper.history.follow import follow_record
 from clicooper.learning.checkpoint import save_state
-from clicooper.protocol.deployments import Deployment, add_deployment
 from clicooper.protocol.job import finish_job, run_rounds
 from clicooper.storage.base import put_bytes
 from clicooper.storage.ipfs.ipfs_store import IpfsStore
@@ -46,6 +46,7 @@ from tests.scenario import FinishedRun, Rehearsal, keys_of, quiet, rehearsal, se
 
 REASONS = {
     "gate": "the gate runs these targets",
+    "install": "it needs an index of packages",
     "developer": "it changes the checkout",
     "long": "it takes minutes or more",
     "ipfs": "it needs the program ipfs, whose RPC the tests of the stores use instead",
@@ -385,8 +386,8 @@ def test_blocks_that_do_not_run_have_a_known_reason() -> None:
         programs = {shlex.split(line)[0] for line in block.commands}
         if block.reason == "gate":
             assert programs == {"make"}, block.name
-        if block.reason == "ipfs":
-            assert programs == {"ipfs"}, block.name
+        if block.reason in {"ipfs", "install"}:
+            assert programs == {"ipfs" if block.reason == "ipfs" else "pip"}, block.name
 
 
 LONG = [line for block in SHELL if block.reason == "long" for line in block.commands if line.startswith("clicooper")]

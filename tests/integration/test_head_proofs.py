@@ -59,7 +59,7 @@ LIVES: dict[str, Callable[[Court], None]] = {
 
 
 def evidence_of(court: Court, round_: int) -> Evidence:
-    record = court.owner.record(court.job)
+    record = court.record()
     history = follow_record(record)
     return Evidence(
         chain_id=history.chain_id,
@@ -85,7 +85,7 @@ def evidence_of(court: Court, round_: int) -> Evidence:
 
 def assert_same_past(court: Court, round_: int) -> None:
     """What the head proof proves of its rounds is what the chain knows."""
-    known = follow_record(court.owner.record(court.job))
+    known = follow_record(court.record())
     told = history_of(Evidence.from_block(evidence_of(court, round_).to_block()))
     assert told.genesis == known.genesis
     assert told.head == known.rounds[round_].commitments[-1].head

@@ -152,7 +152,7 @@ def test_node_gone_for_a_whole_round(program: str, tmp_path: Path) -> None:
             opened = open_job(config, parties, chain, store, RunFolder.create(tmp_path / "run"))
             assert store.pending() == ()
             run_rounds(opened, progress)
-            record = finish_job(opened, parties)
+            record = finish_job(opened)
         assert away == ["gone", "back"]
         store.catch_up()
         assert store.pending() == ()

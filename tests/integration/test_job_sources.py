@@ -79,7 +79,7 @@ def place(anvil_url: str, tmp_path_factory: pytest.TempPathFactory) -> Place:
     with use_threads(1), Node.connect(anvil_url) as node:
         opened = open_job(config, parties, node, store, folder)
         run_rounds(opened, quiet)
-        record, keys = finish_job(opened, parties), opened.owner.keys()
+        record, keys = finish_job(opened), opened.owner.keys()
     write_record(folder.record, record)
     folder.finish()
     identity, recipient = new_identity()

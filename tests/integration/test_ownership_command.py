@@ -15,6 +15,7 @@ from clicooper.access.sealing import new_identity
 from clicooper.audit.artifacts import Artifacts
 from clicooper.chain.client import Contract, MarkOpening, OpenedCommit
 from clicooper.chain.events import MarkOpened
+from clicooper.chain.index.record_index import IN_MEMORY, RecordIndex
 from clicooper.chain.keys import save_keystore
 from clicooper.chain.record import write_record
 from clicooper.chain.rpc.node import Node
@@ -52,7 +53,7 @@ class Place:
             store = LocalStore(folder.store)
             opened = open_job(config, self.parties, node, store, folder)
             run_rounds(opened, quiet)
-            self.record = finish_job(opened, self.parties)
+            self.record = finish_job(opened)
             keys = opened.owner.keys()
         identity, recipient = new_identity()
         write_secret(folder.auditor / "identity.txt", identity.encode())
@@ -189,8 +190,12 @@ def test_contract_refuses_another_sender(claimed: Place, capsys: Capture) -> Non
 def test_keystore_opens_the_mark_on_chain_once(claimed: Place, capsys: Capture) -> None:
     result = answered(capsys, *claimed.claim(SEAT))
     assert result["gas_used"] <= MAX_CLAIM_GAS
-    with Node.connect(claimed.url) as node:
-        events = Contract(node, claimed.record.contract).events(claimed.record.job, result["block"])
+    with (
+        Node.connect(claimed.url) as node,
+        RecordIndex(IN_MEMORY, node, claimed.record.contract, result["block"]) as index,
+    ):
+        index.sync()
+        events = tuple(index.events(claimed.record.job))
     (opened,) = (logged.event for logged in events if isinstance(logged.event, MarkOpened))
     assert "0x" + opened.suspect_digest.hex() == result["suspect_digest"]
     assert (opened.round, opened.seat, opened.trainer) == (1, SEAT, claimed.parties.trainers[SEAT].address)

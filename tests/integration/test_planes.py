@@ -41,7 +41,7 @@ def run_job(folder: Path, node: Node, store: LocalStore | MemoryStore) -> Plane:
     commitments = [commitment for settled in run_rounds(opened, quiet) for commitment in settled.commitments]
     return Plane(
         store=store,
-        record=finish_job(opened, parties),
+        record=finish_job(opened),
         keys=opened.owner.keys(),
         contract=opened.contract,
         manifests=tuple(cid_text(commitment.manifest.cid) for commitment in commitments),

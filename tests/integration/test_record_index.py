@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chain_world import World, new_world
+from chain_world import World, new_world, read_plainly
 from conftest import PROGRAMS, _running
 from rpc_proxy import Refusal, RpcProxy, Status, running_rpc_proxy
 
@@ -61,7 +61,7 @@ def without_source(record: JobRecord) -> JobRecord:
     return replace(record, source="", blocks=(0, record.blocks[1]))
 
 
-def test_index_gives_the_record_that_the_client_reads(node: Node, tmp_path: Path) -> None:
+def test_index_gives_the_record_that_the_plainest_calls_give(node: Node, tmp_path: Path) -> None:
     world = new_world(node)
     jobs = [world.committed_job(), world.filled_job()]
     with index_of(tmp_path, node, world) as index:
@@ -69,9 +69,9 @@ def test_index_gives_the_record_that_the_client_reads(node: Node, tmp_path: Path
         assert (coverage.last, coverage.final) == (node.block_number(), node.block_number() - FINALITY)
         assert index.jobs() == tuple(jobs)
         for job in jobs:
-            read = world.owner.record(job)
+            read = read_plainly(world, job)
             assert without_source(index.record(job)) == without_source(read)
-            assert [e for _, _, e in index.decoded(job)] == [logged.event for logged in read.events]
+            assert list(index.bare_events(job)) == [logged.event for logged in read.events]
         with pytest.raises(UsageError, match="no creation of job 9"):
             index.record(JobId(9))
 
@@ -88,7 +88,7 @@ def test_index_resumes_where_it_stopped(anvil: Node, far: Node, proxy: RpcProxy,
         index.sync()
         asked = [call["params"][0]["fromBlock"] for call in proxy.calls if call["method"] == "eth_getLogs"]
         assert min(int(number, 16) for number in asked) == seen + 1
-        assert without_source(index.record(job)) == without_source(world.owner.record(job))
+        assert without_source(index.record(job)) == without_source(read_plainly(world, job))
 
 
 def test_index_follows_a_reorganisation(anvil: Node, tmp_path: Path) -> None:
@@ -98,13 +98,13 @@ def test_index_follows_a_reorganisation(anvil: Node, tmp_path: Path) -> None:
     world.owner.cancel(job)
     with index_of(tmp_path, anvil, world) as index:
         before = index.sync()
-        assert len(list(index.decoded(job))) == 4
+        assert len(list(index.bare_events(job))) == 4
         anvil.ask("anvil_reorg", 2, [])
         mined(anvil, 1)
         after = index.sync()
         assert after.last > before.last
-        assert len(list(index.decoded(job))) == 3
-        assert without_source(index.record(job)) == without_source(world.owner.record(job))
+        assert len(list(index.bare_events(job))) == 3
+        assert without_source(index.record(job)) == without_source(read_plainly(world, job))
 
 
 def test_record_of_replaced_blocks_fails_and_leads_to_no_confirmation(anvil: Node, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_record_of_replaced_blocks_fails_and_leads_to_no_confirmation(anvil: Nod
     job = world.filled_job()
     mined(anvil, FINALITY)
     world.owner.cancel(job)
-    reorged = world.owner.record(job)
+    reorged = read_plainly(world, job)
     anvil.ask("anvil_reorg", 2, [])
     mined(anvil, 3)
     with index_of(tmp_path, anvil, world) as index:
@@ -120,7 +120,7 @@ def test_record_of_replaced_blocks_fails_and_leads_to_no_confirmation(anvil: Nod
         assert confirmed is None
         assert [row.verdict for row in rows] == [Verdict.FAIL]
         assert "the chain does not have JobCancelled" in rows[0].detail
-        rows, confirmed = check_on_chain(world.owner.record(job), index, world.owner)
+        rows, confirmed = check_on_chain(read_plainly(world, job), index, world.owner)
         assert confirmed is not None
         assert {row.verdict for row in rows} == {Verdict.PASS}
 
@@ -164,7 +164,7 @@ def test_index_survives_a_restart_of_the_node(tmp_path: Path) -> None:
     with _running(command, tmp_path / "first.log") as url, Node.connect(url) as node:
         world = new_world(node)
         job = world.committed_job()
-        expected = world.owner.record(job)
+        expected = read_plainly(world, job)
         with index_of(tmp_path, node, world) as index:
             first = index.sync()
     with _running(command, tmp_path / "second.log") as url, Node.connect(url) as node:
@@ -180,7 +180,7 @@ def test_index_takes_duplicated_logs_once(anvil: Node, far: Node, proxy: RpcProx
     proxy.alter = lambda call, result: result * 2 if call["method"] == "eth_getLogs" else result
     with index_of(tmp_path, far, world) as index:
         index.sync()
-        assert without_source(index.record(job)) == without_source(world.owner.record(job))
+        assert without_source(index.record(job)) == without_source(read_plainly(world, job))
 
 
 def with_logs(change: Any) -> Any:
@@ -286,7 +286,7 @@ def test_rate_limited_node_is_asked_again_when_it_wishes(
     with index_of(tmp_path, far, world, patience=Patience(pauses.append)) as index:
         index.sync()
         assert pauses == [7, 1, 2]
-        assert without_source(index.record(job)) == without_source(world.owner.record(job))
+        assert without_source(index.record(job)) == without_source(read_plainly(world, job))
 
 
 def test_node_that_limits_the_rate_for_ever_is_given_up(
@@ -336,7 +336,7 @@ def test_node_with_a_narrow_range_is_asked_for_less(
     proxy.alter = narrow(3, refusal)
     with index_of(tmp_path, far, world) as index:
         index.sync()
-        assert without_source(index.record(job)) == without_source(world.owner.record(job))
+        assert without_source(index.record(job)) == without_source(read_plainly(world, job))
 
 
 def test_node_that_refuses_even_one_block_is_named(anvil: Node, far: Node, proxy: RpcProxy, tmp_path: Path) -> None:
@@ -362,7 +362,7 @@ def test_index_reads_through_a_node_without_batches_and_block_receipts(
     proxy.alter = poor
     with index_of(tmp_path, far, world) as index:
         index.sync()
-        assert without_source(index.record(job)) == without_source(world.owner.record(job))
+        assert without_source(index.record(job)) == without_source(read_plainly(world, job))
 
 
 KILLED = """
@@ -404,7 +404,7 @@ def test_index_killed_in_the_middle_of_a_page_resumes(anvil: Node, tmp_path: Pat
         left = index.coverage
         assert 0 < left.last < anvil.block_number()
         index.sync()
-        assert without_source(index.record(job)) == without_source(world.owner.record(job))
+        assert without_source(index.record(job)) == without_source(read_plainly(world, job))
 
 
 def test_index_with_a_gap_is_refused(anvil: Node, tmp_path: Path) -> None:
@@ -436,7 +436,7 @@ def test_index_of_another_contract_and_a_damaged_one_are_refused(anvil: Node, tm
 def test_record_is_confirmed_by_the_chain_and_its_forgeries_are_not(anvil: Node, tmp_path: Path) -> None:
     world = new_world(anvil)
     job = world.filled_job()
-    record = world.owner.record(job)
+    record = read_plainly(world, job)
     world.owner.cancel(job)
     created, *joined = record.events
     forgeries = {

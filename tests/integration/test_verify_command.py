@@ -28,8 +28,8 @@ from clicooper.learning.runtime import use_threads
 from clicooper.learning.training import SeatWorker
 from clicooper.protocol.accusation import AccusationNote
 from clicooper.protocol.arbiter import Arbiter, open_case
+from clicooper.protocol.committed import CommittedSegment
 from clicooper.protocol.job import JobParties, open_job
-from clicooper.protocol.trainer import CommittedSegment
 from clicooper.storage.ipld.cid import cid_text
 from clicooper.storage.local import LocalStore
 from clicooper.storage.pins.pin_sets import PinSets
@@ -78,7 +78,7 @@ class Desk:
         contract = self.job.contract()
         account = self.job.parties.arbiter
         acting = Contract(contract.node, contract.address, account)
-        return Arbiter(acting, self.job.parties.arbiter_identity, self.job.store)
+        return Arbiter(acting, self.job.opened.index, self.job.parties.arbiter_identity, self.job.store)
 
     def commit_round(self, round_: int) -> None:
         last = self.committed[-1] if self.committed else ()
@@ -219,7 +219,7 @@ def test_cheat_is_found_not_paid_and_challenged_on_chain(desk: Desk, monkeypatch
     again = desk.verify("--accept", "--challenge", code=1)
     assert again["sent"] is None
     assert again["settled"].startswith("seat 1 stands accused")
-    desk.arbiter.rule(open_case(contract, number), False, override=True)
+    desk.arbiter.rule(open_case(contract, desk.job.opened.index, number), False, override=True)
 
 
 def nothing_can_be_had(*_: Any) -> NoReturn:
@@ -233,7 +233,7 @@ def test_challenge_of_a_cheat_names_evidence_that_convicts_it(desk: Desk) -> Non
     accused = desk.verify_apart("--accept", "--challenge", code=1)["sent"]
     assert (accused["act"], accused["evidence"]) == ("challenge", "made")
 
-    case = open_case(contract, number)
+    case = open_case(contract, desk.job.opened.index, number)
     assert (case.accused, case.ground, f"0x{case.id.hex()}") == (1, Ground.FAULT, accused["challenge_id"])
     assert f"0x{case.evidence_digest.hex()}" == accused["evidence_digest"]
     sealed = desk.arbiter.fetch(case)

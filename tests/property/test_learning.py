@@ -11,12 +11,12 @@ from hypothesis.extra import numpy as hnp
 
 from clicooper.commitments.manifest import ModelSpec
 from clicooper.errors import SpecError
-from clicooper.learning.checkpoint import decode_state, diff_states, state_bytes, state_digest
-from clicooper.learning.models import segment_sizes, suggest_cuts
-from clicooper.learning.replay import first_difference, replay_interval
+from clicooper.learning.checkpoint import decode_state, state_bytes, state_digest
+from clicooper.learning.models import suggest_cuts
+from clicooper.learning.replay import replay_interval
 from clicooper.learning.schedule import batch_rows
 from clicooper.learning.transcript import ROW_BYTES, Transcript, interval_count
-from tests.learning_jobs import SEEDS, small_job, training_spec
+from tests.learning_jobs import SEEDS, diff_states, first_difference, segment_sizes, small_job, training_spec
 
 FINITE = {"allow_nan": False, "allow_infinity": False}
 ARRAYS = st.one_of(

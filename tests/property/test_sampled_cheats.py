@@ -19,7 +19,7 @@ from scipy.stats import binomtest
 
 from clicooper.audit.replay.sampling import escape_probability, sample_intervals
 from clicooper.commitments.canonical import sha256
-from clicooper.learning.replay import first_difference, replay_interval
+from clicooper.learning.replay import replay_interval
 from clicooper.types import Digest
 from tests.adversaries.stage import accused_in, refusal_of, zoo_config
 from tests.adversaries.work import (
@@ -29,7 +29,7 @@ from tests.adversaries.work import (
     SkippingWorker,
     SkipsTwentyPercent,
 )
-from tests.learning_jobs import small_job
+from tests.learning_jobs import first_difference, small_job
 from tests.scenario import rehearsal, seating
 
 INTERVALS, SEEDS, CHEAT = 100, 500, 1

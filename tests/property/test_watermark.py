@@ -4,18 +4,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clicooper.watermark import (
-    MarkParams,
-    carrier_of,
-    check_embedding,
-    check_opened_embedding,
-    embed_both,
-    layout_of,
-    read_mark,
-    weights_of,
-    with_weights,
-)
-from clicooper.watermark.carriers import ascending
+from clicooper.watermark.bound import check_embedding, check_opened_embedding
+from clicooper.watermark.carriers import MarkParams, ascending, carrier_of, layout_of, weights_of, with_weights
+from clicooper.watermark.detect import read_mark
+from clicooper.watermark.embed import embed_both
 
 SMALL = MarkParams(bits=64, strength=1.0)
 SEEDS = st.binary(min_size=32, max_size=32)

@@ -10,15 +10,10 @@ from typing import Any
 import numpy as np
 
 from clicooper.types import Address, Digest, Head, JobId
-from clicooper.watermark import (
-    MarkParams,
-    MarkPurpose,
-    carrier_of,
-    embed_both,
-    keys_from_secret,
-    mark_seed,
-    read_mark,
-)
+from clicooper.watermark.carriers import MarkParams, carrier_of
+from clicooper.watermark.detect import read_mark
+from clicooper.watermark.embed import embed_both
+from clicooper.watermark.keys import MarkPurpose, keys_from_secret, mark_seed
 
 SECRET = bytes(range(32))
 CONTEXT: dict[str, Any] = {

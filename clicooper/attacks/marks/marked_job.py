@@ -28,7 +28,7 @@ from clicooper.learning.checkpoint import State
 from clicooper.privacy.randomness import MasterSecret
 from clicooper.protocol.job import JobParties, finish_job, open_job, run_rounds
 from clicooper.protocol.owner_folder import read_settings
-from clicooper.protocol.prepare import PreparedJob, restore_job
+from clicooper.protocol.preparation.prepare import PreparedJob, restore_job
 from clicooper.protocol.round import Progress
 from clicooper.storage.local import LocalStore
 from clicooper.storage.run_folder import RunFolder
@@ -169,7 +169,7 @@ def rehearse(root: Path, config: JobConfig, progress: Progress) -> MarkedJob:
     with Node.embedded() as node:
         opened = open_job(config, parties, node, LocalStore(folder.store), folder)
         run_rounds(opened, progress)
-        write_record(folder.record, finish_job(opened, parties))
+        write_record(folder.record, finish_job(opened))
     folder.finish()
     return _read_job(folder, _open_artifacts(folder, {config.model}), opened.owner.prepared)
 

@@ -28,7 +28,7 @@ from clicooper.learning.checkpoint import state_digest
 from clicooper.learning.data import digest_dataset
 from clicooper.privacy.hiding import gamma_that_hides, prototype_distance, shape_that_hides
 from clicooper.privacy.release import Mechanism, ReleaseParams
-from clicooper.protocol.job_inputs import JobInputs, claim_head
+from clicooper.protocol.preparation.job_inputs import JobInputs, claim_head
 
 __all__ = [
     "Grid",

@@ -27,7 +27,7 @@ from clicooper.learning.bottom_model import BottomModel
 from clicooper.learning.runtime import use_threads
 from clicooper.learning.schedule import Purpose, generator
 from clicooper.privacy.release import clip_rows
-from clicooper.protocol.job_inputs import JobInputs
+from clicooper.protocol.preparation.job_inputs import JobInputs
 
 __all__ = [
     "Auxiliary",

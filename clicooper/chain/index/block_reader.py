@@ -1,15 +1,16 @@
 """Blocks, entries and receipts of one contract, by as few requests as the node allows.
 
-Knows JSON-RPC and its limits; what the answers mean is ``_page``'s business, and keeping them ``_index_db``'s.
+Knows JSON-RPC and its limits; what the answers mean is ``page``'s business, and keeping them ``database``'s.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from clicooper.chain.index.database import Header, LogRow, TxRow
-from clicooper.chain.index.page import ChainMoved, Page, RawHeader, block_txs, checked_page, suspects
+from clicooper.chain.index.database import TxRow
+from clicooper.chain.index.page import ChainMoved, Page, block_txs, checked_page, suspects
 from clicooper.chain.index.paging import Pager
+from clicooper.chain.rpc.messages import Block, Header, Log
 from clicooper.chain.rpc.node import Node
 from clicooper.chain.rpc.patience import Patience, speaks_of_range
 from clicooper.chain.rpc.transport import RequestTimeout, RpcError, TooLarge
@@ -60,7 +61,7 @@ class BlockReader:
         """
         for (first, last), logs in self._log_pages(pager):
             page = self._page(first, last, logs, parent, every_header)
-            parent = page.headers[-1].kept.hash
+            parent = page.headers[-1].hash
             yield last, page
 
     def _log_pages(self, pager: Pager) -> Iterator[tuple[tuple[int, int], Any]]:
@@ -87,19 +88,19 @@ class BlockReader:
         query = {"address": self._contract, "topics": [], "fromBlock": hex(span[0]), "toBlock": hex(span[1])}
         return self._patience.ask(lambda: self._node.ask("eth_getLogs", query))
 
-    def headers(self, numbers: Iterable[int]) -> list[RawHeader]:
+    def headers(self, numbers: Iterable[int]) -> list[Block]:
         """Blocks by number, in that order; raises ChainMoved if the node has none of that number."""
         wanted = list(numbers)
         answers = self._many([("eth_getBlockByNumber", (hex(number), False)) for number in wanted])
         if None in answers:
             number = wanted[answers.index(None)]
             raise ChainMoved(f"the node has no block {number} any more", hint="read again")
-        headers = self._read(lambda: [RawHeader.from_json(answer) for answer in answers])
-        if [header.kept.number for header in headers] != wanted:
+        headers = self._read(lambda: [Block.from_json(answer) for answer in answers])
+        if [header.number for header in headers] != wanted:
             raise self._unusable("eth_getBlockByNumber")
         return headers
 
-    def transactions(self, blocks: Sequence[tuple[Header, Sequence[LogRow]]]) -> Iterator[TxRow]:
+    def transactions(self, blocks: Sequence[tuple[Header, Sequence[Log]]]) -> Iterator[TxRow]:
         """The transactions behind all entries of these blocks, checked against the blocks' receipts.
 
         Raises:
@@ -111,7 +112,7 @@ class BlockReader:
             for (header, known), (receipts, complete) in zip(part, self._receipts(part), strict=True):
                 yield from self._block_txs(header, receipts, known, complete)
 
-    def _block_txs(self, header: Header, receipts: Any, known: Sequence[LogRow], complete: bool) -> list[TxRow]:
+    def _block_txs(self, header: Header, receipts: Any, known: Sequence[Log], complete: bool) -> list[TxRow]:
         if not isinstance(receipts, list) or None in receipts:
             raise ChainMoved(f"the node has no receipts of block {header.number} any more", hint="read again")
         return self._read(lambda: block_txs(self._contract, header, receipts, known, complete=complete))
@@ -130,7 +131,7 @@ class BlockReader:
             pass
         return page
 
-    def _receipts(self, blocks: Sequence[tuple[Header, Sequence[LogRow]]]) -> list[tuple[Any, bool]]:
+    def _receipts(self, blocks: Sequence[tuple[Header, Sequence[Log]]]) -> list[tuple[Any, bool]]:
         """The receipts of each block, and whether those are all of it."""
         if self._block_receipts:
             try:

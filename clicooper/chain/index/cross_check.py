@@ -70,7 +70,7 @@ def cross_check(
     _agree("the chain id", dict(zip(names, (node.chain_id for node in nodes), strict=True)))
     last = _last_final(dict(zip(names, (reader.latest() for reader in readers), strict=True)), first, finality)
     for number in sorted({first + (last - first) * n // samples for n in range(samples + 1)}):
-        answers = (reader.headers([number])[0].kept.hash for reader in readers)
+        answers = (reader.headers([number])[0].hash for reader in readers)
         block_hash = _agree(f"block {number}", dict(zip(names, answers, strict=True)))
     digest = _agree_on_logs(dict(zip(names, readers, strict=True)), first, last)
     return Agreement(tuple(node.source for node in nodes), (first, last), Digest(block_hash), Digest(digest))

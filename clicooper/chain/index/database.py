@@ -8,13 +8,13 @@ is not known here.
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from clicooper.chain.rpc.messages import Header, Log
 from clicooper.errors import StorageError
 
-__all__ = ["Header", "IndexDb", "LogRow", "TxRow"]
+__all__ = ["IndexDb", "TxRow"]
 
 FORMAT = "CliCooper/1/index"
 BUSY_TIMEOUT_S = 30
@@ -39,32 +39,12 @@ CREATE TABLE IF NOT EXISTS txs (hash BLOB PRIMARY KEY, sender BLOB NOT NULL, gas
 """
 
 
-class LogRow(NamedTuple):
-    """One log entry: ``topics`` is all topics end to end, 32 bytes each."""
-
-    block: int
-    log_index: int
-    tx_hash: bytes
-    job: int
-    topics: bytes
-    data: bytes
-
-
 class TxRow(NamedTuple):
     """Who sent a transaction, 20 bytes, and what gas it used."""
 
     tx_hash: bytes
     sender: bytes
     gas_used: int
-
-
-@dataclass(frozen=True)
-class Header:
-    """What is kept of a block; ``timestamp`` in seconds since the epoch."""
-
-    number: int
-    hash: bytes
-    timestamp: int
 
 
 class IndexDb:
@@ -110,9 +90,7 @@ class IndexDb:
         """The last block that may not change any more."""
         return self._number("SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'final_block'")
 
-    def add_page(
-        self, first: int, last: int, headers: Iterable[Header], logs: Iterable[LogRow], final_block: int
-    ) -> None:
+    def add_page(self, first: int, last: int, headers: Iterable[Header], logs: Iterable[Log], final_block: int) -> None:
         """Adds the page that follows on the last one, whole or not at all.
 
         Raises:
@@ -122,7 +100,8 @@ class IndexDb:
             self._db.execute("INSERT INTO pages VALUES (?, ?)", (first, last))
             rows = ((header.number, header.hash, header.timestamp) for header in headers)
             self._db.executemany("INSERT INTO blocks VALUES (?, ?, ?)", rows)
-            self._db.executemany("INSERT INTO logs VALUES (?, ?, ?, ?, ?, ?)", logs)
+            entries = ((log.block, log.log_index, log.tx_hash, log.job, log.topics, log.data) for log in logs)
+            self._db.executemany("INSERT INTO logs VALUES (?, ?, ?, ?, ?, ?)", entries)
             self._db.execute(
                 "INSERT INTO meta VALUES ('final_block', ?1) ON CONFLICT (key) DO UPDATE SET value = ?1"
                 " WHERE CAST(value AS INTEGER) < CAST(?1 AS INTEGER)",
@@ -152,18 +131,17 @@ class IndexDb:
         """The numbers of all jobs that have an entry."""
         return tuple(row[0] for row in self._db.execute("SELECT DISTINCT job FROM logs ORDER BY job"))
 
-    def logs_of(self, job: int) -> Iterator[tuple[LogRow, Header]]:
+    def logs_of(self, job: int) -> Iterator[tuple[Log, Header]]:
         """A job's entries in chain order, each with its block."""
         query = (
-            "SELECT block, log_index, tx_hash, job, topics, data, number, hash, timestamp"
+            "SELECT block, log_index, tx_hash, topics, data, number, hash, timestamp"
             " FROM logs JOIN blocks ON number = block WHERE job = ? ORDER BY block, log_index"
         )
-        return ((LogRow(*row[:6]), Header(*row[6:])) for row in self._db.execute(query, (job,)))
+        return ((Log(*row[:5]), Header(*row[5:])) for row in self._db.execute(query, (job,)))
 
-    def bare_logs_of(self, job: int) -> Iterator[tuple[int, int, bytes, bytes]]:
-        """Block, log index, topics and data of a job's entries in chain order."""
-        query = "SELECT block, log_index, topics, data FROM logs WHERE job = ? ORDER BY block, log_index"
-        return iter(self._db.execute(query, (job,)))
+    def bare_logs_of(self, job: int) -> Iterator[tuple[bytes, bytes]]:
+        """Topics and data of a job's entries in chain order."""
+        return iter(self._db.execute("SELECT topics, data FROM logs WHERE job = ? ORDER BY block, log_index", (job,)))
 
     def blocks_without_txs(self, job: int) -> list[Header]:
         """The blocks of a job's entries of which some transaction is not kept yet."""
@@ -173,9 +151,10 @@ class IndexDb:
         )
         return [Header(*row) for row in self._db.execute(query, (job,))]
 
-    def logs_in(self, block: int) -> list[LogRow]:
+    def logs_in(self, block: int) -> list[Log]:
         """All entries of one block."""
-        return [LogRow(*row) for row in self._db.execute("SELECT * FROM logs WHERE block = ?", (block,))]
+        query = "SELECT block, log_index, tx_hash, topics, data FROM logs WHERE block = ?"
+        return [Log(*row) for row in self._db.execute(query, (block,))]
 
     def add_txs(self, rows: Sequence[TxRow]) -> None:
         """Keeps transactions."""

@@ -12,14 +12,15 @@ from typing import Any
 
 from eth_utils import keccak
 
-from clicooper.chain.index.database import Header, LogRow, TxRow
+from clicooper.chain.index.database import TxRow
+from clicooper.chain.rpc.messages import Block, Header, Log, from_hex
 from clicooper.errors import ChainError
 from clicooper.types import Address
 
-__all__ = ["ChainMoved", "Page", "RawHeader", "block_txs", "bloom_mask", "checked_page", "log_rows", "suspects"]
+__all__ = ["ChainMoved", "Page", "block_txs", "bloom_mask", "checked_page", "log_rows", "suspects"]
 
 _INT64_MAX = 2**63 - 1
-_WORD = 32
+_TWO_TOPICS = 64
 
 
 class ChainMoved(ChainError):
@@ -27,32 +28,15 @@ class ChainMoved(ChainError):
 
 
 @dataclass(frozen=True)
-class RawHeader:
-    """A block as the node names it; ``bloom`` is None where the node gives none."""
-
-    kept: Header
-    parent: bytes
-    bloom: int | None
-
-    @classmethod
-    def from_json(cls, answer: Mapping[str, Any]) -> "RawHeader":
-        """Parses an ``eth_getBlockByNumber`` result; raises KeyError, TypeError or ValueError."""
-        number, timestamp = int(answer["number"], 16), int(answer["timestamp"], 16)
-        bloom = answer.get("logsBloom")
-        kept = Header(number, _bytes32(answer["hash"]), timestamp)
-        return cls(kept, _bytes32(answer["parentHash"]), None if bloom is None else int(bloom, 16))
-
-
-@dataclass(frozen=True)
 class Page:
     """A checked page: the headers that are kept, and the contract's entries in chain order."""
 
-    headers: tuple[RawHeader, ...]
-    logs: tuple[LogRow, ...]
+    headers: tuple[Block, ...]
+    logs: tuple[Log, ...]
 
 
 def checked_page(
-    address: Address, headers: Sequence[RawHeader], logs: Iterable[Mapping[str, Any]], parent: bytes | None
+    address: Address, headers: Sequence[Block], logs: Iterable[Mapping[str, Any]], parent: bytes | None
 ) -> Page:
     """The page, if its parts agree.
 
@@ -64,17 +48,17 @@ def checked_page(
         ChainMoved: a block was replaced while the page was read.
         ChainError: the node contradicts itself, or gives what was not asked for.
     """
-    if parent is not None and headers[0].parent != parent:
-        raise _moved(headers[0].kept.number)
+    if parent is not None and headers[0].parent_hash != parent:
+        raise _moved(headers[0].number)
     for before, after in pairwise(headers):
-        if after.kept.number == before.kept.number + 1 and after.parent != before.kept.hash:
-            raise _moved(after.kept.number)
-    rows = log_rows(address, {header.kept.number: header.kept.hash for header in headers}, logs)
+        if after.number == before.number + 1 and after.parent_hash != before.hash:
+            raise _moved(after.number)
+    rows = log_rows(address, {header.number: header.hash for header in headers}, logs)
     _check_blooms(bloom_mask(address), headers, rows)
     return Page(tuple(headers), rows)
 
 
-def log_rows(address: Address, hashes: Mapping[int, bytes], logs: Iterable[Mapping[str, Any]]) -> tuple[LogRow, ...]:
+def log_rows(address: Address, hashes: Mapping[int, bytes], logs: Iterable[Mapping[str, Any]]) -> tuple[Log, ...]:
     """Raw entries as rows in chain order, repeated ones once.
 
     Args:
@@ -84,50 +68,40 @@ def log_rows(address: Address, hashes: Mapping[int, bytes], logs: Iterable[Mappi
         ChainMoved: an entry stands in another block of that number, or was removed with its block.
         ChainError: it is another contract's, or two entries of one place differ.
     """
-    places = {hex(number): (number, "0x" + block_hash.hex()) for number, block_hash in hashes.items()}
+    places = {hex(number): "0x" + block_hash.hex() for number, block_hash in hashes.items()}
     wanted = address.lower()
-    rows: dict[tuple[int, int], LogRow] = {}
+    rows: dict[tuple[int, int], Log] = {}
     for log in logs:
-        number, block_hash = places.get(log["blockNumber"], (0, ""))
-        if log["blockHash"].lower() != block_hash or log.get("removed"):
+        if log["blockHash"].lower() != places.get(log["blockNumber"]) or log.get("removed"):
             raise _moved(int(log["blockNumber"], 16))
+        row = Log.from_json(log)
         if log["address"].lower() != wanted:
-            raise ChainError(f"block {number} holds an event of another contract", hint="ask another node")
-        row = _row(number, log)
-        if rows.setdefault((number, row.log_index), row) != row:
-            what = f"the node says two things of log {row.log_index} in block {number}"
+            raise ChainError(f"block {row.block} holds an event of another contract", hint="ask another node")
+        if len(row.topics) < _TWO_TOPICS or row.job > _INT64_MAX:
+            raise ValueError("no event of this contract")
+        if rows.setdefault((row.block, row.log_index), row) != row:
+            what = f"the node says two things of log {row.log_index} in block {row.block}"
             raise ChainError(what, hint="ask another node: this one cannot be believed")
     return tuple(rows[place] for place in sorted(rows))
 
 
-def _row(number: int, log: Mapping[str, Any]) -> LogRow:
-    tx_hash, topics = log["transactionHash"], "".join(log["topics"])
-    end = _WORD * (1 + len(log["topics"]))
-    # An x is no hex digit, so that this takes away the prefixes alone; one conversion is faster than four.
-    raw = bytes.fromhex((tx_hash + topics + log["data"]).replace("0x", ""))
-    job = int.from_bytes(raw[2 * _WORD : 3 * _WORD], "big")
-    if len(tx_hash) != 66 or len(topics) != 66 * len(log["topics"]) or end < 3 * _WORD or job > _INT64_MAX:
-        raise ValueError("no event of this contract")
-    return LogRow(number, int(log["logIndex"], 16), raw[:_WORD], job, raw[_WORD:end], raw[end:])
-
-
-def _check_blooms(mask: int, headers: Sequence[RawHeader], rows: Sequence[LogRow]) -> None:
+def _check_blooms(mask: int, headers: Sequence[Block], rows: Sequence[Log]) -> None:
     with_logs = {row.block for row in rows}
     for header in headers:
-        number, bloom = header.kept.number, header.bloom
+        number, bloom = header.number, header.bloom
         if bloom is not None and number in with_logs and bloom & mask != mask:
             hint = "ask another node: this one cannot be believed"
             raise ChainError(f"the node invents events: block {number} has none of this contract", hint=hint)
 
 
-def suspects(address: Address, page: Page) -> tuple[Header, ...]:
+def suspects(address: Address, page: Page) -> tuple[Block, ...]:
     """Blocks without an entry whose bloom filter admits one: by chance, or because the node kept it back."""
     mask = bloom_mask(address)
     with_logs = {row.block for row in page.logs}
     return tuple(
-        header.kept
+        header
         for header in page.headers
-        if header.kept.number not in with_logs and header.bloom is not None and header.bloom & mask == mask
+        if header.number not in with_logs and header.bloom is not None and header.bloom & mask == mask
     )
 
 
@@ -142,7 +116,7 @@ def bloom_mask(address: Address) -> int:
 
 
 def block_txs(
-    address: Address, header: Header, receipts: Sequence[Mapping[str, Any]], known: Sequence[LogRow], *, complete: bool
+    address: Address, header: Header, receipts: Sequence[Mapping[str, Any]], known: Sequence[Log], *, complete: bool
 ) -> list[TxRow]:
     """The senders and gas of a block's transactions, if its receipts hold exactly the entries that are known.
 
@@ -163,15 +137,8 @@ def block_txs(
         hint = "the node keeps events back or invents them: remove the index and ask another one"
         raise ChainError(f"block {header.number} is not read in full: {missing}", hint=hint)
     used = {row.tx_hash for row in known}
-    rows = ((_bytes32(r["transactionHash"]), r) for r in receipts)
-    return [TxRow(h, bytes.fromhex(r["from"][2:]), int(r["gasUsed"], 16)) for h, r in rows if h in used]
-
-
-def _bytes32(text: str) -> bytes:
-    data = bytes.fromhex(text[2:])
-    if len(data) != 32:
-        raise ValueError("not 32 bytes")
-    return data
+    rows = ((from_hex(r["transactionHash"]), r) for r in receipts)
+    return [TxRow(tx_hash, from_hex(r["from"]), int(r["gasUsed"], 16)) for tx_hash, r in rows if tx_hash in used]
 
 
 def _moved(number: int) -> ChainMoved:

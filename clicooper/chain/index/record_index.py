@@ -1,5 +1,6 @@
-"""A contract's whole history from a node into a file of this machine, and every job's record out of that file.
+"""A contract's whole history from a node into a file or this process's memory, and every job's record out of that.
 
+This is the one reader of the chain: every role takes an index as a parameter, and those of one process share it.
 ``RecordIndex.sync`` reads what is new, page by page, and can be stopped or killed at any moment. Blocks within
 ``finality`` of the tip are read with every header and are provisional: where the chain replaces them, the index goes
 back to the fork. A block that was final never changes; a node that says so is refused. What one node says may still be
@@ -8,33 +9,36 @@ a lie: ``cross_check`` compares several.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
-from eth_utils import to_checksum_address
-
-from clicooper.chain.events import Event, JobCreated, LoggedEvent
+from clicooper.chain._abi import Abi
+from clicooper.chain.compile import load_artifact
+from clicooper.chain.events import Event, JobCreated, LoggedEvent, event_from_abi
 from clicooper.chain.index.block_reader import BlockReader
-from clicooper.chain.index.database import Header, IndexDb, LogRow, TxRow
-from clicooper.chain.index.log_codec import LogCodec
+from clicooper.chain.index.database import IndexDb, TxRow
 from clicooper.chain.index.page import ChainMoved, Page
 from clicooper.chain.index.paging import Pager
 from clicooper.chain.record import JobRecord
+from clicooper.chain.rpc.messages import Header, Log, to_address
 from clicooper.chain.rpc.node import Node
 from clicooper.chain.rpc.patience import Patience
 from clicooper.errors import ChainError, UsageError
 from clicooper.types import Address, Digest, JobId
 
-__all__ = ["DEFAULT_FINALITY", "Coverage", "RecordIndex"]
+__all__ = ["DEFAULT_FINALITY", "IN_MEMORY", "Coverage", "RecordIndex"]
+
+IN_MEMORY: Final = Path(":memory:")
+"""In the place of a file: an index that ends with its process."""
 
 DEFAULT_FINALITY = 64
 """Two epochs of Ethereum's proof of stake, after which a block is final unless a third of all stake is at fault."""
 
 MOST_REORGS = 10
 _COMPARED = 32
+_TOPIC_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -53,15 +57,15 @@ class Coverage:
 
 
 class RecordIndex:
-    """One contract's events, kept in a file. Use as a context manager, or call ``close``.
+    """One contract's events. Use as a context manager, or call ``close``.
 
     Args:
-        path: the SQLite file; made if it is not there.
+        path: the SQLite file, made if it is not there; or ``IN_MEMORY``.
         node: the chain.
         contract: whose events.
         first_block: where its history starts: the block of its deployment, or any before; None takes what the file
             says, or 0 for a new one.
-        finality: how many blocks below the latest a block is final.
+        finality: how many blocks below the latest a block is final; 0 for a chain that replaces none.
         every_header: read every header of all blocks, so that a block whose events the node keeps back as a whole is
             found in old blocks, too; costs one call a block.
         patience: how to wait for a node that limits its rate.
@@ -86,7 +90,7 @@ class RecordIndex:
         self._finality = finality
         self._every_header = every_header
         self._reader = BlockReader(node, contract, patience or Patience())
-        self._codec = LogCodec()
+        self._abi = Abi(load_artifact().abi)
         self._db = IndexDb(path, {"chain_id": str(node.chain_id), "contract": contract}, first_block)
         self._first = self._db.first_block
 
@@ -115,7 +119,7 @@ class RecordIndex:
         header = self._db.header(number)
         if header is None:
             raise ChainError(f"the index keeps no block {number}", hint="ask for one that holds events")
-        return Digest(header.hash)
+        return header.hash
 
     @property
     def coverage(self) -> Coverage:
@@ -124,17 +128,23 @@ class RecordIndex:
         nothing = self._first - 1
         return Coverage(self._first, nothing if last is None else last, nothing if final is None else final)
 
-    def sync(self) -> Coverage:
+    def sync(self, block: int = 0) -> Coverage:
         """Reads up to the latest block, and takes back what the chain has replaced since.
 
+        Args:
+            block: one that somebody has seen, such as that of a transaction just mined: waits for a node behind it.
+
         Raises:
-            ChainError: the node lags behind what was final, contradicts itself or the final blocks, or does not
-                answer. Everything that was read before stays.
+            ChainError: the node lags behind ``block`` or what was final, contradicts itself or the final blocks, or
+                does not answer. Everything that was read before stays.
             StorageError: the file cannot be written.
         """
         for _ in range(MOST_REORGS):
             try:
                 latest = self._reader.latest()
+                if latest < block:
+                    self._node.wait_for_block(block)
+                    continue
                 self._roll_back(latest)
                 self._read_to(latest)
             except ChainMoved:
@@ -169,17 +179,15 @@ class RecordIndex:
         """A job's events in chain order, one at a time; asks and raises as ``record``."""
         self._complete(job)
         txs = self._db.txs_of(job)
-        return (self._logged(row, header, txs[row.tx_hash]) for row, header in self._db.logs_of(job))
+        return (self._logged(log, header, txs[log.tx_hash]) for log, header in self._db.logs_of(job))
 
-    def decoded(self, job: JobId) -> Iterator[tuple[int, int, Event]]:
-        """Block, log index and event of all that a job has, in chain order, one at a time.
-
-        Without senders and gas, each of which takes a receipt; so this asks the node nothing.
+    def bare_events(self, job: JobId) -> Iterator[Event]:
+        """A job's events in chain order, one at a time, without places, senders and gas; asks the node nothing.
 
         Raises:
             ChainError: an event is not the contract's.
         """
-        return ((block, index, self._event(topics, data)) for block, index, topics, data in self._db.bare_logs_of(job))
+        return (self._event(topics, data) for topics, data in self._db.bare_logs_of(job))
 
     def _read_to(self, latest: int) -> None:
         """Old blocks by wide pages, then the provisional ones with every header."""
@@ -194,12 +202,12 @@ class RecordIndex:
         parent = None if before is None else before.hash
         for end, page in self._reader.pages(Pager(start, last), parent, every_header=every_header):
             self._check_topics(page)
-            self._db.add_page(start, end, (header.kept for header in page.headers), page.logs, min(final, end))
+            self._db.add_page(start, end, page.headers, page.logs, min(final, end))
             start = end + 1
 
     def _check_topics(self, page: Page) -> None:
-        for topic, block in {row.topics[:32]: row.block for row in page.logs}.items():
-            if not self._codec.knows(topic):
+        for topic, block in {log.topics[:_TOPIC_BYTES]: log.block for log in page.logs}.items():
+            if not self._abi.has_event(topic):
                 hint = "is this clicooper's contract, of this version?"
                 raise ChainError(f"block {block} holds an event that the contract's ABI lacks", hint=hint)
 
@@ -217,13 +225,16 @@ class RecordIndex:
 
     def _fork(self, latest: int) -> int | None:
         kept = (header for header in self._db.headers_down() if header.number <= latest)
-        while part := list(islice(kept, _COMPARED)):
+        # Mostly nothing was replaced, so that the newest block is asked for alone.
+        size = 1
+        while part := list(islice(kept, size)):
             said = self._reader.headers(header.number for header in part)
             for own, other in zip(part, said, strict=True):
-                if own.hash == other.kept.hash:
+                if own.hash == other.hash:
                     return own.number
             if part[-1].number < self.coverage.final:
                 return None
+            size = _COMPARED
         return None
 
     def _complete(self, job: JobId) -> None:
@@ -233,21 +244,16 @@ class RecordIndex:
             self._db.add_txs(list(self._reader.transactions(part)))
 
     def _event(self, topics: bytes, data: bytes) -> Event:
-        return self._codec.event([topics[i : i + 32] for i in range(0, len(topics), 32)], data)
+        return event_from_abi(*self._abi.decode_event(topics, data))
 
-    def _logged(self, row: LogRow, header: Header, tx: TxRow) -> LoggedEvent:
+    def _logged(self, log: Log, header: Header, tx: TxRow) -> LoggedEvent:
         return LoggedEvent(
-            event=self._event(row.topics, row.data),
-            block_number=row.block,
-            block_hash=Digest(header.hash),
+            event=self._event(log.topics, log.data),
+            block_number=log.block,
+            block_hash=header.hash,
             block_timestamp=header.timestamp,
-            tx_hash=Digest(row.tx_hash),
-            log_index=row.log_index,
-            tx_from=_address(tx.sender),
+            tx_hash=Digest(log.tx_hash),
+            log_index=log.log_index,
+            tx_from=to_address(tx.sender),
             gas_used=tx.gas_used,
         )
-
-
-@lru_cache(maxsize=4096)
-def _address(raw: bytes) -> Address:
-    return Address(to_checksum_address(raw))

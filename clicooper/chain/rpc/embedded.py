@@ -58,6 +58,7 @@ class EmbeddedChain:
         self._chain = _new_chain(chain_id)
         self._blocks: list[BlockHeaderAPI] = [self._chain.get_canonical_block_header_by_number(0)]
         self._receipts: dict[str, dict[str, Any]] = {}
+        self._in_block: dict[str, list[dict[str, Any]]] = {}
         self._methods: dict[str, Callable[..., Any]] = {
             "web3_clientVersion": lambda: "clicooper embedded (py-evm)",
             "eth_chainId": lambda: hex(chain_id),
@@ -65,9 +66,7 @@ class EmbeddedChain:
             "eth_getBlockByNumber": self._block,
             "eth_getCode": lambda address, _tag: to_hex(self._state().get_code(to_canonical_address(address))),
             "eth_getBalance": lambda address, _tag: hex(self._state().get_balance(to_canonical_address(address))),
-            "eth_getTransactionCount": lambda address, _tag: hex(
-                self._state().get_nonce(to_canonical_address(address))
-            ),
+            "eth_getTransactionCount": self._nonce,
             "eth_maxPriorityFeePerGas": lambda: hex(TIP_WEI),
             "eth_accounts": lambda: [_FAUCET.public_key.to_checksum_address()],
             "eth_call": lambda call, _tag: to_hex(self._simulate(call)[1].output),
@@ -75,6 +74,7 @@ class EmbeddedChain:
             "eth_sendRawTransaction": lambda raw: self._apply(self._decode(bytes.fromhex(raw[2:]))),
             "eth_sendTransaction": self._send_from_faucet,
             "eth_getTransactionReceipt": self._receipts.get,
+            "eth_getBlockReceipts": self._block_receipts,
             "eth_getLogs": self._logs,
             "evm_mine": self._mine,
             "evm_increaseTime": self._increase_time,
@@ -113,6 +113,7 @@ class EmbeddedChain:
             "hash": to_hex(header.hash),
             "parentHash": to_hex(header.parent_hash),
             "timestamp": hex(header.timestamp),
+            "logsBloom": f"0x{header.bloom:0512x}",
             "baseFeePerGas": hex(_base_fee(header)),
         }
 
@@ -175,7 +176,8 @@ class EmbeddedChain:
             raise RpcError(-32003, str(e)) from e
         self._mine()
         tx_hash = to_hex(transaction.hash)
-        self._receipts[tx_hash] = _receipt_json(self._blocks[-1], transaction, receipt, computation)
+        self._receipts[tx_hash] = said = _receipt_json(self._blocks[-1], transaction, receipt, computation)
+        self._in_block[said["blockNumber"]] = [said]
         return tx_hash
 
     def _mine(self) -> str:
@@ -187,16 +189,13 @@ class EmbeddedChain:
         self._chain.set_header_timestamp(self._chain.header.timestamp + seconds)
         return hex(seconds)
 
+    def _block_receipts(self, number: str) -> list[dict[str, Any]] | None:
+        return self._in_block.get(number, []) if int(number, 16) < len(self._blocks) else None
+
     def _logs(self, query: Mapping[str, Any]) -> list[dict[str, Any]]:
         first, last = int(query["fromBlock"], 16), int(query["toBlock"], 16)
-        wanted = [(i, topic) for i, topic in enumerate(query["topics"]) if topic is not None]
-        return [
-            log
-            for receipt in self._receipts.values()
-            if first <= int(receipt["blockNumber"], 16) <= last
-            for log in receipt["logs"]
-            if log["address"] == query["address"] and all(log["topics"][i : i + 1] == [topic] for i, topic in wanted)
-        ]
+        receipts = (said for number in range(first, last + 1) for said in self._in_block.get(hex(number), ()))
+        return [log for said in receipts for log in said["logs"] if log["address"] == query["address"]]
 
 
 def _new_chain(chain_id: int) -> Any:

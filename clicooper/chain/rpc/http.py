@@ -10,12 +10,21 @@ import requests
 from clicooper.chain.rpc.recursion import recursion_limit_kept
 from clicooper.chain.rpc.transport import RateLimited, RequestTimeout, RpcError, TooLarge
 from clicooper.errors import ChainError
+from clicooper.json_values import parse_json
 
 with recursion_limit_kept():
     from web3 import HTTPProvider
-    from web3.types import RPCEndpoint
+    from web3.types import RPCEndpoint, RPCResponse
 
 __all__ = ["HttpTransport"]
+
+
+class _Provider(HTTPProvider):
+    """web3.py's, reading answers as all other JSON from strangers is read."""
+
+    @staticmethod
+    def decode_rpc_response(raw_response: bytes) -> RPCResponse:
+        return cast("RPCResponse", parse_json(raw_response))
 
 
 class HttpTransport:
@@ -32,7 +41,7 @@ class HttpTransport:
     def __init__(self, url: str, timeout_s: float) -> None:
         self.source = _without_credentials(url)
         self._session = requests.Session()
-        self._provider = HTTPProvider(
+        self._provider = _Provider(
             url, {"timeout": timeout_s}, session=self._session, exception_retry_configuration=None
         )
 

@@ -9,20 +9,19 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from clicooper.chain.rpc.messages import Block, Call, Log, Receipt, from_hex, to_hex
-from clicooper.chain.rpc.transport import RpcError, Transport
+from clicooper.chain.rpc.messages import Block, Call, Receipt, from_hex, to_hex
+from clicooper.chain.rpc.transport import Transport
 from clicooper.errors import ChainError
 from clicooper.extras import extra
 from clicooper.types import Address, Digest
 
-__all__ = ["Block", "Call", "Log", "Node", "Receipt"]
+__all__ = ["Block", "Call", "Node", "Receipt"]
 
 LOCAL_CHAIN_IDS = frozenset({1337, 31337})
 """Chain ids of development nodes, whose own accounts, clock and mining are free to use."""
 
 POLL_FIRST_S = 0.02
 POLL_MOST_S = 2.0
-RANGE_REFUSALS = ("range", "limit", "exceed", "more than", "too many")
 
 _T = TypeVar("_T")
 
@@ -155,32 +154,10 @@ class Node:
 
     def receipt(self, tx_hash: bytes) -> Receipt:
         """The receipt of a mined transaction; raises ChainError if it is not mined."""
-        found = self._ask(_if_any(Receipt.from_json), "eth_getTransactionReceipt", to_hex(tx_hash))
+        found = self._receipt(tx_hash)
         if found is None:
             raise ChainError(f"transaction {to_hex(tx_hash)} is not mined", hint="wait, or send it again")
         return found
-
-    def logs(self, address: Address, topics: Sequence[bytes | None], first: int, last: int) -> tuple[Log, ...]:
-        """Log entries of one contract in blocks ``first`` to ``last`` (inclusive), in chain order.
-
-        A node that refuses a range as too wide is asked for its halves.
-
-        Args:
-            address: the contract.
-            topics: what each topic must be; None leaves it open.
-            first: a block number.
-            last: a block number, not beyond the latest.
-        """
-        wanted = [None if topic is None else to_hex(topic) for topic in topics]
-        query = {"address": address, "topics": wanted, "fromBlock": hex(first), "toBlock": hex(last)}
-        try:
-            found = self._ask(_logs, "eth_getLogs", query)
-        except RpcError as e:
-            if first == last or not any(word in e.node_message.lower() for word in RANGE_REFUSALS):
-                raise
-            middle = (first + last) // 2
-            return self.logs(address, topics, first, middle) + self.logs(address, topics, middle + 1, last)
-        return tuple(sorted(found, key=lambda log: (log.block_number, log.log_index)))
 
     def ask(self, method: str, *params: object) -> Any:
         """The raw result of any call, for readers that decode much at once; raises what the transport raises."""
@@ -226,10 +203,12 @@ class Node:
             hint = "only development chains (chain id 31337 or 1337) allow it"
             raise ChainError(f"cannot {act} on chain {self.chain_id}", hint=hint)
 
+    def _receipt(self, tx_hash: bytes) -> Receipt | None:
+        return self._ask(_if_any(Receipt.from_json), "eth_getTransactionReceipt", to_hex(tx_hash))
+
     def _wait_for_receipt(self, tx_hash: bytes, timeout_s: float) -> Receipt:
         poll = _Poll(timeout_s)
-        read = _if_any(Receipt.from_json)
-        while (found := self._ask(read, "eth_getTransactionReceipt", to_hex(tx_hash))) is None:
+        while (found := self._receipt(tx_hash)) is None:
             if not poll.wait():
                 hint = "look it up before sending again: it may still be mined"
                 raise ChainError(f"transaction {to_hex(tx_hash)} was not mined in {timeout_s} s", hint=hint)
@@ -260,10 +239,6 @@ def _text(answer: object) -> str:
     if not isinstance(answer, str):
         raise TypeError("not text")
     return answer
-
-
-def _logs(answer: Sequence[dict[str, Any]]) -> list[Log]:
-    return [Log.from_json(entry) for entry in answer]
 
 
 def _if_any(read: Callable[[Any], _T]) -> Callable[[Any], _T | None]:

@@ -1,6 +1,6 @@
 """What a node needs of the wire: the shape of a transport, and the error that a JSON-RPC answer can carry.
 
-The two transports are ``_embedded`` (a chain in this process) and ``_http`` (a node anywhere). This module imports
+The two transports are ``embedded`` (a chain in this process) and ``http`` (a node anywhere). This module imports
 neither, so that each costs its import time only where it is used.
 """
 

@@ -81,8 +81,8 @@ class IpfsStore:
         )
         self.name = f"IPFS node {address.public}"
         with extra("ipfs"):
-            from clicooper.storage.ipfs.transport import HttpTransport  # noqa: PLC0415 - an extra
-        self._transport = HttpTransport(address)
+            from clicooper.storage.ipfs.transport import IpfsTransport  # noqa: PLC0415 - an extra
+        self._transport = IpfsTransport(address)
         self._rpc = Rpc(self._transport, address.public, timeout_s, retries)
         self._progress = progress
         self._timeout_s = timeout_s

@@ -20,12 +20,12 @@ from clicooper.storage.ipfs.address import NodeAddress
 from clicooper.storage.ipfs.rpc import MAX_LINE_BYTES, Refused, Transient, parse_object
 from clicooper.storage.ipfs.upload import MULTIPART_TYPE
 
-__all__ = ["HttpTransport"]
+__all__ = ["IpfsTransport"]
 
 _CONNECT_TIMEOUT_S = 10.0
 
 
-class HttpTransport:
+class IpfsTransport:
     """Carries calls by ``ipfshttpclient``; see ``rpc.Transport``."""
 
     def __init__(self, address: NodeAddress) -> None:

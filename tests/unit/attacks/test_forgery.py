@@ -5,7 +5,7 @@ import pytest
 
 from clicooper.attacks.marks import forgery
 from clicooper.attacks.marks.marked_job import MarkedJob, load_marked_job
-from clicooper.watermark import MarkPurpose
+from clicooper.watermark.keys import MarkPurpose
 from tests.scenario import tiny_config
 
 

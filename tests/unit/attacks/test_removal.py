@@ -19,9 +19,10 @@ from clicooper.attacks.marks.tuning import (
     take_released_rows,
 )
 from clicooper.errors import RunFolderError, SpecError, UsageError
-from clicooper.learning.checkpoint import diff_states
 from clicooper.learning.segments import initial_state
-from clicooper.watermark import MarkPurpose, embed_both
+from clicooper.watermark.embed import embed_both
+from clicooper.watermark.keys import MarkPurpose
+from tests.learning_jobs import diff_states
 from tests.scenario import tiny_config
 
 

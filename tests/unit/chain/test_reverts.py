@@ -93,7 +93,7 @@ def test_result_of_another_contract_is_refused() -> None:
 
 def test_event_without_topics_is_refused() -> None:
     with pytest.raises(ChainError, match="its ABI lacks"):
-        ABI.decode_event([], b"")
+        ABI.decode_event(b"", b"")
 
 
 def test_deep_json_raises_instead_of_ending_the_process() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,3 +94,9 @@ def test_top_level_folders_are_in_the_architecture() -> None:
 def test_protocol_explains_every_check() -> None:
     rows = table_rows(section(DOCS / "protocol.md", "7 Verdicts"))
     assert {name for row in rows for name in re.findall(r"`(\w+)`", row[0])} == {check.value for check in Check}
+
+
+def test_extras_are_those_of_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = {row[0].strip("`") for row in table_rows(section(ROOT / "README.md", "Install"))}
+    assert named == set(project["optional-dependencies"]) - {"dev"}

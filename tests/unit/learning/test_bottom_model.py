@@ -8,11 +8,10 @@ from numpy.typing import NDArray
 
 from clicooper.errors import DataError, SpecError
 from clicooper.learning.bottom_model import BottomModel, HeadSpec, make_random_head, train_head
-from clicooper.learning.checkpoint import diff_states
 from clicooper.learning.controls import measure_chance, measure_head_only, measure_release_only, measure_unprotected
 from clicooper.privacy.randomised_response import RandomisedResponse
 from clicooper.privacy.randomness import MasterSecret, bind
-from tests.learning_jobs import MLP, SEEDS, training_spec
+from tests.learning_jobs import MLP, SEEDS, diff_states, training_spec
 
 SPEC = HeadSpec(hidden=(16,), dims=6, epochs=30, batch=7)
 FOLD = np.eye(3)[[0, 1, 2, 0, 1, 2]]

@@ -17,7 +17,7 @@ from clicooper.learning.bottom_model import (
     train_head,
 )
 from clicooper.learning.bottom_model_kinds import make_head, make_head_claim, name_head_kind
-from clicooper.learning.checkpoint import diff_states, save_state
+from clicooper.learning.checkpoint import save_state
 from clicooper.learning.data import Dataset, Splits
 from clicooper.learning.dp_head import digest_training, train_dp_head
 from clicooper.learning.released import label_records
@@ -27,6 +27,7 @@ from clicooper.privacy.labels import expand_labels
 from clicooper.privacy.ledger import HeadSpending
 from clicooper.privacy.randomness import MasterSecret, bind
 from clicooper.privacy.release import ReleaseParams, make_release
+from tests.learning_jobs import diff_states
 
 SECRET, DATA = MasterSecret.from_seed(1), bind("data")
 SPEC = HeadSpec("dp-sgd", dims=6, hidden=())

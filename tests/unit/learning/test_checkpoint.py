@@ -14,13 +14,13 @@ from clicooper.errors import SpecError
 from clicooper.learning.checkpoint import (
     cast_state,
     decode_state,
-    diff_states,
     load_state,
     save_state,
     state_bytes,
     state_digest,
     weight_norm,
 )
+from tests.learning_jobs import diff_states
 
 STATE = {
     "b": np.arange(6, dtype=np.float32).reshape(2, 3),

@@ -6,9 +6,9 @@ import torch
 
 from clicooper.commitments.manifest import ModelSpec
 from clicooper.errors import SpecError
-from clicooper.learning.models import build_segment, build_segments, carrying_weights, segment_sizes, suggest_cuts
+from clicooper.learning.models import build_segment, build_segments, carrying_weights, suggest_cuts
 from clicooper.learning.segments import initial_state
-from tests.learning_jobs import MLP, SEEDS
+from tests.learning_jobs import MLP, SEEDS, segment_sizes
 
 CNN = ModelSpec(kind="cnn", input_shape=(1, 8, 8), outputs=10, widths=(4, 6, 8), cuts=(1, 3))
 RESNET = ModelSpec(kind="resnet18", input_shape=(3, 8, 8), outputs=10, widths=(4, 4, 8, 8), cuts=(3, 6))

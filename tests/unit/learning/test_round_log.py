@@ -15,14 +15,14 @@ import pytest
 
 from clicooper.commitments.canonical import sha256
 from clicooper.errors import SpecError, StorageError
-from clicooper.learning.checkpoint import diff_states, state_digest
+from clicooper.learning.checkpoint import state_digest
 from clicooper.learning.recorder import LAG_STEPS, Recorder
 from clicooper.learning.round_log import DiskRoundLog, MemoryRoundLog, RoundLog
 from clicooper.learning.schedule import batch_rows, round_batches
 from clicooper.learning.training import SeatWorker, TrainedSegment, train_round
 from clicooper.learning.transcript import StepDigests
 from clicooper.types import ZERO_DIGEST, Digest
-from tests.learning_jobs import MLP, SmallJob, small_job
+from tests.learning_jobs import MLP, SmallJob, diff_states, small_job
 
 WORK, OTHER_WORK = sha256(b"work"), sha256(b"other work")
 LARGE = MLP.model_copy(update={"widths": (96, 96, 96)})
@@ -38,7 +38,7 @@ def weights(value: float) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(params=["memory", "disk"])
-def make_spool(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], RoundLog]:
+def make_round_log(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], RoundLog]:
     """Every test that takes it is part of the conformance suite of ``RoundLog``."""
     return MemoryRoundLog if request.param == "memory" else lambda: DiskRoundLog(tmp_path / "round-log", WORK)
 
@@ -52,8 +52,8 @@ def filled(round_log: RoundLog, intervals: int = 3) -> RoundLog:
     return round_log
 
 
-def test_spool_gives_back_what_it_was_given(make_spool: Callable[[], RoundLog]) -> None:
-    round_log = filled(make_spool())
+def test_round_log_gives_back_what_it_was_given(make_round_log: Callable[[], RoundLog]) -> None:
+    round_log = filled(make_round_log())
     assert round_log.steps[:2] == (row(0), row(1, state_digest(weights(0), {})))
     assert round_log.losses == (0.5, 1.5, 2.5)
     assert len(round_log.states) == 3
@@ -62,8 +62,8 @@ def test_spool_gives_back_what_it_was_given(make_spool: Callable[[], RoundLog]) 
     assert [float(state[0]["block0.weight"][0, 0]) for state in round_log.states[1:]] == [1.0, 2.0]
 
 
-def test_cut_spool_forgets_what_follows(make_spool: Callable[[], RoundLog]) -> None:
-    round_log = filled(make_spool())
+def test_cut_round_log_forgets_what_follows(make_round_log: Callable[[], RoundLog]) -> None:
+    round_log = filled(make_round_log())
     assert round_log.whole_intervals(2) == 3
     round_log.cut(1, 2)
     assert (len(round_log.steps), round_log.losses, len(round_log.states), round_log.whole_intervals(2)) == (
@@ -76,14 +76,14 @@ def test_cut_spool_forgets_what_follows(make_spool: Callable[[], RoundLog]) -> N
     assert (round_log.steps, round_log.losses, len(round_log.states), round_log.whole_intervals(2)) == ((), (), 0, 0)
 
 
-def test_spool_on_disk_is_its_users_alone(tmp_path: Path) -> None:
+def test_round_log_on_disk_is_its_users_alone(tmp_path: Path) -> None:
     folder = tmp_path / "round-log" / "round-0"
     filled(DiskRoundLog(folder, WORK))
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
     assert {stat.S_IMODE(path.stat().st_mode) for path in (folder, folder.parent)} == {0o700}
 
 
-def test_spool_of_another_work_is_discarded(tmp_path: Path) -> None:
+def test_round_log_of_another_work_is_discarded(tmp_path: Path) -> None:
     filled(DiskRoundLog(tmp_path, WORK))
     assert len(DiskRoundLog(tmp_path, WORK).steps) == 6
     other = DiskRoundLog(tmp_path, OTHER_WORK)
@@ -112,11 +112,11 @@ def test_damaged_state_is_never_gone_on_from(tmp_path: Path) -> None:
 
 def test_unusable_folder_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(StorageError, match="cannot use the spool"):
+    with pytest.raises(StorageError, match="cannot use the round log"):
         DiskRoundLog(tmp_path / "file" / "round-log", WORK)
 
 
-class SlowSpool(MemoryRoundLog):
+class SlowRoundLog(MemoryRoundLog):
     """Takes a row only when it is let."""
 
     def __init__(self) -> None:
@@ -133,7 +133,7 @@ LARGE_TENSOR = np.ones((200, 100), np.float32)
 
 
 def test_hashing_does_not_stall_the_step_until_too_many_wait() -> None:
-    round_log = SlowSpool()
+    round_log = SlowRoundLog()
     recorder = Recorder(round_log)
     for _ in range(LAG_STEPS):
         recorder.note("input", LARGE_TENSOR)
@@ -151,7 +151,7 @@ def test_hashing_does_not_stall_the_step_until_too_many_wait() -> None:
 
 
 def test_tensor_changed_before_it_is_hashed_keeps_its_digest() -> None:
-    round_log, recorder = SlowSpool(), Recorder()
+    round_log, recorder = SlowRoundLog(), Recorder()
     slow, x = Recorder(round_log), LARGE_TENSOR.copy()
     for one in (recorder, slow):
         one.note("output", x)
@@ -218,7 +218,7 @@ def assert_same(found: list[TrainedSegment], expected: list[TrainedSegment]) -> 
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_spooled_round_is_bitwise_the_one_in_memory(optimizer: str, tmp_path: Path) -> None:
+def test_logged_round_is_bitwise_the_one_in_memory(optimizer: str, tmp_path: Path) -> None:
     job = small_job(LARGE, optimizer=optimizer)
     assert_same(go_on(job, tmp_path), job.train())
 

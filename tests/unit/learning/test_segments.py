@@ -6,10 +6,10 @@ import torch
 
 from clicooper.commitments.manifest import ModelSpec
 from clicooper.errors import DataError, SpecError
-from clicooper.learning.checkpoint import cast_state, diff_states
+from clicooper.learning.checkpoint import cast_state
 from clicooper.learning.models import build_segment
 from clicooper.learning.segments import Segment, initial_state
-from tests.learning_jobs import MLP, SEEDS, training_spec
+from tests.learning_jobs import MLP, SEEDS, diff_states, training_spec
 
 WHOLE = MLP.model_copy(update={"cuts": ()})
 X = np.random.default_rng(1).normal(size=(5, 6)).astype(np.float32)

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from clicooper.errors import SpecError
-from clicooper.learning.checkpoint import diff_states, state_digest
+from clicooper.learning.checkpoint import state_digest
 from clicooper.learning.replay import compare_states
 from clicooper.learning.runtime import runtime_class, use_threads
 from clicooper.learning.schedule import batch_rows, round_batches
 from clicooper.learning.segments import Segment, initial_state
 from clicooper.learning.training import SeatWorker, train_round
 from clicooper.types import ZERO_DIGEST
-from tests.learning_jobs import MLP, small_job
+from tests.learning_jobs import MLP, diff_states, small_job
 
 
 def test_same_seeds_give_the_same_digests() -> None:

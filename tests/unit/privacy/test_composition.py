@@ -5,7 +5,6 @@ import warnings
 
 import numpy as np
 import pytest
-from dp_accounting import NeighboringRelation
 from opacus.accountants import PRVAccountant, RDPAccountant
 from scipy.integrate import quad
 from scipy.stats import norm
@@ -14,12 +13,11 @@ from clicooper.errors import PrivacyClaimError
 from clicooper.privacy.accounting import GaussianRelease, compose, gaussian_epsilon, gaussian_sigma
 from clicooper.privacy.composition import (
     SampledGaussian,
-    _spent,
     divide,
     dpsgd_epsilon,
     total_epsilon,
-    zero_out_epsilon,
 )
+from tests.zero_out import zero_out_epsilon
 
 RUN = SampledGaussian(noise_multiplier=13.4, batches=2, steps=40)
 
@@ -36,7 +34,7 @@ def group_privacy(runs, releases, delta):
     """An older bound of independent proof: replacing is two zero-outs, which keep (2e, (1 + e^e) d)."""
 
     def kept(half):
-        return _spent(runs, releases, delta / (1 + math.exp(half)), NeighboringRelation.REPLACE_SPECIAL) <= half
+        return zero_out_epsilon(runs, delta / (1 + math.exp(half)), releases) <= half
 
     low, high = 0.0, total_epsilon(runs, releases, delta)
     assert kept(high)

@@ -11,10 +11,11 @@ from torch import nn
 
 from clicooper.errors import DataError, PrivacyClaimError
 from clicooper.privacy import dpsgd
-from clicooper.privacy.composition import SampledGaussian, zero_out_epsilon
+from clicooper.privacy.composition import SampledGaussian
 from clicooper.privacy.dpsgd import Draws, GradientRule, train_privately
 from clicooper.privacy.randomness import MasterSecret, bind
 from tests.distinguish import lower_bound
+from tests.zero_out import zero_out_epsilon
 
 SECRET = MasterSecret.from_seed(3)
 ONE_STEP = GradientRule(clip=1.0, learning_rate=1.0, momentum=0.0)

@@ -10,10 +10,11 @@ import pytest
 
 from clicooper.errors import PrivacyBudgetError, PrivacyClaimError, RunFolderError
 from clicooper.privacy._ledger_file import read_book
-from clicooper.privacy.composition import SampledGaussian, divide, zero_out_epsilon
+from clicooper.privacy.composition import SampledGaussian, divide
 from clicooper.privacy.ledger import HeadSpending, Ledger, ReleaseRequest
 from clicooper.privacy.randomness import bind
 from clicooper.privacy.release import ReleaseParams
+from tests.zero_out import zero_out_epsilon
 
 DATASET = bind("dataset")
 DIVISION = divide(4.0, 1e-5, 2.0, 2, 40)

@@ -16,9 +16,10 @@ from clicooper.chain.keys import account_from_seed
 from clicooper.commitments.boundary import BoundaryReceipt, Crossing
 from clicooper.commitments.canonical import sha256
 from clicooper.commitments.manifest import BoundaryDigests
-from clicooper.learning.transcript import RunningBoundary, StepDigests, boundary_digests
+from clicooper.learning.transcript import RunningBoundary, StepDigests
 from clicooper.protocol.boundary import sign_crossing
 from clicooper.types import ZERO_DIGEST, Digest, Head, JobId
+from tests.adversaries._invented import running_digest
 
 ACCOUNTS = [account_from_seed(b"boundary", f"seat {seat}") for seat in range(3)]
 TRANSPORTS = {seat: account._key_obj.public_key.to_compressed_bytes() for seat, account in enumerate(ACCOUNTS)}
@@ -75,7 +76,12 @@ def test_running_digests_are_those_of_the_whole(rows: list[StepDigests]) -> None
     running = RunningBoundary()
     for row in rows:
         running.add(row)
-    assert running.digests() == boundary_digests(rows)
+    assert running.digests() == BoundaryDigests(
+        input=running_digest(row.input for row in rows),
+        output=running_digest(row.output for row in rows),
+        grad_received=running_digest(row.grad_received for row in rows),
+        grad_sent=running_digest(row.grad_sent for row in rows),
+    )
 
 
 def committed(*crossed: bytes) -> dict[int, BoundaryDigests]:

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clicooper.errors import StorageError, UsageError
-from clicooper.protocol.deployments import (
+from clicooper.chain.deployments import (
     Deployment,
     add_deployment,
     deployments_file,
     latest_deployment,
     read_deployments,
 )
+from clicooper.errors import StorageError, UsageError
 from clicooper.types import Address
 
 ONE = Deployment(

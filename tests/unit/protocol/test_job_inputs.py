@@ -6,7 +6,7 @@ import pytest
 from clicooper.access.sealing import new_identity
 from clicooper.attacks.evaluation_inputs import fix_seed, load_inputs, make_master
 from clicooper.attacks.release_under_test import make_release_under_test
-from clicooper.protocol.prepare import PreparedJob, prepare_job
+from clicooper.protocol.preparation.prepare import PreparedJob, prepare_job
 from clicooper.storage.local import LocalStore
 from clicooper.storage.run_folder import RunFolder
 from clicooper.types import Address

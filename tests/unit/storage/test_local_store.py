@@ -162,7 +162,8 @@ LIMITED = """
 import io, resource, signal, sys
 from pathlib import Path
 from clicooper.errors import StorageError
-from clicooper.storage import LocalStore, put_bytes
+from clicooper.storage.base import put_bytes
+from clicooper.storage.local import LocalStore
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
@@ -185,7 +186,8 @@ def test_disk_that_refuses_a_block_leaves_nothing_behind(root: Path) -> None:
 WRITER = """
 import io, sys
 from pathlib import Path
-from clicooper.storage import LocalStore, put_bytes
+from clicooper.storage.base import put_bytes
+from clicooper.storage.local import LocalStore
 
 data = b"".join(i.to_bytes(4, "big") for i in range(1 << 20))
 sys.stdout.write("ready\\n")

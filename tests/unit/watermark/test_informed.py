@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from clicooper.errors import SpecError
-from clicooper.watermark import MarkParams, carrier_of, embed, embed_both, layout_of, read_mark, weights_of
-from clicooper.watermark.detect import MarkReading, soft_log2_p
+from clicooper.watermark.carriers import MarkParams, carrier_of, layout_of, weights_of
+from clicooper.watermark.detect import MarkReading, read_mark, soft_log2_p
+from clicooper.watermark.embed import embed, embed_both
 from clicooper.watermark.informed import pool_readings, read_informed, read_rest, unexplained
 
 SMALL = MarkParams(bits=64, strength=2.0)

@@ -6,18 +6,9 @@ import numpy as np
 import pytest
 
 from clicooper.errors import SpecError
-from clicooper.watermark import (
-    MarkParams,
-    carrier_of,
-    check_embedding,
-    check_opened_embedding,
-    embed,
-    embed_both,
-    layout_of,
-    weights_of,
-    with_weights,
-)
-from clicooper.watermark.embed import apply_mark
+from clicooper.watermark.bound import check_embedding, check_opened_embedding
+from clicooper.watermark.carriers import MarkParams, carrier_of, layout_of, weights_of, with_weights
+from clicooper.watermark.embed import apply_mark, embed, embed_both
 
 PARAMS = MarkParams()
 PROGRESS, OWNERSHIP, OTHER = (hashlib.sha256(name).digest() for name in (b"progress", b"ownership", b"other"))

@@ -9,18 +9,10 @@ import pytest
 from scipy import stats
 
 from clicooper.errors import SpecError
-from clicooper.watermark import (
-    ACCEPT_LOG2_P,
-    MarkParams,
-    MarkPurpose,
-    carrier_of,
-    embed,
-    embed_both,
-    layout_of,
-    mark_seed,
-    read_mark,
-)
-from clicooper.watermark.detect import hard_log2_p, soft_log2_p
+from clicooper.watermark.carriers import MarkParams, carrier_of, layout_of
+from clicooper.watermark.detect import ACCEPT_LOG2_P, hard_log2_p, read_mark, soft_log2_p
+from clicooper.watermark.embed import embed, embed_both
+from clicooper.watermark.keys import MarkPurpose, mark_seed
 
 PARAMS = MarkParams()
 SMALL = MarkParams(bits=64, strength=1.0)

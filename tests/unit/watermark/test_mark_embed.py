@@ -8,21 +8,21 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from clicooper.errors import MarkCapacityError, SpecError
-from clicooper.watermark import (
+from clicooper.watermark.carriers import (
     Layout,
     MarkParams,
     carrier_of,
     check_capacity,
-    embed,
-    embed_both,
     fitting_params,
     layout_of,
-    read_mark,
+    project,
     required_weights,
+    root_mean_square,
     weights_of,
     with_weights,
 )
-from clicooper.watermark.carriers import project, root_mean_square
+from clicooper.watermark.detect import read_mark
+from clicooper.watermark.embed import embed, embed_both
 
 PARAMS = MarkParams()
 PROGRESS, OWNERSHIP = hashlib.sha256(b"progress").digest(), hashlib.sha256(b"ownership").digest()

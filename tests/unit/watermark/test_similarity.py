@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from clicooper.types import Verdict
-from clicooper.watermark import carrier_of, embed, layout_of
-from clicooper.watermark.carriers import MarkParams
+from clicooper.watermark.carriers import MarkParams, carrier_of, layout_of
+from clicooper.watermark.embed import embed
 from clicooper.watermark.similarity import Similarity, compare_suspect
 
 PARAMS = MarkParams(64)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from clicooper.errors import MarkCapacityError, SpecError
-from clicooper.watermark import MarkParams, MarkPurpose, embed_both
+from clicooper.watermark.carriers import MarkParams
+from clicooper.watermark.embed import embed_both
+from clicooper.watermark.keys import MarkPurpose
 from clicooper.watermark.suspect import ALIGNMENTS, ClaimedMark, find_marks
 
 PARAMS = MarkParams(bits=64)

@@ -27,7 +27,7 @@ from clicooper.privacy.ledger import HeadSpending
 from clicooper.privacy.randomness import MasterSecret
 from clicooper.privacy.release import Release, ReleaseParams, clip_rows, make_release
 from clicooper.privacy.statement import HeadClaim
-from clicooper.protocol.defaults import choose_shape, make_head_spec
+from clicooper.protocol.preparation.defaults import choose_shape, make_head_spec
 from clicooper.types import Digest
 
 __all__ = [

@@ -28,7 +28,7 @@ from clicooper.privacy.hiding import MapHiding, measure_hiding
 from clicooper.privacy.ledger import Ledger, ReleaseRequest
 from clicooper.privacy.randomness import MasterSecret
 from clicooper.privacy.release import Release, release_content, release_context
-from clicooper.protocol.job_inputs import (
+from clicooper.protocol.preparation.job_inputs import (
     JobInputs,
     ReleasePlan,
     load_records,
@@ -36,8 +36,8 @@ from clicooper.protocol.job_inputs import (
     make_job_release,
     plan_release,
 )
-from clicooper.protocol.owner_secrets import OwnerSecrets, derive_secrets
-from clicooper.protocol.specification import check_model, cut_model, make_model, make_params, publish_spec
+from clicooper.protocol.preparation.owner_secrets import OwnerSecrets, derive_secrets
+from clicooper.protocol.preparation.specification import check_model, cut_model, make_model, make_params, publish_spec
 from clicooper.storage.base import Store
 from clicooper.storage.run_folder import RunFolder
 from clicooper.types import Address, Digest, JobParams

@@ -1,4 +1,4 @@
-"""How a trained segment is marked: from the head so far, with both marks read back before anything is committed."""
+"""A trained segment on its way to the chain: marked from the head so far, both marks read back, then committed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from eth_utils import keccak
 
 from clicooper.access.grants import ProgressKey
+from clicooper.chain.client import Receipt
+from clicooper.commitments.boundary import BoundaryReceipt
 from clicooper.commitments.head import mark_commitment
+from clicooper.commitments.manifest import SegmentManifest
 from clicooper.errors import VerificationFailed
 from clicooper.learning.checkpoint import State
 from clicooper.learning.training import TrainedSegment
@@ -17,7 +20,7 @@ from clicooper.watermark.detect import ACCEPT_LOG2_P, MarkReading, read_mark
 from clicooper.watermark.embed import embed_both
 from clicooper.watermark.keys import MarkKeys, MarkPurpose, mark_seed
 
-__all__ = ["MarkedSegment", "mark_segment"]
+__all__ = ["CommittedSegment", "MarkedSegment", "mark_segment"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +38,29 @@ class MarkedSegment:
     progress_key: ProgressKey
     progress: MarkReading
     ownership: MarkReading
+
+
+@dataclass(frozen=True)
+class CommittedSegment:
+    """One seat's commitment of one round, as its trainer knows it.
+
+    Attributes:
+        progress_key: granted to the owner and to auditors; the ownership key stays with the trainer.
+        progress, ownership: both marks as read back from the weights that were committed.
+        receipts: what the seat's neighbours signed about what it received, up to the last step.
+    """
+
+    round: int
+    seat: int
+    trainer: Address
+    manifest: SegmentManifest
+    head_before: Head
+    head: Head
+    receipt: Receipt
+    progress_key: ProgressKey
+    progress: MarkReading
+    ownership: MarkReading
+    receipts: tuple[BoundaryReceipt, ...] = ()
 
 
 def mark_segment(

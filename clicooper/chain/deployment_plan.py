@@ -13,12 +13,12 @@ from clicooper.chain.committee import ARTIFACT as COMMITTEE
 from clicooper.chain.committee import committee_arguments
 from clicooper.chain.compile import CONTRACT, load_artifact
 from clicooper.chain.deploy import deploy, deployment_gas, first_difference
+from clicooper.chain.deployments import Deployment, add_deployment
 from clicooper.chain.fees import Fees, SendPolicy, gas_limit
 from clicooper.chain.keys import LocalAccount
 from clicooper.chain.lens import ARTIFACT as LENS
 from clicooper.chain.rpc.node import Node
 from clicooper.errors import VerificationFailed
-from clicooper.protocol.deployments import Deployment, add_deployment
 from clicooper.types import Address
 
 __all__ = ["CommitteeTerms", "Cost", "DeploymentPlan", "check_contract", "deploy_plan", "price_plan"]

@@ -35,8 +35,8 @@ from clicooper.learning.segments import initial_state
 from clicooper.privacy.labels import LabelMap
 from clicooper.privacy.randomised_response import noise_of_rows
 from clicooper.privacy.release import Release
-from clicooper.protocol.defaults import choose_shape, choose_widths
-from clicooper.protocol.owner_secrets import OwnerSecrets
+from clicooper.protocol.preparation.defaults import choose_shape, choose_widths
+from clicooper.protocol.preparation.owner_secrets import OwnerSecrets
 from clicooper.storage.base import Store, put_bytes
 from clicooper.types import Address, Digest, JobParams
 from clicooper.watermark.carriers import MarkParams, check_capacity, required_weights
