@@ -40,6 +40,7 @@ from clicooper.chain.deployments import latest_deployment, read_deployments
 from clicooper.chain.fees import SendPolicy
 from clicooper.chain.index.cross_check import cross_check
 from clicooper.chain.index.record_index import RecordIndex
+from clicooper.chain.job_place import JOB_NAME, JobPlace, read_place
 from clicooper.chain.keys import LocalAccount
 from clicooper.chain.record import JobRecord, read_record, record_from_json
 from clicooper.chain.rpc.node import Node
@@ -47,7 +48,6 @@ from clicooper.config import EMBEDDED, ClientConfig
 from clicooper.errors import ChainError, CliCooperError, RecordError, SpecError, UsageError
 from clicooper.history.follow import follow_record
 from clicooper.history.history import History
-from clicooper.protocol.owner_folder import JOB_NAME, JobPlace, read_place
 from clicooper.storage.base import Store
 from clicooper.storage.car_store import CarStore
 from clicooper.storage.ipld.cid import parse_cid
@@ -101,7 +101,7 @@ class JobSource:
         self._identity, self._grant = identity, grant
         self._stack = ExitStack()
         if job is None and self._is_unfinished and self.nodes:
-            place = read_place(RunFolder(files or Path()))
+            place = read_place(files or Path())
             self._contract, self._job = place.contract, place.job
         if self.on_chain and not self.nodes:
             hint = "choose the chain's node with --network, such as anvil or a URL"
