@@ -40,6 +40,7 @@ from clicooper.chain.deployments import latest_deployment, read_deployments
 from clicooper.chain.fees import SendPolicy
 from clicooper.chain.index.cross_check import cross_check
 from clicooper.chain.index.record_index import RecordIndex
+from clicooper.chain.job_place import JOB_NAME, JobPlace, read_place
 from clicooper.chain.keys import LocalAccount
 from clicooper.chain.record import JobRecord, read_record, record_from_json
 from clicooper.chain.rpc.node import Node
@@ -47,7 +48,6 @@ from clicooper.config import EMBEDDED, ClientConfig
 from clicooper.errors import ChainError, CliCooperError, RecordError, SpecError, UsageError
 from clicooper.history.follow import follow_record
 from clicooper.history.history import History
-from clicooper.protocol.owner_folder import JOB_NAME, JobPlace, read_place
 from clicooper.storage.base import Store
 from clicooper.storage.car_store import CarStore
 from clicooper.storage.ipld.cid import parse_cid
@@ -79,7 +79,7 @@ class JobSource:
         trusted: custom models whose code may run here.
 
     Raises:
-        UsageError: no job is named, or one on a chain without a node.
+        UsageError: a job on a chain, and no node.
     """
 
     def __init__(
@@ -101,14 +101,11 @@ class JobSource:
         self._identity, self._grant = identity, grant
         self._stack = ExitStack()
         if job is None and self._is_unfinished and self.nodes:
-            place = read_place(RunFolder(files or Path()))
+            place = read_place(files or Path())
             self._contract, self._job = place.contract, place.job
         if self.on_chain and not self.nodes:
             hint = "choose the chain's node with --network, such as anvil or a URL"
             raise UsageError("the embedded chain ended with the process that ran it: there is no job on it", hint=hint)
-        if files is None and not self.on_chain:
-            hint = "name a run folder or CAR file, or --contract ADDRESS --job N --network URL"
-            raise UsageError("no job is named: there is nothing to audit", hint=hint)
 
     def __enter__(self) -> Self:
         return self
@@ -187,6 +184,7 @@ class JobSource:
         """The job's record, from the files, or from the chain if the nodes bear it out.
 
         Raises:
+            UsageError: no job is named.
             RunFolderError, CarError, RecordError: the files hold none, or it is damaged.
             RecordError, ChainError: the nodes contradict what was read, or cannot tell.
         """
@@ -196,7 +194,7 @@ class JobSource:
                     error = RecordError if row.verdict is Verdict.FAIL else ChainError
                     raise error(f"the record cannot be relied on: {row.detail}", hint="`clicooper audit` says more")
             return self.checked.record
-        if isinstance(self.store, CarStore):
+        if self.is_car and isinstance(self.store, CarStore):
             return record_from_json(read_bundle(self.store)[1])
         return read_record(self.finished_folder.record)
 
@@ -210,9 +208,13 @@ class JobSource:
         """The run folder with its record.
 
         Raises:
+            UsageError: no job is named.
             RunFolderError: there is none, or it is incomplete.
         """
-        return RunFolder.open(self.files or Path(), needs_store=self.config.ipfs_url is None)
+        if self.files is None:
+            hint = "name a run folder or CAR file, or --contract ADDRESS --job N --network URL"
+            raise UsageError("no job is named", hint=hint)
+        return RunFolder.open(self.files, needs_store=self.config.ipfs_url is None)
 
     @cached_property
     def store(self) -> Store:

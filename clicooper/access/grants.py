@@ -194,7 +194,10 @@ def _read(path: Path, hint: str) -> bytes:
 
 def _job_of(keys: AuditKeys) -> Head:
     if keys.genesis is None:
-        raise SealError("these keys do not say which job they are for", hint="set their genesis")
+        raise SealError(
+            "these keys do not say which job they are for",
+            hint="make the grants for one job: give AuditKeys the job's genesis",
+        )
     return keys.genesis
 
 

@@ -89,7 +89,7 @@ def open_file(store: Store, sealed: SealedFile, secret: bytes, target: BinaryIO,
         raise SealBroken(
             f"file {text} does not open to the digest in its manifest",
             cid=text,
-            hint="its author sealed something else, or under another key than it registered",
+            hint="do not use the file; make evidence on its author with: clicooper evidence make --claim seal",
         )
 
 

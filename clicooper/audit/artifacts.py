@@ -91,7 +91,7 @@ class Artifacts:
             raise SpecError(
                 f"the spec is for {plan_audit[0]} seats and {plan_audit[1]} rounds, the job has {params.seats} and "
                 f"{params.rounds}",
-                hint="the owner published a spec that does not fit its job",
+                hint="do not take part in this job: its owner published a spec that does not fit its terms",
             )
         return spec
 

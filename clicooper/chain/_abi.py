@@ -81,7 +81,9 @@ class Abi:
         try:
             (value,) = decode(self._functions[name].outputs, data)
         except DecodingError as e:
-            raise ChainError(f"unusable result of {name}", hint="is this the contract of this version?") from e
+            raise ChainError(
+                f"unusable result of {name}", hint="compare its code: clicooper contract verify ADDRESS"
+            ) from e
         return value
 
     def has_event(self, topic: bytes) -> bool:
@@ -99,7 +101,10 @@ class Abi:
         """
         event = self._events.get(topics[:_WORD])
         if event is None:
-            raise ChainError("the contract emits an event that its ABI lacks", hint="is this clicooper's contract?")
+            raise ChainError(
+                "the contract emits an event that its ABI lacks",
+                hint="compare its code: clicooper contract verify ADDRESS",
+            )
         try:
             return event.name, event.read(topics, data)
         except (DecodingError, ValueError) as e:

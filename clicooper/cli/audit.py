@@ -89,6 +89,9 @@ def audit(
     Exit code 0: every claim holds; 1: a check failed; 4: something could not be checked.
     """
     output = output_of(context)
+    if run_dir is None and contract is None and job is None:
+        hint = "name a run folder or CAR file, or --contract ADDRESS --job N --network URL"
+        raise UsageError("there is nothing to audit", hint=hint)
     _check_bundle(run_dir, contract, bundle)
     drawn = _read_sample(sample, full, secret_draw)
     with ExitStack() as stack:

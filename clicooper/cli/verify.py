@@ -9,12 +9,13 @@ import typer
 
 from clicooper.access.receipt_files import read_receipts
 from clicooper.audit.verdict import exit_code
+from clicooper.chain.job_place import read_place
 from clicooper.cli import session
 from clicooper.cli.options import Endpoints, FromBlock, JobThere, TrustModel, source_of
 from clicooper.cli.output import finish, output_of
 from clicooper.commitments.boundary import BoundaryReceipt
 from clicooper.errors import UsageError
-from clicooper.protocol.owner_folder import read_place, read_settings
+from clicooper.protocol.owner_folder import read_settings
 from clicooper.protocol.policy import read_policy
 from clicooper.protocol.verification import VerifyOptions, verify_round
 from clicooper.reports.dispute_tables import print_round
@@ -69,7 +70,7 @@ def verify(
         raise UsageError("--evidence goes with a challenge", hint="add --challenge, or leave out --evidence")
     folder = RunFolder(run_dir)
     if contract is None and job is None:
-        place = read_place(folder)
+        place = read_place(run_dir)
         contract, job = place.contract, place.job
     shown = () if receipts is None else _read_shown(receipts)
     options = VerifyOptions(round_, accept, challenge, evidence, frozenset(trust_model or ()), shown)

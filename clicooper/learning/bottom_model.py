@@ -158,7 +158,10 @@ def train_head(inputs: NDArray[Any], labels: NDArray[np.int64], classes: int, sp
         hint = {"random": "use random_head", "file": "use load_head"}.get(spec.kind, "use dp_head")
         raise SpecError(f"a {spec.kind} head is not trained here", hint=hint)
     if not len(inputs) or len(inputs) != len(labels) or classes < 2:
-        raise DataError(f"{len(inputs)} records with {len(labels)} labels of {classes} classes", hint="one label each")
+        raise DataError(
+            f"{len(inputs)} records with {len(labels)} labels of {classes} classes",
+            hint="pass one label for each record",
+        )
     if labels.min() < 0 or labels.max() >= classes:
         raise DataError(f"labels outside 0..{classes - 1}", hint="number classes from 0")
     shape = tuple(inputs.shape[1:])
@@ -271,7 +274,7 @@ def _he_normal(shape: tuple[int, ...], seed: int, place: int, gain: float = 1.0)
 def make_standardisation(center: float, scale: float) -> State:
     """The state of two constants."""
     if not math.isfinite(center) or not math.isfinite(scale) or scale <= 0:
-        raise DataError("inputs cannot be standardised", hint="finite numbers, a scale above 0")
+        raise DataError("inputs cannot be standardised", hint="store a finite center, and a finite scale above 0")
     return {"input.center": np.array(center), "input.scale": np.array(scale)}
 
 

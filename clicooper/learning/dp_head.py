@@ -87,7 +87,10 @@ def train_dp_head(
     if spec.kind != "dp-sgd":
         raise SpecError(f"a {spec.kind} head is not trained by DP-SGD", hint="use train_head or random_head")
     if len(inputs) != len(labels) or classes < 2 or labels.min(initial=0) < 0 or labels.max(initial=0) >= classes:
-        raise DataError(f"{len(inputs)} records with {len(labels)} labels of {classes} classes", hint="one label each")
+        raise DataError(
+            f"{len(inputs)} records with {len(labels)} labels of {classes} classes",
+            hint="pass one label for each record",
+        )
     known = make_standardisation(CENTER, SCALE)
     records = torch.from_numpy(standardise(inputs, known).astype(np.float64))
     rank = min(spec.dims, 2 * classes)

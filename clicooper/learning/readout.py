@@ -75,7 +75,7 @@ class Readout:
             raise DataError("the fold is not a map onto classes", hint="non-negative, every class with a pseudo-label")
         self._means = weights / weights.sum(axis=0)
         if len(states) != len(model.cuts) + 1:
-            raise SpecError(f"{len(states)} states for {len(model.cuts) + 1} seats", hint="one for every seat")
+            raise SpecError(f"{len(states)} states for {len(model.cuts) + 1} seats", hint="pass one for every seat")
         segments = [_loaded(build_segment(model, seat), state, seat) for seat, state in enumerate(states)]
         self._network = nn.Sequential(*segments).eval()
         self._shape = tuple(model.input_shape)
@@ -164,5 +164,8 @@ def _loaded(segment: nn.Sequential, state: State, seat: int) -> nn.Sequential:
         segment.load_state_dict({name: torch.tensor(array) for name, array in state.items()})
     except RuntimeError as e:
         message = " ".join(str(e).split())[:160]
-        raise SpecError(f"the state of seat {seat} does not fit its segment: {message}", hint="another model?") from e
+        raise SpecError(
+            f"the state of seat {seat} does not fit its segment: {message}",
+            hint="give the state of this model and these cuts",
+        ) from e
     return segment

@@ -176,7 +176,7 @@ def replay_steps(
     """
     seats = len(spec.model.cuts) + 1
     if len(start_states) != seats:
-        raise SpecError(f"{len(start_states)} states for {seats} seats", hint="one for every seat")
+        raise SpecError(f"{len(start_states)} states for {seats} seats", hint="pass one for every seat")
     count = len(inputs.batches)
     workers = [ReplayingWorker(spec, count, seat, _cast(states, dtype)) for seat, states in enumerate(start_states)]
     workers[-1].receive_labels(inputs.labels)
@@ -232,7 +232,7 @@ def difference_in_rows(claimed: Sequence[Sequence[StepDigests]], replayed: Inter
         SpecError: rows that do not cover the interval, or not every seat.
     """
     if len(claimed) != len(replayed.steps):
-        raise SpecError(f"{len(claimed)} transcripts for {len(replayed.steps)} seats", hint="one for every seat")
+        raise SpecError(f"{len(claimed)} transcripts for {len(replayed.steps)} seats", hint="pass one for every seat")
     if any(len(rows) != replayed.steps_count for rows in claimed):
         raise SpecError("a transcript ends before the interval does", hint="compare its step count with the spec's")
     for offset in range(replayed.steps_count):

@@ -73,7 +73,10 @@ def batch_input(
         DataError: a row that the release does not have.
     """
     if rows.size and not 0 <= rows.min() <= rows.max() < len(activations):
-        raise DataError(f"batch names a row outside the {len(activations)} released", hint="labels of another release?")
+        raise DataError(
+            f"batch names a row outside the {len(activations)} released",
+            hint="use the labels of this release: each names a row of it",
+        )
     batch = activations[rows].astype(np.float32) * np.float32(training.input_scale)
     if training.input_noise:
         draw = generator(seeds.noise, Purpose.INPUT_NOISE, round_, step).standard_normal(batch.shape, dtype=np.float32)

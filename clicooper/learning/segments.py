@@ -92,7 +92,10 @@ class Segment:
         try:
             self._output = self._module(self._input)
         except RuntimeError as e:
-            raise DataError(f"seat {self.seat} cannot take a batch {list(x.shape)}: {e}", hint="other cuts?") from e
+            raise DataError(
+                f"seat {self.seat} cannot take a batch {list(x.shape)}: {e}",
+                hint="give the segment a batch of the shape that its cut has in the spec",
+            ) from e
         return np.asarray(self._output.detach().numpy())
 
     def backward(self, grad: NDArray[Any]) -> NDArray[Any] | None:
@@ -195,7 +198,10 @@ def _complete(flat: State, known: dict[str, tuple[int, ...]]) -> set[str]:
 def _make_optimizer(module: nn.Module, training: TrainingSpec) -> torch.optim.Optimizer:
     """SGD with ``momentum``, or AdamW with ``momentum`` as its first decay rate (its second is 0.999)."""
     if not 0 <= training.momentum < 1 or not 0 <= training.label_smoothing < 1 or training.weight_decay < 0:
-        raise SpecError("momentum, label_smoothing or weight_decay out of range", hint="[0, 1), [0, 1), 0 or more")
+        raise SpecError(
+            "momentum, label_smoothing or weight_decay out of range",
+            hint="choose momentum and label smoothing from 0 to below 1, and weight decay of 0 or more",
+        )
     if training.label_noise and training.label_smoothing:
         raise SpecError(
             "label_smoothing would add the noise that label_noise takes out of the labels", hint="choose one of them"
@@ -211,14 +217,20 @@ def _floating_dtype(state: State) -> torch.dtype:
     kinds = {array.dtype.name for array in state.values() if array.dtype.kind == "f"}
     known = {"float32": torch.float32, "float64": torch.float64}
     if len(kinds) != 1 or not kinds <= set(known):
-        raise SpecError(f"a state in {sorted(kinds)} cannot be trained", hint="all float32, or all float64")
+        raise SpecError(
+            f"a state in {sorted(kinds)} cannot be trained",
+            hint="store every tensor of the state as float32, or every one as float64",
+        )
     return known[kinds.pop()]
 
 
 def _check_names(seat: int, expected: dict[str, tuple[int, ...]], state: State) -> None:
     wrong = sorted({*expected} ^ {*state}) or [n for n in sorted(state) if expected[n] != state[n].shape]
     if wrong:
-        raise SpecError(f"the state of seat {seat} does not fit its segment at {wrong[0]}", hint="another model?")
+        raise SpecError(
+            f"the state of seat {seat} does not fit its segment at {wrong[0]}",
+            hint="give the state of this model and these cuts",
+        )
 
 
 def _shapes(tensors: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:

@@ -55,7 +55,10 @@ class Witness:
             SpecError: others than a witness has, or for different numbers of steps.
         """
         if set(state) not in ({"inputs", "gradients"}, {"inputs", "labels"}):
-            raise SpecError(f"a witness with tensors {sorted(state)}", hint="inputs, and gradients or labels")
+            raise SpecError(
+                f"a witness with tensors {sorted(state)}",
+                hint="give the inputs, and the gradients of an inner seat or the labels of the last one",
+            )
         labels = state.get("labels")
         if len({array.shape[:2] for array in state.values()}) != 1 or state["inputs"].ndim < 2:
             raise SpecError("the tensors of a witness have different steps or batches", hint="make the bundle again")

@@ -92,7 +92,10 @@ class ClaimFiles:
         if transcript.root != self.manifest.training_transcript_merkle_root:
             raise VerificationFailed("the transcript is not the committed one", hint=FORGED)
         if len(transcript.steps) != spec.training.steps or len(links.states) != self.intervals - 1:
-            raise VerificationFailed("the transcript is not over the round's steps", hint="it is other work")
+            raise VerificationFailed(
+                "the transcript is not over the round's steps",
+                hint="do not accept the claim: it shows other work than what was committed",
+            )
         return transcript
 
     @property

@@ -72,7 +72,10 @@ def _check_link(later: SegmentManifest, before: SegmentManifest) -> None:
         or later.state_in != handed_over
         or place != (later.job, later.seat, later.round - 1)
     ):
-        raise VerificationFailed(f"round {later.round} does not continue round {later.round - 1}", hint="it is forged")
+        raise VerificationFailed(
+            f"round {later.round} does not continue round {later.round - 1}",
+            hint="do not accept the claim: its work was not done",
+        )
 
 
 def _check_end(files: ClaimFiles) -> None:
@@ -120,7 +123,8 @@ def _check_digests(files: ClaimFiles, index: int, replayed: ReplayedSeat) -> Non
             if getattr(expected, name) != getattr(found, name):
                 step = replayed.first_step + offset
                 raise VerificationFailed(
-                    f"interval {index}: the {name} of step {step} is not the committed one", hint="the work is made up"
+                    f"interval {index}: the {name} of step {step} is not the committed one",
+                    hint="do not accept the claim: its work was not done",
                 )
 
 
@@ -128,7 +132,10 @@ def _check_inputs(files: ClaimFiles, index: int, replayed: ReplayedSeat) -> None
     """What crossed is as committed in any class; only what was computed from it may differ by rounding."""
     for expected, found in zip(_claimed(files, replayed), replayed.steps, strict=True):
         if (expected.input, expected.grad_received) != (found.input, found.grad_received):
-            raise VerificationFailed(f"interval {index}: another witness than was committed", hint="it is made up")
+            raise VerificationFailed(
+                f"interval {index}: another witness than was committed",
+                hint="do not accept the claim: its work was not done",
+            )
 
 
 def _claimed(files: ClaimFiles, replayed: ReplayedSeat) -> tuple[StepDigests, ...]:

@@ -19,6 +19,7 @@ from clicooper.access.vault import TrainerSecrets
 from clicooper.chain.client import Contract
 from clicooper.chain.deploy import deploy
 from clicooper.chain.index.record_index import DEFAULT_FINALITY, IN_MEMORY, RecordIndex
+from clicooper.chain.job_place import JOB_NAME, encode_place
 from clicooper.chain.keys import account_from_seed, random_account
 from clicooper.chain.record import JobRecord
 from clicooper.chain.rpc.node import Node
@@ -27,7 +28,7 @@ from clicooper.errors import UsageError
 from clicooper.files import write_secret
 from clicooper.privacy.randomness import MasterSecret
 from clicooper.protocol.owner import Owner
-from clicooper.protocol.owner_folder import JOB_NAME, job_place, keep_owner_secrets
+from clicooper.protocol.owner_folder import keep_owner_secrets
 from clicooper.protocol.policy import Policy
 from clicooper.protocol.preparation.prepare import PreparedJob, prepare_job
 from clicooper.protocol.round import Progress, SettledRound, run_round
@@ -156,7 +157,7 @@ def open_job(
     policy = Policy(samples=config.samples, publish_deadline_s=0)
     owner = Owner(Contract(node, contract, parties.owner), index, store, prepared, policy, retention, folder.owner)
     job, genesis = owner.create_job()
-    folder.write(JOB_NAME, job_place(node.chain_id, contract, job))
+    folder.write(JOB_NAME, encode_place(node.chain_id, contract, job))
     trainers = []
     for seat, account in enumerate(parties.trainers):
         secrets = parties.trainer_secrets[seat]

@@ -16,9 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from eth_account.signers.local import LocalAccount
 
@@ -42,55 +40,16 @@ from clicooper.storage.base import Store
 from clicooper.storage.pins.pin_sets import PinSets
 from clicooper.storage.pins.retention import JOB_PINS, JobRetention
 from clicooper.storage.run_folder import RunFolder
-from clicooper.types import Address, JobId, JobParams
+from clicooper.types import JobParams
 
 __all__ = [
-    "JOB_NAME",
-    "JobPlace",
-    "job_place",
     "keep_owner_secrets",
     "keys_to_grant",
-    "read_place",
     "read_settings",
     "reopen_owner",
 ]
 
-JOB_NAME = "job.json"
 CONFIG_NAME = "config.json"
-FORMAT = "CliCooper/1/job"
-
-
-@dataclass(frozen=True)
-class JobPlace:
-    """Where a job is on chain."""
-
-    chain_id: int
-    contract: Address
-    job: JobId
-
-
-def job_place(chain_id: int, contract: Address, job: JobId) -> bytes:
-    """The content of job.json."""
-    place = {"format": FORMAT, "chain_id": chain_id, "contract": contract, "job": job}
-    return json.dumps(place, indent=2).encode() + b"\n"
-
-
-def read_place(folder: RunFolder) -> JobPlace:
-    """Where the job of a run folder is.
-
-    Raises:
-        UsageError: the folder does not say, or not in this program's words.
-    """
-    hint = "name the job with --contract ADDRESS --job N"
-    try:
-        value: dict[str, Any] = json.loads((folder.root / JOB_NAME).read_bytes())
-        if value["format"] != FORMAT:
-            raise ValueError(f"format {value['format']!r}")
-        return JobPlace(int(value["chain_id"]), Address(str(value["contract"])), JobId(int(value["job"])))
-    except OSError as e:
-        raise UsageError(f"{folder.root} does not say where its job is: {e.strerror}", hint=hint) from e
-    except (KeyError, TypeError, ValueError) as e:
-        raise UsageError(f"{folder.root / JOB_NAME} is damaged", hint=hint) from e
 
 
 def keep_owner_secrets(folder: Path, prepared: PreparedJob, account: LocalAccount) -> None:

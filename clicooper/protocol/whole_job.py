@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from clicooper.access.grants import IDENTITY_NAME, AuditKeys, write_grants
 from clicooper.access.sealing import new_identity
-from clicooper.audit.auditor import audit_record
+from clicooper.audit.auditor import audit_record, silent
 from clicooper.audit.verdict import AuditReport
 from clicooper.chain.record import write_record
 from clicooper.chain.rpc.node import Node
@@ -41,7 +41,9 @@ class WholeJob:
     marks: tuple[FinalMark, ...]
 
 
-def run_whole_job(config: JobConfig, node: Node, store: Store, folder: RunFolder, progress: Progress) -> WholeJob:
+def run_whole_job(
+    config: JobConfig, node: Node, store: Store, folder: RunFolder, progress: Progress = silent
+) -> WholeJob:
     """Runs the job, audits it, and measures its model; the folder gets record, secrets and an auditor's grants.
 
     Args:

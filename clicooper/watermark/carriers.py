@@ -222,7 +222,7 @@ def carrier_of(seed: bytes, weights: int, bits: int) -> Carrier:
     """
     require_seed(seed)
     if not 1 <= bits <= weights:
-        raise SpecError(f"{weights} weights cannot carry {bits} bits", hint="every bit needs a block of weights")
+        raise SpecError(f"{weights} weights cannot carry {bits} bits", hint="use fewer mark_bits, or a wider segment")
     length = weights // bits
     bit_words, sign_words = -(-bits // 64), -(-(bits * length) // 64)
     words = _keystream(seed, bit_words + weights + sign_words)
@@ -288,5 +288,8 @@ def root_mean_square(weights: NDArray[np.float64]) -> float:
     with np.errstate(over="ignore"):
         rms = math.sqrt(float(np.square(weights).sum()) / weights.size) if weights.size else 0.0
     if not 1 / SQUARABLE <= rms <= SQUARABLE:
-        raise SpecError(f"root mean square {rms:g} of the weights is degenerate", hint="the segment holds no model")
+        raise SpecError(
+            f"root mean square {rms:g} of the weights is degenerate",
+            hint="lower the learning rate and train again, or fetch the file again",
+        )
     return rms

@@ -103,7 +103,10 @@ def read_carrier(vector: NDArray[np.float64], carrier: Carrier, tests: int = 1) 
     agreement = carrier.bits * project(vector, carrier)
     scale = math.sqrt(float(np.square(vector[carrier.blocks]).mean(axis=1).sum()))
     if scale == 0.0:
-        raise SpecError("all weights of the mark's blocks are zero", hint="the segment holds no model")
+        raise SpecError(
+            "all weights of the mark's blocks are zero",
+            hint="lower the learning rate and train again, or fetch the file again",
+        )
     bits, matched, z = carrier.bits.size, int((agreement > 0).sum()), float(agreement.sum()) / scale
     log2_p = min(hard_log2_p(bits, matched), soft_log2_p(z)) + 1 + math.log2(tests)
     return MarkReading(bits=bits, matched=matched, z=z, log2_p=min(0.0, log2_p))

@@ -208,7 +208,7 @@ class RecordIndex:
     def _check_topics(self, page: Page) -> None:
         for topic, block in {log.topics[:_TOPIC_BYTES]: log.block for log in page.logs}.items():
             if not self._abi.has_event(topic):
-                hint = "is this clicooper's contract, of this version?"
+                hint = "compare its code: clicooper contract verify ADDRESS"
                 raise ChainError(f"block {block} holds an event that the contract's ABI lacks", hint=hint)
 
     def _roll_back(self, latest: int) -> None:

@@ -80,10 +80,10 @@ class HttpTransport:
         except (ValueError, KeyError, TypeError) as e:
             raise self._not_a_node() from e
         except requests.Timeout as e:
-            hint = "is the node running, and is the address right?"
+            hint = "start the node, or give another address with --network"
             raise RequestTimeout(f"no answer from {self.source}: {type(e).__name__}", hint=hint) from e
         except OSError as e:
-            hint = "is the node running, and is the address right?"
+            hint = "start the node, or give another address with --network"
             raise ChainError(f"no answer from {self.source}: {type(e).__name__}", hint=hint) from e
 
     def _result(self, answer: object) -> Any:

@@ -116,7 +116,7 @@ class Node:
                 for _ in range(number - latest):
                     self._transport.request("evm_mine")
             elif not poll.wait():
-                hint = "is the chain halted, or the node behind?"
+                hint = "read the node's own log: the chain has stopped or the node is behind; or name another node"
                 raise ChainError(f"block {number} did not come in {timeout_s} s, latest is {latest}", hint=hint)
 
     def balance(self, address: Address) -> int:
