@@ -22,7 +22,7 @@ from clicooper.chain.client import Contract
 from clicooper.chain.record import JobRecord
 from clicooper.chain.rpc.messages import Receipt
 from clicooper.commitments.canonical import digest_of_cid, sha256
-from clicooper.commitments.manifest import Bytes20, Bytes32, Count, Record
+from clicooper.commitments.records import Bytes20, Bytes32, Count, Record
 from clicooper.disputes.collect import make_evidence
 from clicooper.disputes.evidence_file import SealedEvidence, enclose, open_evidence
 from clicooper.disputes.failed_check import choose_subject
