@@ -20,7 +20,7 @@ from pydantic import Field
 
 from clicooper.access.identity import parse_identity
 from clicooper.access.sealing import unwrap, wrap
-from clicooper.commitments.manifest import Bytes20, Bytes32, Count, Part, Record
+from clicooper.commitments.records import Bytes20, Bytes32, Count, Part, Record
 from clicooper.errors import SealError, SpecError, StorageError
 from clicooper.files import write_secret
 from clicooper.types import Address, Head

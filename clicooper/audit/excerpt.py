@@ -12,8 +12,9 @@ from multiformats import CID
 
 from clicooper.audit.artifacts import Artifacts
 from clicooper.commitments.canonical import cid_of_digest
-from clicooper.commitments.manifest import Record, SealedFile, SegmentManifest
+from clicooper.commitments.manifest import SealedFile, SegmentManifest
 from clicooper.commitments.ownership import OpenedFile
+from clicooper.commitments.records import Record
 from clicooper.storage.ipld.cid import build_file
 
 __all__ = ["Excerpt"]

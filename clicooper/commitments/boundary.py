@@ -14,7 +14,7 @@ from eth_abi import encode as abi_encode
 from eth_utils import keccak
 from pydantic import Field
 
-from clicooper.commitments.manifest import Bytes32, Count, Positive, Record
+from clicooper.commitments.records import Bytes32, Count, Positive, Record
 from clicooper.types import Digest, Head, JobId
 
 __all__ = ["BOUNDARY_TAG", "BoundaryReceipt", "Crossing", "Direction"]

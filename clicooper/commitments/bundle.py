@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from clicooper.commitments.manifest import Link, Record
+from clicooper.commitments.records import Link, Record
 
 __all__ = ["JobBundle"]
 

@@ -16,7 +16,7 @@ from eth_utils import keccak, to_checksum_address
 from pydantic import Field
 
 from clicooper.commitments.head import GENESIS_TAG, PARAMS_TYPE, next_head, opened_commitment
-from clicooper.commitments.manifest import Bytes20, Bytes32, Count, Link, Part, Positive, Record
+from clicooper.commitments.records import Bytes20, Bytes32, Count, Link, Part, Positive, Record
 from clicooper.errors import SpecError
 from clicooper.types import Address, Digest, Head, JobId
 

@@ -14,8 +14,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from clicooper.commitments.manifest import Bytes20, Bytes32, Count, Link, Part, Positive, Record
 from clicooper.commitments.ownership import OpenedFile
+from clicooper.commitments.records import Bytes20, Bytes32, Count, Link, Part, Positive, Record
 from clicooper.history.params import MAX_KEY_RECORD_BYTES
 
 __all__ = [

@@ -22,7 +22,7 @@ from clicooper.chain.client import Contract
 from clicooper.chain.record import JobRecord
 from clicooper.chain.rpc.messages import Receipt
 from clicooper.commitments.canonical import digest_of_cid, sha256
-from clicooper.commitments.manifest import Bytes20, Bytes32, Count, Record
+from clicooper.commitments.records import Bytes20, Bytes32, Count, Record
 from clicooper.disputes.collect import make_evidence
 from clicooper.disputes.evidence_file import SealedEvidence, enclose, open_evidence
 from clicooper.disputes.failed_check import choose_subject
@@ -31,7 +31,7 @@ from clicooper.disputes.opinion import Answer
 from clicooper.disputes.subject import Subject
 from clicooper.errors import CarError, CliCooperError, StorageError, UsageError
 from clicooper.history.follow import History
-from clicooper.protocol.decision import Challenge
+from clicooper.protocol.decision import Accuse
 from clicooper.storage.base import reading
 from clicooper.storage.car_store import CarStore
 from clicooper.types import ZERO_ADDRESS, Address, Digest, Ground, Head, JobId
@@ -70,7 +70,7 @@ class AccusationNote(Record):
     detail: str
 
 
-def note_of(history: History, round_: int, head: Head, challenger: Address, charge: Challenge) -> AccusationNote:
+def note_of(history: History, round_: int, head: Head, challenger: Address, charge: Accuse) -> AccusationNote:
     """The note of a charge."""
     row: CheckResult = charge.row
     return AccusationNote(
@@ -94,7 +94,7 @@ def evidence_of(
     rows: Sequence[CheckResult],
     round_: int,
     challenger: Address,
-    charge: Challenge,
+    charge: Accuse,
 ) -> SealedEvidence | None:
     """Evidence on the failed check of a charge, sealed to the arbiter that the spec names.
 
@@ -124,7 +124,7 @@ def evidence_of(
         return None
 
 
-def _subject_of(artifacts: Artifacts, rows: Sequence[CheckResult], round_: int, charge: Challenge) -> Subject | None:
+def _subject_of(artifacts: Artifacts, rows: Sequence[CheckResult], round_: int, charge: Accuse) -> Subject | None:
     """What to show of the accused; of nobody else, since another seat's fault does not convict it."""
     if charge.ground is Ground.WITHHELD:
         return Subject("withheld", round_, None, charge.seat)

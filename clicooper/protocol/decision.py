@@ -15,7 +15,7 @@ from clicooper.audit.verdict import Check, CheckResult
 from clicooper.protocol.policy import Policy
 from clicooper.types import Ground, Verdict
 
-__all__ = ["WITHHELD", "Accept", "Challenge", "Decision", "Wait", "decide"]
+__all__ = ["WITHHELD", "Accept", "Accuse", "Decision", "Wait", "decide"]
 
 WITHHELD = "withheld"
 """What a row of the publication says that it found, where a seat's data were not there by the deadline."""
@@ -31,7 +31,7 @@ class Accept:
 
 
 @dataclass(frozen=True)
-class Challenge:
+class Accuse:
     """A seat is accused; ``row`` says of what."""
 
     seat: int
@@ -55,7 +55,7 @@ class Wait:
         return {"action": "wait", "seat": None, "ground": None, "reason": self.reason}
 
 
-Decision: TypeAlias = Accept | Challenge | Wait
+Decision: TypeAlias = Accept | Accuse | Wait
 
 
 def decide(rows: Sequence[CheckResult], policy: Policy) -> Decision:
@@ -66,7 +66,7 @@ def decide(rows: Sequence[CheckResult], policy: Policy) -> Decision:
     unknown = [row for row in rows if row.verdict is Verdict.INCONCLUSIVE]
     withheld = [(row.seat, row) for row in unknown if row.actual == WITHHELD and row.seat is not None]
     if withheld and policy.withheld == "challenge":
-        return Challenge(withheld[0][0], Ground.WITHHELD, withheld[0][1])
+        return Accuse(withheld[0][0], Ground.WITHHELD, withheld[0][1])
     if unknown or not rows:
         return Wait(f"not everything could be checked: {_told(unknown[0])}" if unknown else "nothing was checked")
     return Accept()
@@ -80,7 +80,7 @@ def _about_failures(failed: Sequence[CheckResult]) -> Decision:
     named = [(row.seat, row) for row in failed if row.seat is not None]
     if not named:
         return Wait(f"no seat can be held answerable before the arbiter: {_told(failed[0])}")
-    return Challenge(named[0][0], Ground.FAULT, named[0][1])
+    return Accuse(named[0][0], Ground.FAULT, named[0][1])
 
 
 def _told(row: CheckResult) -> str:

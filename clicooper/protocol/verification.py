@@ -25,7 +25,7 @@ from clicooper.errors import UsageError
 from clicooper.history.follow import follow_record
 from clicooper.history.history import History, Outcome
 from clicooper.protocol.accusation import EVIDENCE_PINS, evidence_digest, evidence_of, note_of, raise_challenge
-from clicooper.protocol.decision import Accept, Challenge, decide
+from clicooper.protocol.decision import Accept, Accuse, decide
 from clicooper.protocol.owner import Owner, VerifiedRound
 from clicooper.protocol.owner_folder import reopen_owner
 from clicooper.protocol.policy import Detection, Policy
@@ -133,7 +133,7 @@ def verify_round(
     sent = None
     if not settled and options.accept and isinstance(found.decision, Accept):
         sent = _accept(owner, history, found)
-    elif not settled and options.challenge and isinstance(found.decision, Challenge):
+    elif not settled and options.challenge and isinstance(found.decision, Accuse):
         sent = _accuse(folder, checked, owner, found, contract, options.evidence)
     seconds, commitments = time.perf_counter() - started, len(history.rounds[round_].commitments)
     report = AuditReport(record.source, record.blocks, commitments, rows, found.replayed, seconds, checked.confirmed)
@@ -192,7 +192,7 @@ def _accuse(
         file: the evidence; None makes it, or a note of the failed check.
     """
     account, charge = contract.account, found.decision
-    if account is None or not isinstance(charge, Challenge):
+    if account is None or not isinstance(charge, Accuse):
         raise UsageError("a challenge needs an account", hint="choose one with --account")
     if file is not None:
         digest, kind = evidence_digest(file), "given"

@@ -13,7 +13,7 @@ from clicooper.audit.verdict import Check
 from clicooper.chain.events import Committed
 from clicooper.commitments.boundary import BoundaryReceipt, Crossing
 from clicooper.protocol.committed import CommittedSegment
-from clicooper.protocol.decision import Challenge, Wait
+from clicooper.protocol.decision import Accuse, Wait
 from clicooper.protocol.owner import RoundRefused
 from clicooper.protocol.round import run_round
 from clicooper.protocol.trainer import Trainer
@@ -104,7 +104,7 @@ def test_mismatch_names_whoever_lied_and_no_neighbour(cheat: type[Trainer], seat
         assert refusal is not None
         assert boundary_culprits(refusal) == {seat}
         decision = refusal.decision
-        assert isinstance(decision, Challenge)
+        assert isinstance(decision, Accuse)
         assert (decision.seat, decision.ground) == (seat, Ground.FAULT)
         assert (Check.BOUNDARY, seat) in failures(refusal.results)
 

@@ -16,7 +16,7 @@ from clicooper.chain.record import write_record
 from clicooper.commitments.manifest import StateLinks
 from clicooper.errors import SpecError
 from clicooper.protocol.committed import CommittedSegment
-from clicooper.protocol.decision import WITHHELD, Challenge
+from clicooper.protocol.decision import WITHHELD, Accuse
 from clicooper.protocol.job import finish_job, run_rounds
 from clicooper.protocol.owner import RoundRefused
 from clicooper.protocol.publication import Timer
@@ -107,7 +107,7 @@ def test_withheld_states_are_not_paid_and_the_seat_is_challenged_for_that(tmp_pa
         with pytest.raises(RoundRefused) as refusal:
             owner.verify_round(0, committed)
         decision = refusal.value.decision
-        assert isinstance(decision, Challenge)
+        assert isinstance(decision, Accuse)
         assert (decision.seat, decision.ground, decision.row.actual) == (1, Ground.WITHHELD, WITHHELD)
         assert failures(refusal.value.results) == set()
         assert not any(row.actual == WITHHELD and row.seat != 1 for row in refusal.value.results)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+import pytest
 from chain_world import ETHER, KEYS, MANIFEST, MARK, PARAMS, account_of
 
 from clicooper.audit.checks.payment import check_payment
@@ -18,6 +19,7 @@ from clicooper.chain.rpc.node import Node
 from clicooper.chain.token import Token
 from clicooper.chain.typed_data import CommitContents, Position, SignedCommit, sign_commit
 from clicooper.commitments.head import next_head
+from clicooper.errors import RevertError
 from clicooper.history.follow import Commitment, History, follow_record
 from clicooper.types import (
     ACCUSED_OWNER,
@@ -32,7 +34,17 @@ from clicooper.types import (
     Verdict,
 )
 
-__all__ = ["ACCUSED_OWNER", "CONTENTS", "DISPUTED", "EVIDENCE", "OTHER_CONTENTS", "Court", "open_court"]
+__all__ = [
+    "ACCUSED_OWNER",
+    "CONTENTS",
+    "DISPUTED",
+    "EVIDENCE",
+    "OTHER_CONTENTS",
+    "Court",
+    "kinds",
+    "open_court",
+    "refused",
+]
 
 NAMES = ("owner", "t0", "t1", "t2", "replacement", "challenger", "arbiter")
 DISPUTED = replace(
@@ -228,3 +240,11 @@ def abandoned(history: History, round_: int = 0) -> list[int]:
 def chained(commitments: tuple[Commitment, ...]) -> bool:
     """Whether each commitment builds on the one before."""
     return all(later.head_before == former.head for former, later in pairwise(commitments))
+
+
+def refused(name: str) -> "pytest.RaisesExc[RevertError]":
+    return pytest.RaisesExc(RevertError, check=lambda e: e.name == name and bool(e.hint) and name in e.message)
+
+
+def kinds(court: Court, last: int) -> list[type]:
+    return [type(logged.event) for logged in court.events()[-last:]]

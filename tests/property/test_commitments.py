@@ -14,7 +14,15 @@ from clicooper.commitments.canonical import cid_of_digest, decode, encode, encod
 from clicooper.commitments.merkle import merkle_proof, merkle_root, merkle_verify
 from clicooper.errors import ArtifactCorrupt, ArtifactMissing, CliCooperError, SpecError
 from clicooper.storage.base import get_bytes, put_bytes
-from clicooper.storage.ipld.cid import IPFS_LAYOUT, Layout, block_cid, build_file, parse_cid, read_file, verify_block
+from clicooper.storage.ipld.cid import (
+    IPFS_LAYOUT,
+    FileLayout,
+    block_cid,
+    build_file,
+    parse_cid,
+    read_file,
+    verify_block,
+)
 from clicooper.types import Digest
 from tests.simulators import MemoryStore
 
@@ -132,7 +140,7 @@ def test_verifier_rejects_foreign_leaf_under_any_proof(leaves: list[Digest], pro
 @given(st.binary(max_size=2000), st.integers(1, 64), st.integers(2, 6))
 @example(b"", 16, 2)
 def test_reading_inverts_building_in_every_layout(data: bytes, chunk_bytes: int, max_links: int) -> None:
-    layout = Layout(chunk_bytes, max_links)
+    layout = FileLayout(chunk_bytes, max_links)
     blocks = list(build_file(io.BytesIO(data), layout))
     kept = dict(blocks)
     leaves = list(read_file(blocks[-1][0], lambda cid: verify_block(cid, kept[cid]), layout=layout))
@@ -160,7 +168,7 @@ def test_files_around_chunk_boundaries_round_trip(size: int, pattern: bytes) -> 
 @given(st.binary(min_size=17, max_size=400), st.data())
 def test_reader_rejects_any_damaged_node(content: bytes, data: st.DataObject) -> None:
     """The forger re-hashes the damaged node, so that only its structure can give it away."""
-    layout = Layout(16, 3)
+    layout = FileLayout(16, 3)
     blocks = dict(build_file(io.BytesIO(content), layout))
     node = bytearray(list(blocks.values())[-1])
     node[data.draw(st.integers(0, len(node) - 1))] ^= data.draw(st.integers(1, 255))

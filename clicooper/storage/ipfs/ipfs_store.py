@@ -22,7 +22,7 @@ from clicooper.extras import extra
 from clicooper.storage.base import missing, reading, write_chunks
 from clicooper.storage.ipfs.address import parse_node_address
 from clicooper.storage.ipfs.presence import Presence, artifacts
-from clicooper.storage.ipfs.rpc import Call, Rpc, parse_object
+from clicooper.storage.ipfs.rpc import NodeCall, Rpc, parse_object
 from clicooper.storage.ipfs.upload import Block, Uploader, multipart, windows
 from clicooper.storage.ipld.cid import (
     block_cid,
@@ -103,7 +103,7 @@ class IpfsStore:
         self._absent_until.clear()
         if len(block) < ASK_FROM_BYTES or not self.has(cid):
             naming = {"cid-codec": codec} if self._presence.is_kubo else {"format": codec, "version": "1"}
-            call = Call("block/put", {**naming, "mhtype": "sha2-256", "pin": "false"})
+            call = NodeCall("block/put", {**naming, "mhtype": "sha2-256", "pin": "false"})
             answer = self._rpc.send(call, lambda: multipart([block]))
             self._expect(cid, answer)
         return cid
@@ -142,19 +142,19 @@ class IpfsStore:
 
     def pin(self, cid: CID, *, recursive: bool = True) -> None:
         """See ``PinningStore``."""
-        self._rpc.ask(Call.about("pin/add", cid, recursive="true" if recursive else "false"))
+        self._rpc.ask(NodeCall.about("pin/add", cid, recursive="true" if recursive else "false"))
 
     def unpin(self, cid: CID) -> None:
         """See ``PinningStore``."""
         kind = self.pins().get(normalise_cid(cid))
         if kind is not None:
-            self._rpc.ask(Call.about("pin/rm", cid, recursive="true" if kind == "recursive" else "false"))
+            self._rpc.ask(NodeCall.about("pin/rm", cid, recursive="true" if kind == "recursive" else "false"))
 
     def pins(self) -> Mapping[CID, str]:
         """See ``PinningStore``; what others pinned there counts, unless no artifact has such a CID."""
         found: dict[CID, str] = {}
         for kind in ("direct", "recursive"):
-            for line in self._rpc.lines(Call("pin/ls", {"type": kind, "stream": "true"})):
+            for line in self._rpc.lines(NodeCall("pin/ls", {"type": kind, "stream": "true"})):
                 found |= dict.fromkeys(artifacts(line.get("Cid")), kind)
         return found
 
@@ -162,7 +162,7 @@ class IpfsStore:
         """See ``PinningStore``."""
         self._presence.forget()
         removed: list[CID] = []
-        for line in self._rpc.lines(Call("repo/gc", {"stream-errors": "true"})):
+        for line in self._rpc.lines(NodeCall("repo/gc", {"stream-errors": "true"})):
             if line.get("Error"):
                 raise StorageError(f"{self.name} cannot collect: {line['Error']}", hint="look into the node's own log")
             key = line.get("Key")
@@ -171,7 +171,7 @@ class IpfsStore:
 
     def node_id(self) -> str:
         """See ``PinningStore``: the peer id."""
-        return str(self._rpc.ask_json(Call("id", {})).get("ID"))
+        return str(self._rpc.ask_json(NodeCall("id", {})).get("ID"))
 
     def close(self) -> None:
         """Gives the connections back; the store may be used again."""
@@ -183,7 +183,7 @@ class IpfsStore:
         if self._clock() < self._absent_until.get(cid.digest, 0.0):
             raise missing(cid, self.name)
         try:
-            return self._rpc.ask(Call.about("block/get", cid), MAX_BLOCK_BYTES)
+            return self._rpc.ask(NodeCall.about("block/get", cid), MAX_BLOCK_BYTES)
         except ArtifactMissing:
             self._absent_until[cid.digest] = self._clock() + self._timeout_s
             raise

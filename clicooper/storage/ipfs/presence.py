@@ -10,7 +10,7 @@ from itertools import islice
 from multiformats import CID
 
 from clicooper.errors import ArtifactMissing, SpecError
-from clicooper.storage.ipfs.rpc import Call, Rpc
+from clicooper.storage.ipfs.rpc import NodeCall, Rpc
 from clicooper.storage.ipld.cid import normalise_cid, parse_cid
 
 __all__ = ["MAX_REMEMBERED", "Presence", "artifacts"]
@@ -29,7 +29,7 @@ class Presence:
     @cached_property
     def is_kubo(self) -> bool:
         """Whether the node can be asked about one block."""
-        return "Golang" in self._rpc.ask_json(Call("version", {}))
+        return "Golang" in self._rpc.ask_json(NodeCall("version", {}))
 
     def has(self, cid: CID) -> bool:
         """Whether a block is there now."""
@@ -66,14 +66,14 @@ class Presence:
 
     def _has_offline(self, cid: CID) -> bool:
         try:
-            self._rpc.ask(Call.about("block/stat", cid, offline="true"))
+            self._rpc.ask(NodeCall.about("block/stat", cid, offline="true"))
         except ArtifactMissing:
             return False
         return True
 
     def _listed(self) -> Iterator[bytes]:
         """The multihashes of all blocks."""
-        for line in self._rpc.lines(Call("refs/local", {})):
+        for line in self._rpc.lines(NodeCall("refs/local", {})):
             yield from (cid.digest for cid in artifacts(line.get("Ref")))
 
 

@@ -1,6 +1,6 @@
 """Calls to an IPFS node: retried where that can help, bounded in time and size, and every failure by name.
 
-What carries a call is a ``Transport``; which calls there are is the business of ``clicooper.storage.ipfs.ipfs_store``.
+What carries a call is a ``RpcTransport``; which calls there are, ``clicooper.storage.ipfs.ipfs_store`` says.
 """
 
 import re
@@ -18,7 +18,7 @@ from clicooper.json_values import parse_json
 from clicooper.storage.base import missing
 from clicooper.storage.ipld.cid import cid_text
 
-__all__ = ["MAX_LINE_BYTES", "Call", "Refused", "Rpc", "Transient", "Transport", "parse_object"]
+__all__ = ["MAX_LINE_BYTES", "NodeCall", "Refused", "Rpc", "RpcTransport", "Transient", "parse_object"]
 
 MAX_LINE_BYTES = 1 << 16
 """Longest JSON value that a node may send."""
@@ -53,7 +53,7 @@ class Refused(Exception):
         self.is_final = is_final
 
 
-class Transport(Protocol):
+class RpcTransport(Protocol):
     """Carries one call to a node."""
 
     def post(
@@ -71,7 +71,7 @@ class Transport(Protocol):
 
 
 @dataclass(frozen=True)
-class Call:
+class NodeCall:
     """One command of the node's RPC.
 
     Attributes:
@@ -83,7 +83,7 @@ class Call:
     cid: CID | None = None
 
     @classmethod
-    def about(cls, command: str, cid: CID, **options: str) -> "Call":
+    def about(cls, command: str, cid: CID, **options: str) -> "NodeCall":
         """A command whose argument is ``cid``."""
         return cls(command, {"arg": cid_text(cid), **options}, cid)
 
@@ -97,13 +97,13 @@ class Rpc:
         retries: further attempts after a failure that may pass.
     """
 
-    def __init__(self, transport: Transport, name: str, timeout_s: float, retries: int) -> None:
+    def __init__(self, transport: RpcTransport, name: str, timeout_s: float, retries: int) -> None:
         self.name = name
         self._transport = transport
         self._timeout_s = timeout_s
         self._retries = retries
 
-    def ask(self, call: Call, max_bytes: int = MAX_LINE_BYTES) -> bytes:
+    def ask(self, call: NodeCall, max_bytes: int = MAX_LINE_BYTES) -> bytes:
         """The whole answer, or the first ``max_bytes + 1`` bytes of one that is longer.
 
         Raises:
@@ -112,11 +112,11 @@ class Rpc:
         """
         return self._attempt(call, lambda left_s: self._read(call, max_bytes, left_s))
 
-    def ask_json(self, call: Call) -> Mapping[str, object]:
+    def ask_json(self, call: NodeCall) -> Mapping[str, object]:
         """The one JSON object that answers a call; raises as ``ask``."""
         return self._object(call, self.ask(call))
 
-    def lines(self, call: Call) -> Iterator[Mapping[str, object]]:
+    def lines(self, call: NodeCall) -> Iterator[Mapping[str, object]]:
         """The JSON objects of an answer of any length; raises as ``ask``, but does not try again."""
         with self._named(call):
             rest = b""
@@ -128,7 +128,7 @@ class Rpc:
             if rest.strip():
                 yield self._object(call, rest)
 
-    def send(self, call: Call, body: Callable[[], Iterable[bytes] | None]) -> bytes:
+    def send(self, call: NodeCall, body: Callable[[], Iterable[bytes] | None]) -> bytes:
         """Sends a body and returns the answer; raises as ``ask``. Every attempt has the whole time for itself.
 
         Args:
@@ -141,7 +141,7 @@ class Rpc:
 
         return self._attempt(call, run, budget_s=self._timeout_s * (self._retries + 1))
 
-    def _attempt(self, call: Call, run: Callable[[float], T], budget_s: float | None = None) -> T:
+    def _attempt(self, call: NodeCall, run: Callable[[float], T], budget_s: float | None = None) -> T:
         """Runs until it succeeds, is refused for good, or attempts or time run out."""
         budget_s = self._timeout_s if budget_s is None else budget_s
         deadline = time.monotonic() + budget_s
@@ -154,11 +154,11 @@ class Rpc:
         with self._named(call):
             return again(lambda: run(max(deadline - time.monotonic(), _LEAST_TIME_S)))
 
-    def _read(self, call: Call, max_bytes: int, left_s: float) -> bytes:
+    def _read(self, call: NodeCall, max_bytes: int, left_s: float) -> bytes:
         options = {**call.options, "timeout": f"{int(left_s * _SHARE_FOR_NODE * 1000)}ms"}
-        return self._collect(Call(call.command, options, call.cid), None, max_bytes, left_s)
+        return self._collect(NodeCall(call.command, options, call.cid), None, max_bytes, left_s)
 
-    def _collect(self, call: Call, body: Iterable[bytes] | None, max_bytes: int, left_s: float) -> bytes:
+    def _collect(self, call: NodeCall, body: Iterable[bytes] | None, max_bytes: int, left_s: float) -> bytes:
         deadline = time.monotonic() + left_s
         answer = bytearray()
         with closing(self._transport.post(call.command, call.options, body, left_s)) as chunks:
@@ -170,7 +170,7 @@ class Rpc:
                     raise Transient(f"its answer was not complete after {left_s:.1f} s")
         return bytes(answer[: max_bytes + 1])
 
-    def _object(self, call: Call, data: bytes) -> Mapping[str, object]:
+    def _object(self, call: NodeCall, data: bytes) -> Mapping[str, object]:
         try:
             value = parse_json(data)
         except ValueError as e:
@@ -181,13 +181,13 @@ class Rpc:
             raise self._failure(call, f"it says {str(value.get('Message'))[:200]!r}")
         return value
 
-    def _failure(self, call: Call, problem: str) -> StorageError:
+    def _failure(self, call: NodeCall, problem: str) -> StorageError:
         subject = f" for {cid_text(call.cid)}" if call.cid is not None else ""
         hint = "check that an IPFS node runs there and that the address is that of its RPC, then repeat"
         return StorageError(f"IPFS node {self.name}, {call.command}{subject}: {problem}", hint=hint)
 
     @contextmanager
-    def _named(self, call: Call) -> Iterator[None]:
+    def _named(self, call: NodeCall) -> Iterator[None]:
         """Turns a failure into an error that names node, command and CID."""
         try:
             yield
@@ -199,7 +199,7 @@ class Rpc:
             raise self._failure(call, str(e)) from e
 
 
-def _is_final(call: Call, failure: Transient | Refused) -> bool:
+def _is_final(call: NodeCall, failure: Transient | Refused) -> bool:
     """Whether another attempt would end the same way: a node that does not find a block has looked for it."""
     if isinstance(failure, Transient):
         return False

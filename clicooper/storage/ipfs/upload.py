@@ -12,7 +12,7 @@ from multiformats import CID
 
 from clicooper.errors import ArtifactMissing, StorageError
 from clicooper.storage.ipfs.presence import Presence
-from clicooper.storage.ipfs.rpc import Call, Rpc, Transient
+from clicooper.storage.ipfs.rpc import NodeCall, Rpc, Transient
 from clicooper.storage.ipld.cid import cid_bytes, cid_text
 from clicooper.storage.ipld.dagpb import varint
 
@@ -104,7 +104,7 @@ class Uploader:
             archive = car(_noting(window.lacking(_trying(next(known, None) or self._ask_afresh())), sent))
             return None if archive is None else multipart(archive)
 
-        self._rpc.send(Call("dag/import", {"pin-roots": "false"}), body)
+        self._rpc.send(NodeCall("dag/import", {"pin-roots": "false"}), body)
         if sent:
             self._confirm(sent[-1][0])
         for cid, _ in sent:
@@ -118,7 +118,7 @@ class Uploader:
     def _confirm(self, cid: CID) -> None:
         """The last block of an upload is there: a node keeps the blocks of an archive in their order."""
         try:
-            self._rpc.ask(Call.about("block/stat", cid, offline="true"))
+            self._rpc.ask(NodeCall.about("block/stat", cid, offline="true"))
         except ArtifactMissing as e:
             problem = f"IPFS node {self._rpc.name} took block {cid_text(cid)} and does not have it"
             raise StorageError(problem, hint="look into the node's own log and its disk space") from e

@@ -25,7 +25,7 @@ from clicooper.storage.ipld.dagpb import Link, Malformed, encode_node, parse_nod
 __all__ = [
     "IPFS_LAYOUT",
     "MAX_FILE_BYTES",
-    "Layout",
+    "FileLayout",
     "block_cid",
     "build_file",
     "build_named",
@@ -54,7 +54,7 @@ _TEXT = re.compile(r"b[a-z2-7]{58}")
 
 
 @dataclass(frozen=True)
-class Layout:
+class FileLayout:
     """How a file is cut: bytes per leaf, and links per node of the tree above the leaves."""
 
     chunk_bytes: int
@@ -77,7 +77,7 @@ class Layout:
         return (self.full(height - 1),) * whole + ((rest,) if rest else ())
 
 
-IPFS_LAYOUT = Layout(chunk_bytes=262_144, max_links=174)
+IPFS_LAYOUT = FileLayout(chunk_bytes=262_144, max_links=174)
 
 
 def block_cid(block: bytes, codec: str) -> CID:
@@ -172,7 +172,7 @@ def verify_block(cid: CID, block: bytes, where: str = "") -> bytes:
     return block
 
 
-def build_file(source: BinaryIO, layout: Layout = IPFS_LAYOUT) -> Iterator[tuple[CID, bytes]]:
+def build_file(source: BinaryIO, layout: FileLayout = IPFS_LAYOUT) -> Iterator[tuple[CID, bytes]]:
     """Cuts a stream into blocks, children before parents; the last one is the file's root.
 
     Memory: one chunk, and fewer than ``max_links`` links for each level of the tree.
@@ -180,7 +180,7 @@ def build_file(source: BinaryIO, layout: Layout = IPFS_LAYOUT) -> Iterator[tuple
     return ((_cid_of_name(name), block) for name, block in build_named(source, layout))
 
 
-def build_named(source: BinaryIO, layout: Layout = IPFS_LAYOUT) -> Iterator[tuple[bytes, bytes]]:
+def build_named(source: BinaryIO, layout: FileLayout = IPFS_LAYOUT) -> Iterator[tuple[bytes, bytes]]:
     """As ``build_file`` with binary CIDs (``cid_bytes``): half the time, as a ``CID`` takes longer than its block."""
     levels: list[list[Link]] = [[]]
     for chunk in _chunks(source, layout.chunk_bytes):
@@ -237,7 +237,7 @@ def _raise_level(levels: list[list[Link]], height: int) -> tuple[bytes, bytes]:
 
 
 def read_file(
-    root: CID, fetch: Callable[[CID], bytes], max_bytes: int = MAX_FILE_BYTES, layout: Layout = IPFS_LAYOUT
+    root: CID, fetch: Callable[[CID], bytes], max_bytes: int = MAX_FILE_BYTES, layout: FileLayout = IPFS_LAYOUT
 ) -> Iterator[bytes]:
     """Yields a file's leaves in order, with one block for each level of its tree in memory.
 
@@ -266,7 +266,7 @@ def read_file(
 
 
 def _leaves(
-    link: Link, cid: CID, block: bytes, height: int, fetch: Callable[[CID], bytes], layout: Layout
+    link: Link, cid: CID, block: bytes, height: int, fetch: Callable[[CID], bytes], layout: FileLayout
 ) -> Iterator[bytes]:
     """Leaves of one subtree. The height falls with every call: no graph nests deeper than its size allows."""
     links = _parse(cid, block, layout) if height else ()
@@ -286,7 +286,7 @@ def _leaves(
         yield from _leaves(child, child_cid, fetch(child_cid), height - 1, fetch, layout)
 
 
-def _parse(cid: CID, block: bytes, layout: Layout) -> tuple[Link, ...]:
+def _parse(cid: CID, block: bytes, layout: FileLayout) -> tuple[Link, ...]:
     try:
         return parse_node(block, layout.max_links)
     except Malformed as e:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from multiformats import CID
 
 from clicooper.errors import ArtifactCorrupt
-from clicooper.storage.ipld.cid import IPFS_LAYOUT, Layout, cid_of_bytes, cid_text, normalise_cid
+from clicooper.storage.ipld.cid import IPFS_LAYOUT, FileLayout, cid_of_bytes, cid_text, normalise_cid
 from clicooper.storage.ipld.dagpb import Link, Malformed, parse_node
 
 __all__ = ["FilePart", "file_parts", "leaves_of"]
@@ -27,13 +27,13 @@ class FilePart:
     leaf: int | None
 
 
-def leaves_of(start: int, stop: int, layout: Layout = IPFS_LAYOUT) -> range:
+def leaves_of(start: int, stop: int, layout: FileLayout = IPFS_LAYOUT) -> range:
     """The numbers of the leaves that hold the file's bytes ``start`` to ``stop - 1``."""
     return range(start // layout.chunk_bytes, -(-stop // layout.chunk_bytes))
 
 
 def file_parts(
-    root: CID, fetch: Callable[[CID], bytes], wanted: Collection[int], layout: Layout = IPFS_LAYOUT
+    root: CID, fetch: Callable[[CID], bytes], wanted: Collection[int], layout: FileLayout = IPFS_LAYOUT
 ) -> Iterator[FilePart]:
     """Yields the root, the wanted leaves in order, and each node on the way to them before what it links.
 
@@ -63,7 +63,7 @@ def _visit(
     first: int,
     fetch: Callable[[CID], bytes],
     wanted: frozenset[int],
-    layout: Layout,
+    layout: FileLayout,
 ) -> Iterator[FilePart]:
     """One subtree whose first leaf has the number ``first``; the height falls with every call."""
     if height == 0:
@@ -90,7 +90,7 @@ def _child(cid: CID, link: Link, height: int) -> CID:
     return child
 
 
-def _links(cid: CID, block: bytes, layout: Layout) -> tuple[Link, ...]:
+def _links(cid: CID, block: bytes, layout: FileLayout) -> tuple[Link, ...]:
     try:
         return parse_node(block, layout.max_links)
     except Malformed as e:

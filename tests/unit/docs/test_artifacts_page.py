@@ -12,7 +12,8 @@ import pytest
 from clicooper.access.grants import Grant
 from clicooper.cli.store import app
 from clicooper.commitments.bundle import JobBundle
-from clicooper.commitments.manifest import ActivationRelease, JobSpec, KeyRecord, Record, SegmentManifest
+from clicooper.commitments.manifest import ActivationRelease, JobSpec, KeyRecord, SegmentManifest
+from clicooper.commitments.records import Record
 from clicooper.storage.ipld.cid import parse_cid
 from clicooper.storage.ipld.graph import MAX_GRAPH_BLOCKS
 

@@ -2,100 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from eth_utils import to_checksum_address
 
-from clicooper.chain.events import (
-    Committed,
-    Event,
-    JobAborted,
-    JobCancelled,
-    JobCreated,
-    LabelsReleased,
-    LoggedEvent,
-    RoundAccepted,
-    RoundAcceptedByTimeout,
-    SeatJoined,
-    SeatVacated,
-    Withdrawn,
-)
+from clicooper.chain.events import Event, LabelsReleased, RoundAccepted, RoundAcceptedByTimeout, SeatJoined, Withdrawn
 from clicooper.chain.record import JobRecord
-from clicooper.commitments.head import genesis, label_anchor, label_keys, next_head
+from clicooper.commitments.head import genesis, next_head
 from clicooper.errors import RecordError
 from clicooper.history.follow import follow_record
-from clicooper.types import AbortReason, Address, Digest, JobId, JobParams, Phase, VacancyReason
-
-JOB = JobId(1)
-
-
-def address(number: int) -> Address:
-    return Address(to_checksum_address(number.to_bytes(20, "big")))
-
-
-OWNER, ARBITER, FIRST, SECOND, STRANGER, CONTRACT = (address(n) for n in range(1, 7))
-KEYS = label_keys(Digest(b"\x07" * 32), rounds=2)
-WINDOW = 100
-PARAMS = JobParams(
-    pay_wei=10,
-    stake_wei=40,
-    owner_bond_wei=25,
-    seats=2,
-    rounds=2,
-    arbiter=ARBITER,
-    spec_digest=Digest(b"\x01" * 32),
-    label_anchor=label_anchor(KEYS[0]),
-    challenge_bond_wei=8,
-    arbiter_fee_wei=3,
-    silence_penalty_wei=15,
-    **dict.fromkeys(("join_window_s", "label_window_s", "train_window_s", "turn_window_s", "review_window_s"), WINDOW),
+from clicooper.types import Digest, JobId, Phase
+from tests.unit.history.honest_record import (
+    ABORTED,
+    ACCEPTED,
+    ARBITER,
+    CONTRACT,
+    CREATED,
+    DONE,
+    FIRST,
+    JOB,
+    JOINED,
+    KEYS,
+    LATE,
+    MARK,
+    OPENED,
+    OWNER,
+    PARAMS,
+    RELEASED,
+    REVIEWED,
+    SECOND,
+    START,
+    STARTED,
+    STRANGER,
+    VACATED,
+    WINDOW,
+    address,
+    committed,
+    record,
+    refuses,
 )
-MANIFESTS = [Digest(bytes([0x10 + n]) * 32) for n in range(4)]
-MARK = Digest(b"\x02" * 32)
-START = 1_000
-
-
-def logged(event: Event, block: int, time: int) -> LoggedEvent:
-    digest = Digest(block.to_bytes(32, "big"))
-    return LoggedEvent(event, block, digest, time, digest, 0, OWNER, 21_000)
-
-
-def record(*events: Event | tuple[int, Event]) -> JobRecord:
-    """One event a block and second; ``(seconds, event)`` waits that long before it."""
-    time, lines = START, []
-    for block, entry in enumerate(events, start=1):
-        wait, event = entry if isinstance(entry, tuple) else (1, entry)
-        time += wait
-        lines.append(logged(event, block, time))
-    return JobRecord("test", 31337, CONTRACT, JOB, (0, 1_000), tuple(lines))
-
-
-CREATED = JobCreated(JOB, OWNER, PARAMS)
-JOINED = (SeatJoined(JOB, 0, FIRST, b"keys"), SeatJoined(JOB, 1, SECOND, b"keys"))
-OPENED = (CREATED, *JOINED)
-RELEASED = LabelsReleased(JOB, 0, KEYS[0])
-STARTED = (*OPENED, RELEASED)
-
-
-def committed(round_: int, seat: int) -> Committed:
-    return Committed(JOB, round_, seat, MANIFESTS[2 * round_ + seat], MARK)
-
-
-REVIEWED = (*STARTED, committed(0, 0), committed(0, 1))
-ACCEPTED = (*REVIEWED, RoundAccepted(JOB, 0, KEYS[1]))
-DONE = (*ACCEPTED, committed(1, 0), committed(1, 1), RoundAccepted(JOB, 1, KEYS[2]))
-LATE = WINDOW + 1
-VACATED = SeatVacated(JOB, 0, FIRST, VacancyReason.SILENT)
-ABORTED = JobAborted(JOB, AbortReason.SEAT_UNFILLED)
-
-
-def refuses(why: str, *events: Any) -> None:
-    with pytest.raises(RecordError, match=why):
-        follow_record(record(*events))
-
 
 # --- what every rule allows ---
 
@@ -307,129 +253,6 @@ def test_rule_6_acceptance_comes_after_the_last_commit(before: tuple[Event, ...]
 )
 def test_rule_6_acceptance_opens_the_next_key(event: Any, why: str) -> None:
     refuses(why, *REVIEWED, event)
-
-
-# --- rule 7: deadlines ---
-
-
-@pytest.mark.parametrize("at", range(1, len(DONE)))
-def test_rule_7_nothing_happens_after_its_deadline(at: int) -> None:
-    refuses("1 s after its deadline" if at != 2 else "s after its deadline", *DONE[:at], (LATE, DONE[at]))
-
-
-@pytest.mark.parametrize(
-    ("before", "event"),
-    [
-        (REVIEWED, RoundAcceptedByTimeout(JOB, 0)),
-        (STARTED, VACATED),
-        (OPENED, JobAborted(JOB, AbortReason.OWNER_SILENT)),
-        ((*STARTED, (LATE, VACATED)), ABORTED),
-    ],
-)
-def test_rule_7_time_outs_come_after_the_deadline(before: tuple[Event, ...], event: Event) -> None:
-    refuses("time-out before the deadline", *before, (WINDOW, event))
-    follow_record(record(*before, (LATE, event)))
-
-
-def test_rule_7_owner_gives_up_before_the_deadline_only() -> None:
-    given_up = JobAborted(JOB, AbortReason.OWNER_ABORTED)
-    vacant = (*STARTED, (LATE, VACATED))
-    refuses("after its deadline", *vacant, (LATE, given_up))
-    assert follow_record(record(*vacant, (WINDOW, given_up))).phase is Phase.ABORTED
-
-
-def test_rule_7_cancellation_before_the_first_labels_is_in_time() -> None:
-    cancelled = JobCancelled(JOB)
-    assert follow_record(record(CREATED, (LATE, cancelled))).phase is Phase.CANCELLED
-    assert follow_record(record(*OPENED, (WINDOW, cancelled))).phase is Phase.CANCELLED
-    refuses("after its deadline", *OPENED, (LATE, cancelled))
-    refuses("cannot happen in phase COMMIT", *STARTED, cancelled)
-    refuses("first labels are out", *REVIEWED, (LATE, RoundAcceptedByTimeout(JOB, 0)), cancelled)
-
-
-@pytest.mark.parametrize(
-    ("event", "why"),
-    [
-        (replace(VACATED, seat=1, trainer=SECOND), "whose turn it is not"),
-        (replace(VACATED, trainer=SECOND), "whose turn it is not"),
-        (replace(VACATED, reason=VacancyReason.GUILTY), "gives reason GUILTY"),
-        (replace(VACATED, reason=VacancyReason.EQUIVOCATION), "gives reason EQUIVOCATION"),
-    ],
-)
-def test_rule_7_only_the_seat_in_turn_is_vacated_for_silence(event: Event, why: str) -> None:
-    refuses(why, *STARTED, (LATE, event))
-
-
-@pytest.mark.parametrize(
-    ("before", "reason", "why"),
-    [
-        (STARTED, AbortReason.OWNER_SILENT, "phase COMMIT"),
-        (OPENED, AbortReason.SEAT_UNFILLED, "phase LABELS"),
-        (OPENED, AbortReason.OWNER_ABORTED, "phase LABELS"),
-        (OPENED, AbortReason.OWNER_GUILTY, "gives reason OWNER_GUILTY"),
-    ],
-)
-def test_rule_7_aborts_have_their_reason(before: tuple[Event, ...], reason: AbortReason, why: str) -> None:
-    refuses(why, *before, (LATE, JobAborted(JOB, reason)))
-
-
-# --- rule 8: withdrawals ---
-
-
-@pytest.mark.parametrize(
-    ("before", "account", "amount_wei", "owed_wei"),
-    [
-        (OPENED, FIRST, 40, 0),
-        (OPENED, FIRST, 0, 0),
-        (ACCEPTED, FIRST, 11, 10),
-        (ACCEPTED, FIRST, 9, 10),
-        (ACCEPTED, OWNER, 25, 0),
-        (ACCEPTED, STRANGER, 1, 0),
-        (DONE, FIRST, 59, 60),
-        (DONE, OWNER, 26, 25),
-        ((*DONE, Withdrawn(JOB, FIRST, 60)), FIRST, 60, 0),
-    ],
-)
-def test_rule_8_withdrawals_pay_what_is_owed(
-    before: tuple[Event, ...], account: Address, amount_wei: int, owed_wei: int
-) -> None:
-    refuses(
-        f"pays {amount_wei} wei to {account}, who is owed {owed_wei} wei", *before, Withdrawn(JOB, account, amount_wei)
-    )
-
-
-def test_rule_8_pay_may_be_withdrawn_round_by_round() -> None:
-    whole = (*ACCEPTED, Withdrawn(JOB, FIRST, 10), *DONE[len(ACCEPTED) :])
-    ends = (Withdrawn(JOB, FIRST, 50), Withdrawn(JOB, SECOND, 60), Withdrawn(JOB, OWNER, 25))
-    history = follow_record(record(*whole, *ends))
-    assert sum(withdrawal.amount_wei for withdrawal in history.withdrawals) == PARAMS.escrow_wei + 2 * PARAMS.stake_wei
-    assert history.settlement.liabilities() == 0
-
-
-# --- rule 9: the end ---
-
-ENDS: dict[str, tuple[Any, ...]] = {
-    "done": DONE,
-    "cancelled": (CREATED, JobCancelled(JOB)),
-    "aborted": (*STARTED, (LATE, VACATED), (LATE, ABORTED)),
-}
-AFTERWARDS: list[Callable[[], Event]] = [
-    lambda: CREATED,
-    lambda: SeatJoined(JOB, 0, STRANGER, b""),
-    lambda: LabelsReleased(JOB, 2, KEYS[2]),
-    lambda: committed(1, 0),
-    lambda: RoundAccepted(JOB, 1, KEYS[2]),
-    lambda: RoundAcceptedByTimeout(JOB, 1),
-    lambda: VACATED,
-    lambda: JobCancelled(JOB),
-    lambda: ABORTED,
-]
-
-
-@pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("event", [make() for make in AFTERWARDS], ids=lambda event: type(event).__name__)
-def test_rule_9_nothing_but_withdrawals_follows_the_end(end: str, event: Event) -> None:
-    refuses("cannot happen in phase", *ENDS[end], event)
 
 
 def test_a_broken_rule_names_its_event() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from clicooper.audit.replay.sampling import escape_probability
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.errors import UsageError
-from clicooper.protocol.decision import WITHHELD, Accept, Challenge, Wait, decide
+from clicooper.protocol.decision import WITHHELD, Accept, Accuse, Wait, decide
 from clicooper.protocol.policy import ALWAYS_FATAL, Detection, Policy, read_policy
 from clicooper.types import Ground, Verdict
 
@@ -38,12 +38,12 @@ def test_only_what_has_passed_whole_is_paid() -> None:
 @pytest.mark.parametrize("check", [check for check in Check if check is not Check.RECORD])
 def test_failed_check_that_names_a_seat_accuses_it(check: Check) -> None:
     failed = row(check, Verdict.FAIL, 2)
-    assert decide([PASSED, UNKNOWN, MISSING, failed], POLICY) == Challenge(2, Ground.FAULT, failed)
+    assert decide([PASSED, UNKNOWN, MISSING, failed], POLICY) == Accuse(2, Ground.FAULT, failed)
 
 
 def test_first_seat_that_a_failure_names_is_accused_not_the_pair() -> None:
     pair, named = row(Check.BOUNDARY, Verdict.FAIL), row(Check.REPLAY, Verdict.FAIL, 1)
-    assert decide([pair, named], POLICY) == Challenge(1, Ground.FAULT, named)
+    assert decide([pair, named], POLICY) == Accuse(1, Ground.FAULT, named)
     alone = decide([PASSED, pair], POLICY)
     assert isinstance(alone, Wait) and "no seat can be held answerable" in alone.reason
 
@@ -55,7 +55,7 @@ def test_owners_own_records_and_a_doubtful_record_accuse_nobody() -> None:
 
 
 def test_withheld_data_are_a_ground_of_their_own() -> None:
-    assert decide([PASSED, UNKNOWN, MISSING], POLICY) == Challenge(1, Ground.WITHHELD, MISSING)
+    assert decide([PASSED, UNKNOWN, MISSING], POLICY) == Accuse(1, Ground.WITHHELD, MISSING)
     patient = Policy(withheld="wait")
     assert isinstance(decide([PASSED, MISSING], patient), Wait)
     assert isinstance(decide([replace(MISSING, seat=None)], POLICY), Wait)
@@ -81,7 +81,7 @@ ANY_ROW = st.builds(
 def test_no_rows_whatever_make_an_owner_pay_what_is_inconclusive_or_fatal(rows: list[CheckResult]) -> None:
     decision = decide(rows, POLICY)
     assert (decision == Accept()) is bool(rows and all(one.verdict is Verdict.PASS for one in rows))
-    if isinstance(decision, Challenge):
+    if isinstance(decision, Accuse):
         assert decision.row in rows and decision.seat == decision.row.seat
         assert (decision.ground is Ground.FAULT) is (decision.row.verdict is Verdict.FAIL)
 

@@ -14,7 +14,7 @@ from multiformats import CID
 from clicooper.errors import ArtifactCorrupt, ArtifactMissing, SpecError
 from clicooper.storage.ipld.cid import (
     IPFS_LAYOUT,
-    Layout,
+    FileLayout,
     block_cid,
     build_file,
     cid_text,
@@ -27,7 +27,7 @@ from clicooper.storage.ipld.cid import (
 from clicooper.storage.ipld.dagpb import Link, Malformed, encode_node, parse_node
 
 HELLO = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
-SMALL = Layout(chunk_bytes=16, max_links=3)
+SMALL = FileLayout(chunk_bytes=16, max_links=3)
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "unixfs.json").read_text())
 
 
@@ -36,7 +36,7 @@ def _vector_content(size: int) -> bytes:
     return b"".join(blocks)[:size]
 
 
-def _build(data: bytes, layout: Layout) -> tuple[CID, dict[CID, bytes]]:
+def _build(data: bytes, layout: FileLayout) -> tuple[CID, dict[CID, bytes]]:
     blocks = list(build_file(io.BytesIO(data), layout))
     return blocks[-1][0], dict(blocks)
 
@@ -50,7 +50,7 @@ def _fetch(blocks: dict[CID, bytes]) -> Callable[[CID], bytes]:
     return fetch
 
 
-def _read(root: CID, blocks: dict[CID, bytes], layout: Layout = SMALL, max_bytes: int = 1 << 40) -> bytes:
+def _read(root: CID, blocks: dict[CID, bytes], layout: FileLayout = SMALL, max_bytes: int = 1 << 40) -> bytes:
     return b"".join(read_file(root, _fetch(blocks), max_bytes, layout))
 
 
@@ -124,7 +124,7 @@ class TestGoldenFiles:
     def test_root_is_what_another_implementation_computes(self, vector: dict[str, Any]) -> None:
         data = _vector_content(vector["size"])
         assert hashlib.sha256(data).hexdigest() == vector["sha256"]
-        layout = Layout(vector["chunk_bytes"], vector["max_links"])
+        layout = FileLayout(vector["chunk_bytes"], vector["max_links"])
         root, blocks = _build(data, layout)
         assert str(root) == vector["cid"]
         assert _read(root, blocks, layout) == data
@@ -316,7 +316,7 @@ class TestHostileGraphs:
     def test_reader_rejects_the_same_bytes_cut_otherwise(self) -> None:
         """One content, one CID: a second name for it would let an author publish it twice."""
         data = _vector_content(100)
-        for layout in (Layout(8, 3), Layout(16, 2), Layout(16, 4), Layout(32, 3), Layout(128, 3)):
+        for layout in (FileLayout(8, 3), FileLayout(16, 2), FileLayout(16, 4), FileLayout(32, 3), FileLayout(128, 3)):
             root, blocks = _build(data, layout)
             assert _read(root, blocks, layout) == data
             with pytest.raises(ArtifactCorrupt):

@@ -12,11 +12,11 @@ from multiformats import CID
 from clicooper.errors import ArtifactMissing, StorageError, UsageError
 from clicooper.storage.ipfs.address import parse_node_address
 from clicooper.storage.ipfs.presence import MAX_REMEMBERED, Presence, artifacts
-from clicooper.storage.ipfs.rpc import MAX_LINE_BYTES, Call, Refused, Rpc, Transient
+from clicooper.storage.ipfs.rpc import MAX_LINE_BYTES, NodeCall, Refused, Rpc, Transient
 from clicooper.storage.ipfs.upload import WINDOW_BLOCKS, Window, car, multipart, windows
-from clicooper.storage.ipld.cid import Layout, block_cid, build_file, cid_bytes, cid_text
+from clicooper.storage.ipld.cid import FileLayout, block_cid, build_file, cid_bytes, cid_text
 
-TINY = Layout(chunk_bytes=4, max_links=3)
+TINY = FileLayout(chunk_bytes=4, max_links=3)
 GONE = block_cid(b"gone", "raw")
 
 
@@ -124,7 +124,7 @@ def rpc(line: Line, retries: int = 2) -> Rpc:
 
 def test_call_is_tried_again_after_failures_that_may_pass() -> None:
     line = Line(Transient("refused"), Refused("status 502", is_final=False), b"answer")
-    assert rpc(line).ask(Call("id", {})) == b"answer"
+    assert rpc(line).ask(NodeCall("id", {})) == b"answer"
     assert len(line.calls) == 3
 
 
@@ -141,22 +141,22 @@ def test_call_is_tried_again_after_failures_that_may_pass() -> None:
 def test_failed_calls(failure: Exception, calls: int, expected: type[Exception]) -> None:
     line = Line(*[failure] * 3)
     with pytest.raises(expected, match=f"http://node.*{cid_text(GONE)}"):
-        rpc(line).ask(Call.about("block/get", GONE))
+        rpc(line).ask(NodeCall.about("block/get", GONE))
     assert len(line.calls) == calls
 
 
 def test_time_out_of_a_call_about_nothing_in_particular_is_no_absence() -> None:
     with pytest.raises(StorageError, match="timed out"):
-        rpc(Line(Refused("request timed out", is_final=False)), retries=0).ask(Call("id", {}))
+        rpc(Line(Refused("request timed out", is_final=False)), retries=0).ask(NodeCall("id", {}))
 
 
 def test_answer_is_read_no_further_than_its_limit() -> None:
-    assert rpc(Line(b"x" * 1000)).ask(Call("id", {}), max_bytes=10) == b"x" * 11
+    assert rpc(Line(b"x" * 1000)).ask(NodeCall("id", {}), max_bytes=10) == b"x" * 11
 
 
 def test_lines_are_put_together_from_pieces() -> None:
     line = Line(b'{"Ref": "one"}\n\n{"Ref": "two"}\n{"Ref": "three"}')
-    assert [found["Ref"] for found in rpc(line).lines(Call("refs/local", {}))] == ["one", "two", "three"]
+    assert [found["Ref"] for found in rpc(line).lines(NodeCall("refs/local", {}))] == ["one", "two", "three"]
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_lines_are_put_together_from_pieces() -> None:
 )
 def test_lines_that_are_no_answer(answer: bytes, problem: str) -> None:
     with pytest.raises(StorageError, match=problem):
-        list(rpc(Line(answer)).lines(Call("refs/local", {})))
+        list(rpc(Line(answer)).lines(NodeCall("refs/local", {})))
 
 
 def listing(*data: bytes) -> bytes:

@@ -11,10 +11,10 @@ from multiformats import CID
 
 from clicooper.errors import ArtifactCorrupt, ArtifactMissing
 from clicooper.storage.base import missing
-from clicooper.storage.ipld.cid import Layout, block_cid, build_file
+from clicooper.storage.ipld.cid import FileLayout, block_cid, build_file
 from clicooper.storage.ipld.slices import file_parts, leaves_of
 
-SMALL = Layout(chunk_bytes=4, max_links=3)
+SMALL = FileLayout(chunk_bytes=4, max_links=3)
 
 
 def built(data: bytes) -> tuple[CID, dict[CID, bytes]]:
@@ -61,7 +61,7 @@ def test_a_record_is_no_file_and_another_cut_is_refused() -> None:
     record = block_cid(b"\xa0", "dag-cbor")
     with pytest.raises(ArtifactCorrupt, match="record"):
         list(file_parts(record, {record: b"\xa0"}.__getitem__, [0], SMALL))
-    blocks = dict(build_file(io.BytesIO(bytes(range(40))), Layout(chunk_bytes=5, max_links=3)))
+    blocks = dict(build_file(io.BytesIO(bytes(range(40))), FileLayout(chunk_bytes=5, max_links=3)))
     with pytest.raises(ArtifactCorrupt, match=r"cut|size"):
         list(file_parts(list(blocks)[-1], blocks.__getitem__, range(8), SMALL))
 
