@@ -35,6 +35,13 @@ from tests.scenario import FinishedRun, Rehearsal
 
 PASSWORD = "correct horse"
 FOLDER = Path(".clicooper/runs/run-001")
+
+SMALL = {
+    **{"ROUNDS": "1", "TRAINERS": "2", "STEPS": "10", "INTERVAL": "5", "LEARNING_RATE": "0.05"},
+    **{"WIDTHS": "256,256,256,256,256", "MARK_BITS": "64"},
+}
+"""Settings of new jobs, where the page names none."""
+
 Word = str | Callable[[], object]
 
 
@@ -141,7 +148,7 @@ def beside_new_jobs(request: pytest.FixtureRequest) -> Iterator[Scene]:
     """Data, a chain and an IPFS node; small jobs, whatever the page says of their size."""
     images, labels = load_digits(return_X_y=True)
     np.savez("records.npz", inputs=images.astype(np.float32) / 16, labels=labels)
-    for name, value in {"ROUNDS": "1", "STEPS": "20", "TRAINERS": "2"}.items():
+    for name, value in SMALL.items():
         request.getfixturevalue("monkeypatch").setenv(f"CLICOOPER_{name}", value)
 
     def newest() -> Path:
