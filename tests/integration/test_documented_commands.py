@@ -48,7 +48,7 @@ def finished(anvil_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     root = tmp_path_factory.mktemp("finished") / "run"
     with rehearsal(root, config, connect=partial(Node.connect, anvil_url)) as job:
         rounds = run_rounds(job.opened, quiet)
-        record, keys = finish_job(job.opened, job.parties), job.opened.owner.keys()
+        record, keys = finish_job(job.opened), job.opened.owner.keys()
         write_grants(job.folder.auditor, keys, new_recipient(job.folder.auditor / "identity.txt"))
         write_record(job.folder.record, record)
         job.folder.finish()
