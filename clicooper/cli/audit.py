@@ -22,6 +22,7 @@ from clicooper.jobs import JobSource, audit_job, note_audit, write_bundle
 from clicooper.reports.audit_page import render_report
 from clicooper.reports.audit_tables import print_result
 from clicooper.reports.page import write_page
+from clicooper.reports.plots import require_plots
 from clicooper.types import Digest
 
 __all__ = ["audit"]
@@ -93,6 +94,8 @@ def audit(
         hint = "name a run folder or CAR file, or --contract ADDRESS --job N --network URL"
         raise UsageError("there is nothing to audit", hint=hint)
     _check_bundle(run_dir, contract, bundle)
+    if report is not None:
+        require_plots()
     drawn = _read_sample(sample, full, secret_draw)
     with ExitStack() as stack:
         source = stack.enter_context(

@@ -19,6 +19,7 @@ from clicooper.reports.demo_page import render_demo_report
 from clicooper.reports.demo_result import demo_result
 from clicooper.reports.demo_tables import print_demo
 from clicooper.reports.page import write_page
+from clicooper.reports.plots import require_plots
 from clicooper.storage.open_store import open_store, send_pending
 from clicooper.storage.pins.node_pins import pin_on_node
 from clicooper.storage.pins.pin_sets import PinSets
@@ -77,6 +78,7 @@ def demo(
         data=data,
         model=model,
     )
+    require_plots()
     folder = RunFolder.create(out) if out is not None else RunFolder.create_next(config.home / "runs")
     with _kept_once_begun(folder):
         result = _run(context, config, folder)

@@ -15,7 +15,7 @@ from clicooper.reports.page import PALETTE
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["SERIES", "SIGNS", "draw_loss", "draw_svg"]
+__all__ = ["SERIES", "SIGNS", "draw_loss", "draw_svg", "require_plots"]
 
 SERIES = tuple(light for name, (light, _) in PALETTE.items() if name.startswith("series-"))
 """The colours of data in a plot."""
@@ -26,6 +26,16 @@ SIGNS = "osDv^P>X"
 _MANY_ROUNDS = 12
 _MUTED = PALETTE["muted"][0]
 _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+
+
+def require_plots() -> None:
+    """Call before long work whose report has plots.
+
+    Raises:
+        UsageError: the library that draws is not installed.
+    """
+    with extra("report"):
+        import matplotlib  # noqa: F401, PLC0415 - an extra
 
 
 def draw_loss(losses: Mapping[int, Sequence[tuple[int, float]]]) -> Markup:

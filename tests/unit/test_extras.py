@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from clicooper.cli.main import main
 from clicooper.errors import UsageError
 from clicooper.extras import extra
 
@@ -116,3 +117,10 @@ def test_an_absent_extra_is_named(name):
 def test_an_error_inside_an_extra_passes_through():
     with pytest.raises(ZeroDivisionError), extra("report"):
         raise ZeroDivisionError
+
+
+def test_a_report_without_its_library_is_refused_before_the_work(monkeypatch, tmp_path, capsys):
+    """Not after hours of replay: the run folder does not even exist."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main(["audit", str(tmp_path / "absent"), "--report", str(tmp_path / "report.html")]) == UsageError.exit_code
+    assert "clicooper[report]" in capsys.readouterr().err
