@@ -54,12 +54,16 @@ def whole_file(
     with _named(path, error, hint):
         stream = os.fdopen(_create(temporary, mode, parents), "wb")
     try:
-        with stream:
+        try:
             yield stream
             with _named(path, error, hint):
                 stream.flush()
                 if sync:
                     os.fsync(stream.fileno())
+        finally:
+            # On a full disk this fails as the write before it did: it tries once more to write what is left.
+            with _named(path, error, hint):
+                stream.close()
         with _named(path, error, hint):
             _place(temporary, path, new)
     except BaseException:
