@@ -3,7 +3,8 @@
 
 Takes the arguments of halmos, `--proof-timeout`, and `--fresh`, without which it leaves out what is noted as proven.
 Not proven is what takes too long, meets a loop that it does not follow to the end, or a call that never succeeds. The
-notes hold for one bytecode and one text of the proofs; of any other they are forgotten. Runs in `.venv-analysis`, under
+notes hold for one code, without the hash of its sources that nothing executes, and one text of the proofs; of any other
+they are forgotten. Runs in `.venv-analysis`, under
 the foundry profile `prove`.
 """
 
@@ -39,7 +40,7 @@ class Notes:
 
     def __init__(self, code: str) -> None:
         texts = [p.read_bytes() for p in sorted(STATEMENTS.glob("*.sol"))]
-        self._about = {"code": _digest(code.encode()), "statements": _digest(b"".join(texts))}
+        self._about = {"code": _digest(_executed(code).encode()), "statements": _digest(b"".join(texts))}
         self._of_this_run: list[str] = []
 
     def add(self, proof: str, result: str) -> None:
@@ -115,6 +116,11 @@ def _mended(declare: Callable[..., Any]) -> Callable[..., Any]:
         return declare(name, *sorts)
 
     return function
+
+
+def _executed(code: str) -> str:
+    """The code without its metadata: CBOR at its end, whose length is in the last two bytes."""
+    return code[: -2 * (int(code[-4:], 16) + 2)]
 
 
 def _digest(content: bytes) -> str:
