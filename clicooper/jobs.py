@@ -60,9 +60,6 @@ from clicooper.types import Address, Digest, JobId, Verdict
 
 __all__ = ["JobSource", "act_on", "audit_job", "choose_nodes", "note_audit", "write_bundle"]
 
-CONFIRMATIONS = 3
-"""Blocks that hold a transaction or stand on it before it counts, on a chain that others use too."""
-
 
 class JobSource:
     """A job, wherever it is. Each part is opened when it is first asked for; leaving the context closes all of them.
@@ -300,7 +297,7 @@ def choose_nodes(config: ClientConfig, endpoints: Sequence[str] = ()) -> tuple[s
 
 def act_on(node: Node, address: Address, account: LocalAccount | None = None) -> Contract:
     """A contract as an account acts on it, which waits for enough blocks where others use the chain too."""
-    return Contract(node, address, account, policy=SendPolicy(None, 1 if node.is_local else CONFIRMATIONS))
+    return Contract(node, address, account, policy=SendPolicy.usual(node))
 
 
 def audit_job(source: JobSource, plan: Plan = FULL, progress: Progress = silent) -> AuditReport:

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from clicooper.errors import UsageError
 from clicooper.files import write_whole
+from clicooper.json_values import parse_json
 from clicooper.types import Address
 
 __all__ = ["Deployment", "add_deployment", "deployments_file", "latest_deployment", "read_deployments"]
@@ -71,13 +72,13 @@ def read_deployments(home: Path, chain_id: int) -> tuple[Deployment, ...]:
     """
     path = deployments_file(home, chain_id)
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value: Any = parse_json(path.read_bytes())
         if (value["format"], value["chain_id"]) != (FORMAT, chain_id):
             raise ValueError("another format or chain")
         return tuple(map(Deployment.from_json, value["deployments"]))
     except FileNotFoundError:
         return ()
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as e:
+    except (OSError, ValueError, KeyError, TypeError) as e:
         raise UsageError(
             f"{path} is no deployment record of chain {chain_id}", hint="move it away, or repair it"
         ) from e

@@ -11,6 +11,7 @@ from clicooper.errors import ChainError, UsageError
 __all__ = ["GAS_MARGIN", "GWEI", "Fees", "SendPolicy", "gas_limit", "quote"]
 
 GWEI = 10**9
+CONFIRMATIONS = 3
 GAS_MARGIN = 1.2
 """Over the estimate: a slot that another transaction rewrites first can cost more than in the simulation."""
 
@@ -33,6 +34,11 @@ class SendPolicy:
     def __post_init__(self) -> None:
         if self.confirmations < 1 or (self.max_fee_wei is not None and self.max_fee_wei < 1):
             raise UsageError("a fee cap and a number of confirmations are at least 1", hint="give a larger one")
+
+    @classmethod
+    def usual(cls, node: Node, max_fee_wei: int | None = None, confirmations: int | None = None) -> "SendPolicy":
+        """Waits for the transaction's own block on a local chain, and for two more where others use the chain too."""
+        return cls(max_fee_wei, confirmations or (1 if node.is_local else CONFIRMATIONS))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clicooper.errors import UsageError
+from clicooper.json_values import parse_json
 from clicooper.types import Address, JobId
 
 __all__ = ["JOB_NAME", "JobPlace", "encode_place", "read_place"]
@@ -39,7 +40,7 @@ def read_place(folder: Path) -> JobPlace:
     """
     hint = "name the job with --contract ADDRESS --job N"
     try:
-        value: dict[str, Any] = json.loads((folder / JOB_NAME).read_bytes())
+        value: Any = parse_json((folder / JOB_NAME).read_bytes())
         if value["format"] != FORMAT:
             raise ValueError(f"format {value['format']!r}")
         return JobPlace(int(value["chain_id"]), Address(str(value["contract"])), JobId(int(value["job"])))

@@ -60,7 +60,7 @@ def deploy(
     with session.connected(config) as node:
         check_contract(node, plan)
         max_fee_wei = None if max_fee_gwei is None else round(max_fee_gwei * GWEI)
-        policy = SendPolicy(max_fee_wei, confirmations or (1 if node.is_local else 3))
+        policy = SendPolicy.usual(node, max_fee_wei, confirmations)
         if dry_run:
             sender = _known_sender(config)
             result = _price(node, sender, plan, policy) | _committee_result(plan, plan.contract) | {"dry_run": True}

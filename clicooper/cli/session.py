@@ -71,8 +71,7 @@ def contract_client(
 ) -> Contract:
     """The client of the named contract, or of the newest that was deployed from here."""
     place = latest_deployment(config.home, node.chain_id, CONTRACT).address if address is None else address
-    policy = SendPolicy(None, 1 if node.is_local else 3)
-    return Contract(node, contract_address(place), account, policy=policy)
+    return Contract(node, contract_address(place), account, policy=SendPolicy.usual(node))
 
 
 def contract_address(text: str) -> Address:

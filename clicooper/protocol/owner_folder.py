@@ -14,9 +14,9 @@ Everything is readable by the owner alone. Which job it is stands beside it in j
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from eth_account.signers.local import LocalAccount
 
@@ -30,6 +30,7 @@ from clicooper.config import JobConfig
 from clicooper.errors import UsageError
 from clicooper.files import write_secret
 from clicooper.history.history import History
+from clicooper.json_values import parse_json
 from clicooper.learning.checkpoint import state_bytes
 from clicooper.learning.models import require_trusted
 from clicooper.privacy.randomness import MasterSecret
@@ -129,7 +130,8 @@ def read_settings(folder: RunFolder) -> JobConfig:
     """
     path = folder.owner / CONFIG_NAME
     try:
-        return JobConfig(**json.loads(_read(path)))
+        settings: Any = parse_json(_read(path))
+        return JobConfig(**settings)
     except (TypeError, ValueError) as e:
         raise UsageError(f"{path} is damaged", hint="restore it from a copy of the owner's folder") from e
 

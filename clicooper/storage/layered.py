@@ -110,10 +110,6 @@ class LayeredStore:
         """Puts a file of the cache into the remote store once more, which may have lost it; raises as ``catch_up``."""
         self._send(_Note("file", normalise_cid(cid)))
 
-    def resend_block(self, cid: CID) -> None:
-        """Puts one block of the cache into the remote store once more; raises as ``catch_up``."""
-        self._send(_Note("block", normalise_cid(cid)))
-
     def _write_through(self, note: _Note) -> None:
         """Notes what is to be sent before sending it: a process that dies in between leaves the note."""
         self._write(note)
