@@ -4,20 +4,27 @@ Every error that a user can cause or meet is a ``CliCooperError`` with a ``hint`
 of the command line. Third-party errors are wrapped with ``raise ... from e``.
 """
 
+from enum import Enum
+
 __all__ = [
     "ArtifactCorrupt",
+    "ArtifactMalformed",
     "ArtifactMissing",
     "CarError",
+    "Cause",
     "ChainError",
     "CliCooperError",
+    "Contradiction",
     "DataError",
     "EndpointsDisagree",
     "EvidenceUnusable",
     "GrantRefused",
     "GraphTooLarge",
     "MarkCapacityError",
+    "ModelUnusable",
     "PrivacyBudgetError",
     "PrivacyClaimError",
+    "RecordDamaged",
     "RecordError",
     "RetentionRefused",
     "RevertError",
@@ -39,15 +46,28 @@ EXIT_NETWORK = 3
 EXIT_INCONCLUSIVE = 4
 
 
+class Cause(Enum):
+    """What kept a claim from being checked; never a party of the job."""
+
+    MACHINE = "this machine"
+    STORE = "the store"
+    NODE = "the node"
+    TERMS = "the terms"
+
+
 class CliCooperError(Exception):
     """Base of every error of this package.
 
     Args:
         message: one line that says what is wrong and where.
         hint: one line that says what the user can do.
+
+    Attributes:
+        cause: what a claim that this error left unchecked is put down to.
     """
 
     exit_code = EXIT_USAGE
+    cause = Cause.MACHINE
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -65,6 +85,8 @@ class UsageError(CliCooperError):
 
 class SpecError(CliCooperError):
     """A job specification or manifest that breaks its schema or its limits."""
+
+    cause = Cause.TERMS
 
 
 class DataError(CliCooperError):
@@ -93,6 +115,15 @@ class UntrustedModel(CliCooperError):
     exit_code = EXIT_INCONCLUSIVE
 
 
+class ModelUnusable(CliCooperError):
+    """A model whose code is absent here, is not the code that the spec names, or fails where it is run.
+
+    Nothing that builds on it can be checked on this machine, and nobody is at fault.
+    """
+
+    exit_code = EXIT_INCONCLUSIVE
+
+
 class MarkCapacityError(CliCooperError):
     """A segment too small to hold its marks within the distortion limit."""
 
@@ -103,28 +134,64 @@ class VerificationFailed(CliCooperError):
     exit_code = EXIT_FAILED
 
 
+class Contradiction(VerificationFailed):
+    """Committed content that breaks a rule of the protocol, or differs from what was computed again from it.
+
+    The one error that convicts. It is raised only over bytes that hash to what ``party`` committed.
+
+    Args:
+        party: the seat that committed it, or ``types.ACCUSED_OWNER``.
+        round_: in which it was committed; None for what stands before every round.
+        expected, actual: what the protocol demands, and what was committed, as text.
+    """
+
+    def __init__(
+        self, message: str, *, party: int, round_: int | None = None, expected: str = "", actual: str = "", hint: str = ""
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.party, self.round = party, round_
+        self.expected, self.actual = expected, actual
+
+
 class RecordError(VerificationFailed):
-    """A record that is damaged, or whose events do not follow from each other."""
+    """A record whose events do not follow from each other, or that the chain does not bear out."""
 
 
-class CarError(VerificationFailed):
+class RecordDamaged(RecordError):
+    """A record file that is not what was written: cut off, changed, or another file."""
+
+    exit_code = EXIT_INCONCLUSIVE
+    cause = Cause.STORE
+
+
+class CarError(CliCooperError):
     """A CAR file that is damaged, cut off, or not one that this program accepts.
 
     Args:
         offset: byte of the file at which the refused part begins.
     """
 
+    exit_code = EXIT_INCONCLUSIVE
+    cause = Cause.STORE
+
     def __init__(self, message: str, *, offset: int, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.offset = offset
 
 
-class ArtifactCorrupt(VerificationFailed):
-    """An artifact whose bytes do not hash to its name."""
+class ArtifactCorrupt(CliCooperError):
+    """An artifact of which this copy holds other bytes: they do not hash to its name, and prove nothing."""
+
+    exit_code = EXIT_INCONCLUSIVE
+    cause = Cause.STORE
 
     def __init__(self, message: str, *, cid: str, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.cid = cid
+
+
+class ArtifactMalformed(ArtifactCorrupt):
+    """Genuine bytes that are not what the protocol has under that name: whoever linked them is answerable."""
 
 
 class SealBroken(VerificationFailed):
@@ -147,6 +214,7 @@ class ArtifactMissing(CliCooperError):
     """An artifact that the store does not have: whatever needs it cannot be checked."""
 
     exit_code = EXIT_INCONCLUSIVE
+    cause = Cause.STORE
 
     def __init__(self, message: str, *, cid: str, hint: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -175,12 +243,14 @@ class StorageError(CliCooperError):
     """A store that cannot be reached, read or written."""
 
     exit_code = EXIT_NETWORK
+    cause = Cause.STORE
 
 
 class ChainError(CliCooperError):
     """A node that cannot be reached, or that answers something unusable."""
 
     exit_code = EXIT_NETWORK
+    cause = Cause.NODE
 
 
 class EndpointsDisagree(ChainError):
