@@ -127,6 +127,8 @@ class ModelUnusable(CliCooperError):
 class MarkCapacityError(CliCooperError):
     """A segment too small to hold its marks within the distortion limit."""
 
+    cause = Cause.TERMS
+
 
 class VerificationFailed(CliCooperError):
     """A check that ran and found a difference."""
@@ -146,7 +148,14 @@ class Contradiction(VerificationFailed):
     """
 
     def __init__(
-        self, message: str, *, party: int, round_: int | None = None, expected: str = "", actual: str = "", hint: str = ""
+        self,
+        message: str,
+        *,
+        party: int,
+        round_: int | None = None,
+        expected: str = "",
+        actual: str = "",
+        hint: str = "",
     ) -> None:
         super().__init__(message, hint=hint)
         self.party, self.round = party, round_

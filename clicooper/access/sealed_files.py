@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from clicooper.access.sealing import content_key, encrypt, stream_cipher
 from clicooper.commitments.manifest import SealedFile
-from clicooper.errors import ArtifactCorrupt, SealBroken, SealError, StorageError
+from clicooper.errors import ArtifactMalformed, SealBroken, SealError, StorageError
 from clicooper.storage.base import MAX_BYTES_IN_MEMORY, Store, write_chunks
 from clicooper.storage.ipld.cid import cid_text, file_cid
 from clicooper.types import Digest
@@ -76,7 +76,7 @@ def open_file(store: Store, sealed: SealedFile, secret: bytes, target: BinaryIO,
 
     Args:
         secret: the sealing secret that the file's author registered: the caller has compared ``secret_digest``.
-        max_bytes: more than this counts as corrupt.
+        max_bytes: more than this counts as malformed.
 
     Raises:
         ArtifactMissing, ArtifactCorrupt: as ``Store.get_file``.
@@ -150,7 +150,7 @@ class _Opening(io.RawIOBase):
         plaintext = self._cipher.update(bytes(data))
         if self._rest is not None and (rest := self._rest - len(plaintext)) < 0:
             hint = "it is not what the record says; refuse it, or read it into a file"
-            raise ArtifactCorrupt(f"file {self._cid} is larger than it may be", cid=self._cid, hint=hint)
+            raise ArtifactMalformed(f"file {self._cid} is larger than it may be", cid=self._cid, hint=hint)
         self._rest = None if self._rest is None else rest
         self._running.update(plaintext)
         write_chunks(self._target, [plaintext])

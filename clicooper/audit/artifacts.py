@@ -1,13 +1,15 @@
 """The artifacts behind a history: fetched by digest, parsed strictly, kept only while they are small.
 
-Reads alone; every method raises ``ArtifactMissing``, ``ArtifactCorrupt`` or ``SpecError`` instead of
-returning something it could not check. What the artifacts mean is judged in ``checks``.
+Reads alone; every method raises instead of returning something that it could not check. Genuine bytes that are not
+what the protocol has in their place raise ``Contradiction`` of who committed them; every other error says that this
+machine, its store or the terms keep something from being read. What the artifacts mean is judged in ``checks``.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -27,23 +29,54 @@ from clicooper.commitments.manifest import (
     SegmentManifest,
     StateLinks,
 )
-from clicooper.errors import ArtifactMissing, CliCooperError, SealError, SpecError
+from clicooper.errors import (
+    ArtifactMalformed,
+    ArtifactMissing,
+    CliCooperError,
+    Contradiction,
+    PrivacyClaimError,
+    SealBroken,
+    SealError,
+    SpecError,
+)
 from clicooper.history.history import Commitment, History
 from clicooper.learning.checkpoint import MAX_STATE_BYTES, State, decode_state
 from clicooper.learning.models import require_trusted
 from clicooper.learning.replay import IntervalInputs, interval_inputs
-from clicooper.learning.runtime import runtime_class
+from clicooper.learning.runtime import numpy_of, runtime_class
 from clicooper.learning.schedule import batch_rows
-from clicooper.learning.transcript import Transcript, interval_count
+from clicooper.learning.transcript import ROW_BYTES, Transcript, interval_count
 from clicooper.storage.base import Store, get_bytes
 from clicooper.storage.ipld.cid import cid_text
-from clicooper.types import Address, Digest
+from clicooper.types import ACCUSED_OWNER, Address, Digest, address_bytes
 
-__all__ = ["Artifacts"]
+__all__ = ["Artifacts", "committed_by"]
 
-MAX_LEAVES_BYTES = 1 << 30
 MAX_LABELS_BYTES = 1 << 28
 NO_GRANT = "ask the job's owner for a grant, and pass the identity that it is for: --identity FILE"
+
+
+@contextmanager
+def committed_by(party: int, what: str, round_: int | None = None) -> Iterator[None]:
+    """Holds genuine bytes that cannot be used against who committed them.
+
+    Only what reads such bytes belongs in the block: an error of anything else is nobody's fault.
+
+    Args:
+        party: a seat, or ``ACCUSED_OWNER``.
+        what: the bytes, put before the message.
+        round_: in which they were committed; None for what stands before every round.
+
+    Raises:
+        Contradiction: in the place of every error that says what is wrong with the bytes.
+    """
+    try:
+        yield
+    except (SpecError, PrivacyClaimError, ArtifactMalformed, SealBroken) as e:
+        message, expected = f"{what}: {e.message}", "as the protocol writes it"
+        raise Contradiction(
+            message, party=party, round_=round_, expected=expected, actual=e.message, hint=e.hint
+        ) from e
 
 
 class Artifacts:
@@ -74,31 +107,42 @@ class Artifacts:
         self.transcript = lru_cache(maxsize=64)(self._transcript)
         self.labels = lru_cache(maxsize=None)(self._labels)
         self.schedule = lru_cache(maxsize=1)(self._schedule)
+        self._sealed_in: dict[SealedFile, tuple[int, int | None]] = {}
 
     @cached_property
     def spec(self) -> JobSpec:
         """The JobSpec that the contract's parameters name.
 
         Raises:
-            SpecError: it is for another number of seats or rounds than the contract's.
+            Contradiction: of the owner: it is no spec, breaks a limit, or does not fit the contract's parameters.
             UntrustedModel: its model is code that the auditor has not agreed to run.
         """
         params = self.history.params
-        spec = JobSpec.from_block(self.store.get_block(cid_of_digest(params.spec_digest)))
+        block = self.store.get_block(cid_of_digest(params.spec_digest))
+        with committed_by(ACCUSED_OWNER, "the job's specification"):
+            spec = JobSpec.from_block(block)
+            found = len(spec.model.cuts) + 1, len(spec.labels)
+            if found != (params.seats, params.rounds):
+                raise SpecError(
+                    f"the spec is for {found[0]} seats and {found[1]} rounds, the job has {params.seats} and "
+                    f"{params.rounds}",
+                    hint="do not take part in this job: its owner published a spec that does not fit its terms",
+                )
         require_trusted(spec.model, self.trusted)
-        plan_audit = len(spec.model.cuts) + 1, len(spec.labels)
-        if plan_audit != (params.seats, params.rounds):
-            raise SpecError(
-                f"the spec is for {plan_audit[0]} seats and {plan_audit[1]} rounds, the job has {params.seats} and "
-                f"{params.rounds}",
-                hint="do not take part in this job: its owner published a spec that does not fit its terms",
-            )
         return spec
 
     @property
     def same_class(self) -> bool:
         """Whether the machine that replays is of the class that the job was trained in, so that digests compare."""
         return self.spec.runtime_class == self.runtime
+
+    @property
+    def draws_alike(self) -> bool:
+        """Whether this machine draws the public random numbers of the job: NumPy may change its streams in a release.
+
+        Where it does not, a difference in initial weights or batches says nothing about who committed them.
+        """
+        return numpy_of(self.spec.runtime_class) == numpy_of(self.runtime)
 
     @property
     def intervals(self) -> int:
@@ -108,23 +152,23 @@ class Artifacts:
     @cached_property
     def release(self) -> ActivationRelease:
         """The ActivationRelease that the spec links."""
-        return ActivationRelease.from_block(self.store.get_block(self.spec.activation_release))
+        block = self.store.get_block(self.spec.activation_release)
+        with committed_by(ACCUSED_OWNER, "the release"):
+            return ActivationRelease.from_block(block)
 
     @cached_property
     def activations(self) -> NDArray[np.float32]:
         """The released activations, float32 (rows, *input_shape).
 
         Raises:
-            SpecError: the release's file holds something else, or numbers that are not finite.
+            Contradiction: of the owner: the release's file holds something else, or numbers that are not finite.
         """
-        cid, hint = cid_text(self.release.activations), "the owner has to make a job with another release"
-        try:
-            state = decode_state(get_bytes(self.store, self.release.activations, MAX_STATE_BYTES))
-        except SpecError as e:
-            raise SpecError(f"release {cid}: {e.message}", hint=hint) from e
-        found = {name: array.dtype.name for name, array in state.items()}
-        if found != {"activations": "float32"}:
-            raise SpecError(f"release {cid} holds {found}, not float32 activations", hint=hint)
+        cid, hint = self.release.activations, "the owner has to make a job with another release"
+        with committed_by(ACCUSED_OWNER, f"release {cid_text(cid)}"):
+            state = decode_state(get_bytes(self.store, cid, MAX_STATE_BYTES))
+            found = {name: array.dtype.name for name, array in state.items()}
+            if found != {"activations": "float32"}:
+                raise SpecError(f"it holds {found}, not float32 activations", hint=hint)
         return state["activations"]
 
     def commitment(self, round_: int, seat: int) -> Commitment:
@@ -140,31 +184,50 @@ class Artifacts:
         raise ArtifactMissing(f"seat {seat} committed nothing in round {round_}", cid=f"round {round_} seat {seat}")
 
     def _manifest(self, round_: int, seat: int) -> SegmentManifest:
-        """The manifest that a seat committed in a round."""
-        block = self.store.get_block(cid_of_digest(self.commitment(round_, seat).manifest_digest))
-        return SegmentManifest.from_block(block)
+        """The manifest that a seat committed in a round.
+
+        Raises:
+            Contradiction: of the seat: what it committed is no manifest.
+        """
+        commitment = self.commitment(round_, seat)
+        block = self.store.get_block(cid_of_digest(commitment.manifest_digest))
+        with committed_by(seat, f"what seat {seat} committed in round {round_} is no manifest", round_):
+            manifest = SegmentManifest.from_block(block)
+        self._note_author(manifest, commitment)
+        return manifest
+
+    def _note_author(self, manifest: SegmentManifest, commitment: Commitment) -> None:
+        """Notes which seat answers for a file: the one that committed it as its own, under its own secret."""
+        author = address_bytes(commitment.trainer)
+        for sealed in manifest.own_files:
+            if sealed.author == author:
+                round_ = commitment.round if sealed not in self._sealed_in else None
+                self._sealed_in[sealed] = commitment.seat, round_
 
     def _transcript(self, round_: int, seat: int) -> Transcript:
         """The transcript that a manifest links.
 
         Raises:
-            SpecError: it is not over the steps and intervals that the spec demands.
+            Contradiction: of the seat: it is no transcript over the steps and intervals that the spec demands.
         """
         links, spec = self.manifest(round_, seat).transcript, self.spec
         demanded = spec.training.steps, spec.replay.interval, self.intervals - 1
         claimed = links.steps, links.interval, len(links.states)
-        if claimed != demanded:
-            raise SpecError(
-                "the manifest has {} steps, intervals of {} and {} states between them, the spec demands {}, {} "
-                "and {}".format(*claimed, *demanded),
-                hint="the trainer did other work than the job's",
-            )
-        transcript = Transcript.from_bytes(self.open_file(links.leaves, MAX_LEAVES_BYTES), links.interval)
-        if len(transcript.steps) != links.steps:
-            raise SpecError(
-                f"a transcript of {len(transcript.steps)} steps, where its manifest says {links.steps}",
-                hint="the trainer published another transcript than it committed",
-            )
+        with committed_by(seat, f"the transcript of seat {seat}", round_):
+            if claimed != demanded:
+                raise SpecError(
+                    "its manifest has {} steps, intervals of {} and {} states between them, the spec demands {}, {} "
+                    "and {}".format(*claimed, *demanded),
+                    hint="the trainer did other work than the job's",
+                )
+        data = self.open_file(links.leaves, ROW_BYTES * links.steps)
+        with committed_by(seat, f"the transcript of seat {seat}", round_):
+            transcript = Transcript.from_bytes(data, links.interval)
+            if len(transcript.steps) != links.steps:
+                raise SpecError(
+                    f"it has {len(transcript.steps)} steps, where its manifest says {links.steps}",
+                    hint="the trainer published another transcript than it committed",
+                )
         return transcript
 
     @cached_property
@@ -202,13 +265,28 @@ class Artifacts:
 
         Raises:
             SealError: its author's secret is not at hand.
-            SealBroken: it does not open under that secret.
+            Contradiction: of who committed it: it does not open under that secret, or is no file of this protocol.
+            SealBroken, ArtifactMalformed: likewise, of a file that no manifest read so far names as its author's.
         """
-        return open_bytes(self.store, sealed, self.secret_of(sealed.author), max_bytes)
+        secret = self.secret_of(sealed.author)
+        with self._held_against_author(sealed):
+            return open_bytes(self.store, sealed, secret, max_bytes)
 
     def state_file(self, sealed: SealedFile) -> State:
-        """A sealed safetensors file as arrays by name; raises as ``open_file``, and SpecError for other content."""
-        return decode_state(self.open_file(sealed))
+        """A sealed safetensors file as arrays by name; raises as ``open_file``, likewise for other content."""
+        data = self.open_file(sealed)
+        with self._held_against_author(sealed):
+            return decode_state(data)
+
+    @contextmanager
+    def _held_against_author(self, sealed: SealedFile) -> Iterator[None]:
+        """As ``committed_by``, of the seat that is known to have committed the file as its own, if there is one."""
+        if sealed not in self._sealed_in:
+            yield
+            return
+        seat, round_ = self._sealed_in[sealed]
+        with committed_by(seat, f"file {cid_text(sealed.ciphertext)} of seat {seat}", round_):
+            yield
 
     def state(self, links: StateLinks) -> tuple[State, State | None]:
         """Weights and optimizer state."""
@@ -218,16 +296,17 @@ class Artifacts:
         """Links to the committed state that an interval starts from.
 
         Raises:
-            SpecError: the seat committed no such state.
+            Contradiction: of the seat: it committed no such state.
         """
         manifest = self.manifest(round_, seat)
         if interval == 0:
             return manifest.state_in
-        if interval > len(manifest.transcript.states):
-            raise SpecError(
-                f"seat {seat} committed no state at the start of interval {interval}",
-                hint="the trainer did other work than the job's",
-            )
+        with committed_by(seat, f"the manifest of seat {seat}", round_):
+            if interval > len(manifest.transcript.states):
+                raise SpecError(
+                    f"it names no state at the start of interval {interval}",
+                    hint="the trainer did other work than the job's",
+                )
         return manifest.transcript.states[interval - 1]
 
     def _labels(self, round_: int) -> LabelRelease:
@@ -235,15 +314,17 @@ class Artifacts:
 
         Raises:
             SealError: the label secret was not granted, or does not open them.
+            Contradiction: of the owner: what they open to are no labels.
         """
         if self.keys.label_secret is None:
             raise SealError("the label secret was not granted", hint=NO_GRANT)
         if round_ >= len(self.history.rounds):
             raise ArtifactMissing(f"the labels of round {round_} are not released", cid=f"labels of round {round_}")
         sealed = self.spec.labels[round_]
-        ciphertext = get_bytes(self.store, sealed.ciphertext, max_bytes=MAX_LABELS_BYTES)
         key = labels_file_key(self.keys.label_secret, self.history.rounds[round_].label_key)
-        return LabelRelease.from_block(open_labels(ciphertext, key, Digest(sealed.plaintext_digest)))
+        with committed_by(ACCUSED_OWNER, f"the labels of round {round_}", round_):
+            ciphertext = get_bytes(self.store, sealed.ciphertext, max_bytes=MAX_LABELS_BYTES)
+            return LabelRelease.from_block(open_labels(ciphertext, key, Digest(sealed.plaintext_digest)))
 
     def intervals_or(self, otherwise: int) -> int:
         """Intervals of a round, ``otherwise`` where the spec cannot be read."""

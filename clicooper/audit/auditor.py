@@ -24,6 +24,7 @@ from clicooper.audit.checks.record import check_grant, check_history, check_seat
 from clicooper.audit.checks.release import check_release
 from clicooper.audit.checks.replay import RoundReplay
 from clicooper.audit.checks.store import check_store, find_unsampled
+from clicooper.audit.checks.terms import check_terms_of_job
 from clicooper.audit.replay.executors import HERE, Executor
 from clicooper.audit.replay.journal import Journal
 from clicooper.audit.replay.sampling import Draw, Sample
@@ -43,7 +44,7 @@ from clicooper.types import Verdict
 __all__ = ["FULL", "Plan", "Progress", "audit_files", "audit_record", "silent"]
 
 STORE_MARKER = "clicooper-store"
-"""The file by which a folder says that it is a store."""
+"""The file by which a folder says that it is a store; what the row about it is about."""
 
 Progress = Callable[[str, int, int], None]
 """Called with (what, done, total) as the audit goes on."""
@@ -209,8 +210,7 @@ def _open_store(path: Path) -> LocalStore | CheckResult:
     try:
         return LocalStore(path)
     except StorageError as e:
-        verdict = Verdict.FAIL if (path / STORE_MARKER).exists() else Verdict.INCONCLUSIVE
-        return CheckResult(Check.ARTIFACTS, verdict, STORE_MARKER, e.message)
+        return CheckResult.of_error(Check.ARTIFACTS, STORE_MARKER, e)
 
 
 def _check_store(
@@ -258,6 +258,7 @@ class _Work:
         for seat in history.holders:
             rows += guarded(Check.RECORD, seat.trainer, partial(check_seat, seat), seat=seat.seat)
             rows += guarded(Check.ARTIFACTS, seat.trainer, partial(check_grant, artifacts, seat), seat=seat.seat)
+        rows += guarded(Check.TERMS, "specification", partial(check_terms_of_job, artifacts))
         rows += guarded(Check.RELEASE, "activation release", partial(check_release, artifacts))
         for round_ in range(len(history.rounds)):
             rows += self._audit_round(round_)

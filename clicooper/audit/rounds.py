@@ -24,7 +24,7 @@ from clicooper.audit.checks.replay import RoundReplay, judge, replay_intervals
 from clicooper.audit.replay.executors import HERE, Executor, Tell, unheard
 from clicooper.audit.replay.journal import Journal
 from clicooper.audit.verdict import Check, CheckResult, Replayed
-from clicooper.errors import CliCooperError, WorkersLost
+from clicooper.errors import WorkersLost
 from clicooper.history.history import Commitment
 from clicooper.types import Verdict
 
@@ -101,7 +101,7 @@ def examine_round(
         replay = replay_intervals(artifacts, round_, chosen, executor, journal, tell)
     except WorkersLost:
         raise
-    except CliCooperError as e:
+    except (Exception, SystemExit) as e:  # noqa: BLE001 - as in ``guarded``
         return (*rows, CheckResult.of_error(Check.REPLAY, f"round {round_}", e, round_=round_)), None
     progress = partial(check_progress, artifacts, round_, replay.losses)
     return (*rows, *judge(artifacts, replay), *guarded(Check.PROGRESS, "metrics", progress, round_)), replay

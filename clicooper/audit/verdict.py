@@ -1,6 +1,8 @@
 """Verdicts: one row per claim that was checked, and how rows add up.
 
-A fail outweighs everything; anything that could not be checked keeps the whole from passing.
+A fail outweighs everything; anything that could not be checked keeps the whole from passing. A row fails only where
+something committed contradicts the rules, or what this machine computed from inputs that are committed and verified.
+Everything else that goes wrong is inconclusive, and put down to this machine, its store, a node or the terms.
 """
 
 from __future__ import annotations
@@ -16,11 +18,13 @@ from clicooper.chain.index.confirm import Confirmation
 from clicooper.errors import (
     EXIT_FAILED,
     EXIT_INCONCLUSIVE,
-    EXIT_NETWORK,
     ArtifactCorrupt,
     ArtifactMissing,
+    Cause,
     CliCooperError,
-    SealBroken,
+    Contradiction,
+    RecordDamaged,
+    RecordError,
 )
 from clicooper.history.timeline import Timeline
 from clicooper.types import ACCUSED_OWNER, Digest, Verdict
@@ -33,8 +37,8 @@ __all__ = [
     "Replayed",
     "Sampled",
     "combine",
+    "could_not_check",
     "exit_code",
-    "judge_error",
     "verdict_tree",
 ]
 
@@ -46,6 +50,7 @@ class Check(Enum):
     """The checks of the protocol, in the order in which they are reported."""
 
     RECORD = "record"
+    TERMS = "terms"
     MANIFEST = "manifest"
     LINKS = "links"
     ARTIFACTS = "artifacts"
@@ -60,8 +65,13 @@ class Check(Enum):
     PAYMENT = "payment"
 
 
-OWNERS_CHECKS = frozenset({Check.LABELS, Check.RELEASE})
+OWNERS_CHECKS = frozenset({Check.TERMS, Check.LABELS, Check.RELEASE})
 """Checks of what the owner alone makes."""
+
+MOST_TEXT = 300
+"""Characters of a foreign error's message that a row keeps."""
+
+UNFORESEEN = "run the command again; if it ends in the same way, report it with this message"
 
 
 @dataclass(frozen=True)
@@ -78,6 +88,8 @@ class CheckResult:
         interval: of the round, where it is about one interval.
         field: of ``StepDigests``: what differs in the step.
         seats: both seats, where a difference lies between two of them.
+        cause: of an inconclusive row, what kept the claim from being checked; None where that is another claim.
+        remedy: what to do about it.
     """
 
     check: Check
@@ -92,6 +104,8 @@ class CheckResult:
     interval: int | None = None
     field: str = ""
     seats: tuple[int, ...] = ()
+    cause: Cause | None = None
+    remedy: str = ""
 
     @property
     def culprit(self) -> int | None:
@@ -118,26 +132,52 @@ class CheckResult:
 
     @classmethod
     def of_error(
-        cls, check: Check, subject: str, error: CliCooperError, *, round_: int | None = None, seat: int | None = None
+        cls, check: Check, subject: str, error: BaseException, *, round_: int | None = None, seat: int | None = None
     ) -> CheckResult:
-        """A check that ended in an error: damaged content fails, absent or sealed content is inconclusive."""
-        if isinstance(error, (ArtifactCorrupt, ArtifactMissing, SealBroken)):
-            check = check if isinstance(error, ArtifactMissing) else Check.ARTIFACTS
+        """A check that ended in an error: it fails where the error contradicts the very party that the claim is about.
+
+        So does a record that breaks the contract's rules, which accuses nobody. All else is inconclusive.
+        """
+        about = ACCUSED_OWNER if check in OWNERS_CHECKS else seat
+        if isinstance(error, Contradiction):
+            if error.party == about and error.round in (None, round_):
+                sides = error.expected, error.actual
+                return cls(check, Verdict.FAIL, subject, error.message, round_, seat, *sides, remedy=error.hint)
+            detail = f"it builds on what another commitment says, which is contradicted: {error.message}"
+            return cls(check, Verdict.INCONCLUSIVE, subject, detail, round_, seat)
+        if isinstance(error, RecordError) and not isinstance(error, RecordDamaged):
+            return cls(Check.RECORD, Verdict.FAIL, subject, error.message, round_, remedy=error.hint)
+        if isinstance(error, (ArtifactCorrupt, ArtifactMissing)):
             subject = error.cid
-        return cls(check, judge_error(error), subject, error.message, round_, seat)
+        cause, detail, remedy = _told(error)
+        return cls(check, Verdict.INCONCLUSIVE, subject, detail, round_, seat, cause=cause, remedy=remedy)
 
     def to_json(self) -> dict[str, Any]:
         """The row as ``audit --json`` prints it."""
-        return asdict(self) | {"check": self.check.value, "verdict": self.verdict.value, "culprit": self.culprit}
+        cause = None if self.cause is None else self.cause.value
+        told = {"check": self.check.value, "verdict": self.verdict.value, "culprit": self.culprit, "cause": cause}
+        return asdict(self) | told
 
 
 def _text(value: object) -> str:
     return "0x" + value.hex() if isinstance(value, bytes) else str(value)
 
 
-def judge_error(error: CliCooperError) -> Verdict:
-    """Of a check that ended in an error: what could not be looked at is inconclusive, all else fails."""
-    return Verdict.INCONCLUSIVE if error.exit_code in {EXIT_NETWORK, EXIT_INCONCLUSIVE} else Verdict.FAIL
+def _told(error: BaseException) -> tuple[Cause, str, str]:
+    """What an error that contradicts nobody is put down to, in words, and what to do about it."""
+    if isinstance(error, CliCooperError):
+        return error.cause, error.message, error.hint
+    text = " ".join(str(error).split())[:MOST_TEXT]
+    what = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    if isinstance(error, MemoryError):
+        return Cause.MACHINE, f"out of memory ({what})", "free memory, or use fewer --jobs; then run it again"
+    return Cause.MACHINE, f"the check could not be completed here: {what}", UNFORESEEN
+
+
+def could_not_check(error: BaseException) -> str:
+    """One sentence on an error that contradicts nobody: what it is put down to, what happened, what to do."""
+    cause, message, remedy = _told(error)
+    return f"{cause.value}: {message}; {remedy}" if remedy else f"{cause.value}: {message}"
 
 
 class _HasVerdict(Protocol):

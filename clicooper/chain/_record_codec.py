@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 from eth_utils import is_checksum_address
 
 from clicooper.chain.events import EVENT_TYPES, Event
-from clicooper.errors import RecordError
+from clicooper.errors import RecordDamaged
 from clicooper.types import Address, Digest, JobId
 
 __all__ = ["decode", "encode"]
@@ -49,7 +49,7 @@ def decode(hint: type[_T], value: object, where: str) -> _T:
         where: its path, for messages.
 
     Raises:
-        RecordError: the value is not exactly what ``encode`` writes for some value of that type.
+        RecordDamaged: the value is not exactly what ``encode`` writes for some value of that type.
     """
     return cast("_T", _decode(hint, value, where))
 
@@ -142,7 +142,7 @@ def _match(pattern: re.Pattern[str], value: object, where: str, kind: str) -> st
 
 def _require(condition: bool, message: str) -> None:
     if not condition:
-        raise RecordError(message, hint=_HINT)
+        raise RecordDamaged(message, hint=_HINT)
 
 
 _SCALARS: Mapping[object, Callable[[object, str], object]] = {

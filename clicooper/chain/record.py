@@ -15,7 +15,7 @@ from typing import Any
 
 from clicooper.chain._record_codec import decode, encode
 from clicooper.chain.events import LoggedEvent
-from clicooper.errors import RecordError
+from clicooper.errors import RecordDamaged, RecordError
 from clicooper.files import write_whole
 from clicooper.json_values import parse_json
 from clicooper.types import Address, JobId
@@ -62,20 +62,21 @@ def record_from_json(data: bytes) -> JobRecord:
     """The record in a file.
 
     Raises:
-        RecordError: the bytes are not exactly what ``record_to_json`` writes for some record.
+        RecordDamaged: the bytes are not exactly what ``record_to_json`` writes for some record.
+        RecordError: its events are not those of one job in chain order.
     """
     content = _parse(data)
     digest = content.pop("sha256", None)
     version = content.pop("version", None)
     if type(version) is not int or version != RECORD_VERSION:
         hint = "use the version of clicooper that wrote it"
-        raise RecordError(f"not a record of version {RECORD_VERSION}: version is {version!r:.40}", hint=hint)
+        raise RecordDamaged(f"not a record of version {RECORD_VERSION}: version is {version!r:.40}", hint=hint)
     if digest != _content_digest({"version": version, **content}):
-        raise RecordError("the record's sha256 does not match its content", hint=_DAMAGED)
+        raise RecordDamaged("the record's sha256 does not match its content", hint=_DAMAGED)
     record = decode(JobRecord, content, "record")
     _check_order(record)
     if _serialise(record) != data:
-        raise RecordError("the record's layout is not the canonical one", hint=_DAMAGED)
+        raise RecordDamaged("the record's layout is not the canonical one", hint=_DAMAGED)
     return record
 
 
@@ -94,12 +95,15 @@ def read_record(path: Path) -> JobRecord:
     """The record in the file at ``path``.
 
     Raises:
-        RecordError: there is none, or it is damaged.
+        RecordDamaged: there is none, or it is damaged.
+        RecordError: as ``record_from_json``.
     """
     try:
         data = path.read_bytes()
     except OSError as e:
-        raise RecordError(f"cannot read the record {path}: {e.strerror}", hint="give the path of a record.json") from e
+        raise RecordDamaged(
+            f"cannot read the record {path}: {e.strerror}", hint="give the path of a record.json"
+        ) from e
     return record_from_json(data)
 
 
@@ -117,13 +121,13 @@ def _parse(data: bytes) -> dict[str, Any]:
     try:
         content = parse_json(data.decode("ascii"))
     except UnicodeDecodeError as e:
-        raise RecordError(f"the record is not ASCII text at byte {e.start}", hint=_DAMAGED) from e
+        raise RecordDamaged(f"the record is not ASCII text at byte {e.start}", hint=_DAMAGED) from e
     except json.JSONDecodeError as e:
-        raise RecordError(f"the record is no JSON: {e.msg} at line {e.lineno}", hint=_DAMAGED) from e
+        raise RecordDamaged(f"the record is no JSON: {e.msg} at line {e.lineno}", hint=_DAMAGED) from e
     except ValueError as e:
-        raise RecordError("the record is no JSON that a record can be", hint=_DAMAGED) from e
+        raise RecordDamaged("the record is no JSON that a record can be", hint=_DAMAGED) from e
     if not isinstance(content, dict):
-        raise RecordError("the record is not a JSON object", hint=_DAMAGED)
+        raise RecordDamaged("the record is not a JSON object", hint=_DAMAGED)
     return content
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from clicooper.access.grants import AuditKeys, ProgressKey
 from clicooper.access.sealing import secret_digest
-from clicooper.audit.artifacts import Artifacts
+from clicooper.audit.artifacts import Artifacts, committed_by
 from clicooper.chain.client import TranscriptStep
 from clicooper.commitments.canonical import cid_of_digest, sha256
 from clicooper.commitments.head import mark_commitment
@@ -29,7 +29,7 @@ from clicooper.errors import ArtifactMissing, EvidenceUnusable, SpecError
 from clicooper.learning.checkpoint import MAX_STATE_BYTES
 from clicooper.learning.transcript import ROW_BYTES, StepDigests, interval_bounds, rows_from_bytes
 from clicooper.storage.base import Store, get_bytes
-from clicooper.types import Digest
+from clicooper.types import ACCUSED_OWNER, Digest
 
 __all__ = ["EnclosedArtifacts", "ProvenStep"]
 
@@ -156,7 +156,9 @@ class EnclosedArtifacts(Artifacts):
     def _labels(self, round_: int) -> LabelRelease:
         """The opened labels of a round, whose digest the spec names."""
         digest = Digest(self.spec.labels[round_].plaintext_digest)
-        return LabelRelease.from_block(self.store.get_block(cid_of_digest(digest)))
+        block = self.store.get_block(cid_of_digest(digest))
+        with committed_by(ACCUSED_OWNER, f"the labels of round {round_}", round_):
+            return LabelRelease.from_block(block)
 
 
 def _proven(held: SeatRows, step: int) -> ProvenStep:

@@ -1,7 +1,7 @@
-"""Committed content that turns out to be malformed or wrong, held against its author.
+"""Committed content that turns out to be malformed or wrong, as a fault of who committed it.
 
-Content is first fetched by digest: what is absent or has other bytes raises and proves nothing. Only genuine bytes are
-then parsed, and where they cannot be, that is a ``Fault`` of their author.
+What is absent, has other bytes or cannot be read on this machine raises and proves nothing; a ``Contradiction`` alone
+becomes a ``Fault``.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from contextlib import contextmanager
 
 from clicooper.audit.checks.labels import check_labels
 from clicooper.audit.verdict import Check, CheckResult
-from clicooper.commitments.canonical import cid_of_digest
 from clicooper.commitments.manifest import SegmentManifest
 from clicooper.disputes.enclosed import EnclosedArtifacts
 from clicooper.disputes.opinion import Fault
-from clicooper.errors import PrivacyClaimError, SpecError
-from clicooper.types import ACCUSED_OWNER, Digest, Verdict
+from clicooper.errors import Contradiction
+from clicooper.types import ACCUSED_OWNER, Verdict
 
 __all__ = [
     "FaultProven",
@@ -38,19 +37,21 @@ class FaultProven(Exception):
 
 @contextmanager
 def hold_against(seat: int, check: Check, what: str = "") -> Iterator[None]:
-    """Holds content that cannot be used against its author.
+    """Makes a contradiction of one party the fault that ``check`` would find.
 
     Args:
         seat: a seat, or ``ACCUSED_OWNER``.
         what: put before the error's message.
 
     Raises:
-        FaultProven: in the place of SpecError and PrivacyClaimError.
+        FaultProven: in the place of a ``Contradiction`` of ``seat``; one of somebody else passes through.
     """
     try:
         yield
-    except (SpecError, PrivacyClaimError) as e:
-        raise FaultProven(Fault(seat, check, what + e.message)) from e
+    except Contradiction as e:
+        if e.party != seat:
+            raise
+        raise FaultProven(Fault(seat, check, what + e.message, expected=e.expected, actual=e.actual)) from e
 
 
 def read_committed_manifest(artifacts: EnclosedArtifacts, seat: int) -> SegmentManifest:
@@ -59,11 +60,10 @@ def read_committed_manifest(artifacts: EnclosedArtifacts, seat: int) -> SegmentM
     Raises:
         FaultProven: what the seat committed is no manifest.
         ArtifactMissing, ArtifactCorrupt: it is not there; or the spec is not.
-        SpecError: the spec, which is the owner's, cannot be read.
+        Contradiction: of the owner: the spec.
     """
     round_, _ = artifacts.evidence.round, artifacts.spec
-    artifacts.store.get_block(cid_of_digest(artifacts.commitment(round_, seat).manifest_digest))
-    with hold_against(seat, Check.MANIFEST, f"what seat {seat} committed is no manifest: "):
+    with hold_against(seat, Check.MANIFEST):
         return artifacts.manifest(round_, seat)
 
 
@@ -75,8 +75,6 @@ def find_label_faults(artifacts: EnclosedArtifacts) -> tuple[Fault, ...]:
         ArtifactMissing, ArtifactCorrupt: they are not there.
     """
     round_ = artifacts.evidence.round
-    for sealed in artifacts.spec.labels[: round_ + 1]:
-        artifacts.store.get_block(cid_of_digest(Digest(sealed.plaintext_digest)))
     with hold_against(ACCUSED_OWNER, Check.LABELS):
         return tuple(find_faults(check_labels(artifacts, round_)))
 

@@ -1,8 +1,8 @@
 """Judging evidence with nothing else at hand: the claim is repeated, and what was committed decides.
 
-Only committed content can convict, and only its author. So each judge first takes, from blocks that hash to what is in
-the head proof, the manifests and files of the claim, and holds a malformed one against its author. An error in the
-evidence itself, or a gap in it, ends in "cannot tell".
+Only a contradiction with committed content can convict, and only its author. So each judge first takes, from blocks
+that hash to what is in the head proof, the manifests and files of the claim, and holds a malformed one against its
+author. An error in the evidence itself, a gap in it, or whatever goes wrong on this machine ends in "cannot tell".
 
 ``judge_replay`` judges the replay of intervals, ``shown_receipts`` which of two neighbours a receipt convicts.
 """
@@ -20,7 +20,7 @@ from clicooper.audit.checks.manifest import check_manifest
 from clicooper.audit.checks.mark import check_mark
 from clicooper.audit.checks.release import check_release
 from clicooper.audit.rounds import CommitmentCheck
-from clicooper.audit.verdict import Check, CheckResult
+from clicooper.audit.verdict import Check, CheckResult, could_not_check
 from clicooper.disputes.enclosed import EnclosedArtifacts
 from clicooper.disputes.evidence_file import OpenedEvidence
 from clicooper.disputes.faults import FaultProven, find_faults, find_label_faults, hold_against, read_committed_manifest
@@ -28,7 +28,7 @@ from clicooper.disputes.judge_replay import judge_replay
 from clicooper.disputes.opinion import Answer, Fault, Judged, Opinion, conclude, party_name
 from clicooper.disputes.shown_receipts import ShownReceipts, weigh_receipts
 from clicooper.disputes.withheld import judge_withheld
-from clicooper.errors import CliCooperError, EvidenceUnusable, SealBroken
+from clicooper.errors import ArtifactMalformed, Contradiction, EvidenceUnusable, SealBroken
 from clicooper.storage.base import Store
 from clicooper.storage.ipld.cid import cid_text
 from clicooper.types import ACCUSED_OWNER, Verdict, address_bytes
@@ -72,8 +72,11 @@ def judge_evidence(
         return conclude(weigh_receipts(artifacts, judged, shown), about)
     except FaultProven as e:
         return conclude(Judged((e.fault,)), about)
-    except CliCooperError as e:
-        return Opinion(Answer.CANNOT_TELL, about, e.message)
+    except Contradiction as e:
+        fault = Fault(e.party, Check.ARTIFACTS, e.message, expected=e.expected, actual=e.actual)
+        return conclude(Judged((fault,)), about)
+    except (Exception, SystemExit) as e:  # noqa: BLE001 - a model's code may raise anything, and nobody is at fault
+        return Opinion(Answer.CANNOT_TELL, about, could_not_check(e))
 
 
 def _seat(artifacts: EnclosedArtifacts) -> int:
@@ -116,7 +119,7 @@ def _judge_seal(artifacts: EnclosedArtifacts) -> Judged:
             raise EvidenceUnusable(f"file {cid_text(cid)} is none that seat {seat} sealed", hint="ask for another copy")
         try:
             open_bytes(artifacts.store, own[cid], secret)
-        except SealBroken as e:
+        except (SealBroken, ArtifactMalformed) as e:
             return Judged((Fault(seat, Check.ARTIFACTS, e.message),))
     return Judged(confirmed=f"all {len(artifacts.evidence.wanted)} files open under the registered secret")
 
@@ -127,7 +130,6 @@ def _judge_labels(artifacts: EnclosedArtifacts) -> Judged:
 
 
 def _judge_release(artifacts: EnclosedArtifacts) -> Judged:
-    artifacts.store.get_block(artifacts.spec.activation_release)
     with hold_against(ACCUSED_OWNER, Check.RELEASE):
         return _judge_rows(check_release(artifacts))
 

@@ -14,10 +14,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from clicooper.audit.artifacts import committed_by
 from clicooper.audit.checks.manifest import check_manifest
 from clicooper.audit.checks.progress import check_progress
 from clicooper.audit.replay.intervals import MAX_CROSS_CLASS_STEPS
 from clicooper.audit.verdict import Check
+from clicooper.commitments.manifest import SegmentManifest
 from clicooper.disputes.enclosed import EnclosedArtifacts
 from clicooper.disputes.faults import (
     FaultProven,
@@ -30,6 +32,7 @@ from clicooper.disputes.faults import (
 from clicooper.disputes.opinion import Fault, Judged
 from clicooper.errors import ArtifactMissing, EvidenceUnusable, SpecError
 from clicooper.learning.checkpoint import State, state_digest
+from clicooper.learning.models import build_segments
 from clicooper.learning.replay import Difference, IntervalReplay, compare_states, difference_in_rows, replay_interval
 from clicooper.learning.schedule import batch_rows
 from clicooper.learning.training import SeatWorker
@@ -54,9 +57,10 @@ def judge_replay(artifacts: EnclosedArtifacts) -> Judged:
 
     Raises:
         EvidenceUnusable, ArtifactMissing, ArtifactCorrupt: the evidence does not hold what a replay needs.
-        SpecError: the spec or the release, which are the owner's, cannot be used.
+        Contradiction: of the owner: the spec or the release cannot be used.
     """
     seats, same_class = range(artifacts.history.params.seats), artifacts.same_class
+    build_segments(artifacts.spec.model)  # Before anybody is judged: what goes wrong here is nobody's fault.
     if wrong := tuple(_manifest_faults(artifacts, seats)) or find_label_faults(artifacts):
         return Judged(wrong)
     claimed, unusable = _read_all_claimed(artifacts, seats)
@@ -116,22 +120,33 @@ def _read_claimed(artifacts: EnclosedArtifacts, seat: int) -> _Claimed:
     evidence, spec, interval = artifacts.evidence, artifacts.spec, artifacts.evidence.interval or 0
     manifest = artifacts.manifest(evidence.round, seat)
     steps = tuple(proven.digests for proven in artifacts.proven_steps(seat))
-    with hold_against(seat, Check.BOUNDARY, f"the committed steps of seat {seat} are no transcript: "):
+    with (
+        hold_against(seat, Check.BOUNDARY),
+        committed_by(seat, f"the committed steps of seat {seat} are no transcript", evidence.round),
+    ):
         Transcript(steps, spec.replay.interval)
-    with hold_against(seat, Check.ARTIFACTS, f"the committed state of seat {seat} cannot be used: "):
-        try:
-            start = artifacts.state(artifacts.start_state(evidence.round, seat, interval))
-            SeatWorker(spec.model, spec.training, spec.replay, seat, *start)
-        except SpecError as e:
-            if interval or manifest.own_start:
-                raise
-            hint = f"show the round before: that is where seat {seat} took it over from"
-            why = f"the state that seat {seat} took over cannot be used: {e.message}"
-            raise EvidenceUnusable(why, hint=hint) from e
+    with hold_against(seat, Check.ARTIFACTS):
+        start = _read_start(artifacts, seat, manifest)
         try:
             return _Claimed(steps, start, artifacts.state(manifest.state_after(interval)))
         except ArtifactMissing:
             return _Claimed(steps, start, None)
+
+
+def _read_start(artifacts: EnclosedArtifacts, seat: int, manifest: SegmentManifest) -> SeatState:
+    """The state that a seat started the interval from; one that it took over is no fault of its own."""
+    evidence, spec, interval = artifacts.evidence, artifacts.spec, artifacts.evidence.interval or 0
+    try:
+        start = artifacts.state(artifacts.start_state(evidence.round, seat, interval))
+        SeatWorker(spec.model, spec.training, spec.replay, seat, *start)
+    except SpecError as e:
+        if interval or manifest.own_start:
+            with committed_by(seat, f"the committed state of seat {seat} cannot be used", evidence.round):
+                raise
+        hint = f"show the round before: that is where seat {seat} took it over from"
+        why = f"the state that seat {seat} took over cannot be used: {e.message}"
+        raise EvidenceUnusable(why, hint=hint) from e
+    return start
 
 
 def _replay(artifacts: EnclosedArtifacts, claimed: Sequence[_Claimed]) -> IntervalReplay:

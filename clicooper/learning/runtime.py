@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from clicooper.errors import SpecError
 
-__all__ = ["runtime_class", "use_threads"]
+__all__ = ["numpy_of", "runtime_class", "use_threads"]
 
 
 def runtime_class(threads: int = 1) -> str:
@@ -35,6 +35,11 @@ def runtime_class(threads: int = 1) -> str:
     capability = torch.backends.cpu.get_cpu_capability()
     name = f"torch-{version} {platform.machine()} {capability} float32 threads={threads} numpy-{np.__version__}"
     return f"{name} bits={_sample_bits(threads)}"
+
+
+def numpy_of(name: str) -> str:
+    """The part of a class's name that says which NumPy draws its random numbers; empty where it says none."""
+    return next((part for part in name.split() if part.startswith("numpy-")), "")
 
 
 @contextmanager

@@ -21,10 +21,10 @@ from typing import Any
 
 from eth_utils import keccak
 
-from clicooper.audit.verdict import combine, judge_error
+from clicooper.audit.verdict import Check, CheckResult, combine
 from clicooper.chain.client import Contract
 from clicooper.commitments.ownership import OwnershipBundle
-from clicooper.errors import CliCooperError, VerificationFailed
+from clicooper.errors import ArtifactMalformed, CliCooperError, SpecError, VerificationFailed
 from clicooper.learning.checkpoint import State, state_digest
 from clicooper.learning.segments import initial_state
 from clicooper.learning.suspect_file import Suspect
@@ -173,11 +173,14 @@ def verdict_over(claims: Sequence[JudgedClaim]) -> Verdict:
 
 
 def _guarded(judge: Callable[[], tuple[Verdict, str]]) -> tuple[Verdict, str]:
-    """The verdict of a part; what could not be checked is inconclusive, what is damaged fails."""
+    """The verdict of a part: it fails where what the claim shows is not what it has to be; all else is inconclusive."""
     try:
         return judge()
-    except CliCooperError as e:
-        return judge_error(e), e.message
+    except (VerificationFailed, SpecError, ArtifactMalformed) as e:
+        return Verdict.FAIL, e.message
+    except (Exception, SystemExit) as e:  # noqa: BLE001 - a model's code may raise anything, and nobody is at fault
+        row = CheckResult.of_error(Check.REPLAY, "", e)
+        return Verdict.INCONCLUSIVE, row.detail
 
 
 def _passed(check: Callable[..., str], *arguments: Any) -> tuple[Verdict, str]:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.protocol.policy import Policy
-from clicooper.types import Ground, Verdict
+from clicooper.types import ACCUSED_OWNER, Ground, Verdict
 
 __all__ = ["WITHHELD", "Accept", "Accuse", "Decision", "Wait", "decide"]
 
@@ -77,8 +77,8 @@ def _about_failures(failed: Sequence[CheckResult]) -> Decision:
     doubtful = [row for row in failed if row.check is Check.RECORD]
     if doubtful:
         return Wait(f"the record cannot be relied on: {_told(doubtful[0])}")
-    named = [(row.seat, row) for row in failed if row.seat is not None]
-    if not named:
+    named = [(row.culprit, row) for row in failed if row.culprit not in (None, ACCUSED_OWNER)]
+    if not named or named[0][0] is None:
         return Wait(f"no seat can be held answerable before the arbiter: {_told(failed[0])}")
     return Accuse(named[0][0], Ground.FAULT, named[0][1])
 

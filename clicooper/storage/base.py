@@ -12,7 +12,7 @@ from typing import BinaryIO, Protocol, runtime_checkable
 
 from multiformats import CID
 
-from clicooper.errors import ArtifactCorrupt, ArtifactMissing, StorageError
+from clicooper.errors import ArtifactMalformed, ArtifactMissing, StorageError
 from clicooper.storage.ipld.cid import cid_text
 
 __all__ = [
@@ -122,7 +122,7 @@ def get_bytes(store: Store, cid: CID, max_bytes: int = MAX_BYTES_IN_MEMORY) -> b
     """A whole file in memory.
 
     Raises:
-        ArtifactMissing, ArtifactCorrupt: as ``Store.get_file``; a file above ``max_bytes`` counts as corrupt.
+        ArtifactMissing, ArtifactCorrupt: as ``Store.get_file``; a file above ``max_bytes`` counts as malformed.
     """
     target = _Bounded(cid, max_bytes)
     store.get_file(cid, target)
@@ -137,10 +137,10 @@ class _Bounded(io.BytesIO):
         self._cid, self._max_bytes = cid_text(cid), max_bytes
 
     def write(self, data: object, /) -> int:
-        """Appends, or raises ``ArtifactCorrupt``."""
+        """Appends, or raises ``ArtifactMalformed``."""
         view = memoryview(data)  # type: ignore[arg-type]
         if self.tell() + view.nbytes > self._max_bytes:
-            raise ArtifactCorrupt(
+            raise ArtifactMalformed(
                 f"file {self._cid} holds more than {self._max_bytes} bytes",
                 cid=self._cid,
                 hint="it is not what the record says; refuse it, or read it into a file",

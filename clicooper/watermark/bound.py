@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clicooper.errors import MarkCapacityError, SpecError, VerificationFailed
+from clicooper.errors import VerificationFailed
 from clicooper.watermark.carriers import (
     Layout,
     MarkParams,
@@ -87,15 +87,16 @@ def check_embedding(trained: State, out: State, progress_seed: bytes, params: Ma
         params: the job's mark parameters.
 
     Returns:
-        A check that is ``ok`` or names the first difference, also where either state is damaged or too small.
+        A check that is ``ok`` or names the first difference.
 
     Raises:
-        SpecError: the seed is malformed.
+        SpecError: the seed is malformed, or the states cannot carry marks of these parameters.
+        MarkCapacityError: they are too small for them, which is the doing of whoever chose them.
     """
     require_seed(progress_seed)
     try:
         remainder = _remainder(trained, out, progress_seed, params)
-    except (VerificationFailed, SpecError, MarkCapacityError) as e:
+    except VerificationFailed as e:
         return EmbeddingCheck(ok=False, reason=e.message, blocks=0, relative_norm=0.0)
     low, high = _ranked(remainder)
     length = low.size // params.bits
@@ -121,7 +122,7 @@ def check_opened_embedding(
         return check
     try:
         _require_equal_tensors(embed_both(trained, progress_seed, ownership_seed, params), out, carrying=())
-    except (VerificationFailed, SpecError, MarkCapacityError) as e:
+    except VerificationFailed as e:
         return EmbeddingCheck(False, e.message, check.blocks, check.relative_norm)
     return EmbeddingCheck(True, "embedding repeated bit by bit", check.blocks, check.relative_norm)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from clicooper.audit.artifacts import Artifacts
-from clicooper.audit.checks.frame import Comparison, compare_all
+from clicooper.audit.checks.frame import Comparison, compare_all, unless_drawn_otherwise
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.commitments.canonical import tensor_digest
 from clicooper.learning.schedule import batch_input, batch_rows
@@ -33,4 +33,5 @@ def check_coverage(artifacts: Artifacts, round_: int, intervals: Sequence[int] |
     sampled = "" if intervals is None else f", of {len(rows)}"
     passed = f"{len(steps)} batches of {rows.shape[1]}{sampled} as scheduled"
     subject = f"{len(steps)} batches"
-    yield compare_all(Check.COVERAGE, subject, map(compare, steps), round_=round_, seat=0, passed=passed)
+    row = compare_all(Check.COVERAGE, subject, map(compare, steps), round_=round_, seat=0, passed=passed)
+    yield unless_drawn_otherwise(artifacts, row)

@@ -1,9 +1,10 @@
 """What every check shares: a row for several comparisons, and a row for a check that could not be completed.
 
-A check is a generator of ``CheckResult`` in a file of its own, named as ``verdict.Check`` names it. It never catches: a
-missing, damaged or malformed artifact propagates as its error, and ``guarded`` turns it into the right row. To add a
-check, add its name to ``Check``, its file here, and its line to ``audit.rounds`` (or, for one of the whole job, to
-``audit.auditor``).
+A check is a generator of ``CheckResult`` in a file of its own, named as ``verdict.Check`` names it. It never catches:
+whatever goes wrong propagates, and ``guarded`` turns it into the right row, a failure for a ``Contradiction`` alone.
+
+To add a check, add its name to ``Check``, its file here, and its line to ``audit.rounds`` (or, for one of the whole
+job, to ``audit.auditor``).
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from clicooper.audit.artifacts import Artifacts
 from clicooper.audit.verdict import Check, CheckResult
-from clicooper.errors import CliCooperError
+from clicooper.errors import Cause
 from clicooper.types import Verdict
 
-__all__ = ["Comparison", "compare_all", "guarded"]
+__all__ = ["Comparison", "compare_all", "guarded", "unless_drawn_otherwise"]
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,13 @@ def guarded(
     round_: int | None = None,
     seat: int | None = None,
 ) -> tuple[CheckResult, ...]:
-    """The rows of a check, or the one row that says why it could not be completed."""
+    """The rows of a check, the last of which says why it could not be completed, whatever was raised."""
+    rows: list[CheckResult] = []
     try:
-        return tuple(run())
-    except CliCooperError as e:
-        return (CheckResult.of_error(check, subject, e, round_=round_, seat=seat),)
+        rows.extend(run())
+    except (Exception, SystemExit) as e:  # noqa: BLE001 - a model's code may raise anything, and nobody is at fault
+        rows.append(CheckResult.of_error(check, subject, e, round_=round_, seat=seat))
+    return tuple(rows)
 
 
 def compare_all(
@@ -73,3 +77,12 @@ def compare_all(
         names.append(one.name)
     detail = passed or f"agrees on {', '.join(names)}"
     return CheckResult(check, Verdict.PASS, subject, detail, round_, seat, seats=seats)
+
+
+def unless_drawn_otherwise(artifacts: Artifacts, row: CheckResult) -> CheckResult:
+    """The row; or, where it fails over random numbers that this machine draws otherwise, that it cannot tell."""
+    if row.verdict is not Verdict.FAIL or artifacts.draws_alike:
+        return row
+    detail = f"{row.detail}, and this machine draws with another NumPy than the job's {artifacts.spec.runtime_class}"
+    remedy = "check it with the NumPy of the job's runtime class"
+    return replace(row, verdict=Verdict.INCONCLUSIVE, detail=detail, cause=Cause.MACHINE, remedy=remedy)

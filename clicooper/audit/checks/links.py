@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from clicooper.audit.artifacts import Artifacts
-from clicooper.audit.checks.frame import Comparison, compare_all
+from clicooper.audit.checks.frame import Comparison, compare_all, unless_drawn_otherwise
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.commitments.canonical import cid_of_digest, sha256
 from clicooper.commitments.manifest import SealedFile, SegmentManifest
@@ -13,6 +13,7 @@ from clicooper.history.history import Commitment
 from clicooper.learning.checkpoint import state_bytes
 from clicooper.learning.segments import initial_state
 from clicooper.storage.ipld.cid import cid_text
+from clicooper.types import Verdict
 
 __all__ = ["check_links"]
 
@@ -24,13 +25,17 @@ def check_links(artifacts: Artifacts, commitment: Commitment) -> Iterator[CheckR
     previous = artifacts.manifest(round_ - 1, seat) if round_ else None
     # By its digest on chain: what the neighbour's manifest says, or whether it is there, is not this seat's affair.
     predecessor = cid_of_digest(artifacts.commitment(round_, seat - 1).manifest_digest) if seat else None
-    start = _compare_initial(artifacts, seat, manifest) if previous is None else _compare_start(previous, manifest)
     comparisons = (
         Comparison("previous", previous and str(previous.cid), manifest.previous and str(manifest.previous)),
         Comparison("predecessor", predecessor and str(predecessor), manifest.predecessor and str(manifest.predecessor)),
-        *start,
+        *(() if previous is None else _compare_start(previous, manifest)),
     )
-    yield compare_all(Check.LINKS, str(manifest.cid), comparisons, round_=round_, seat=seat)
+    row = compare_all(Check.LINKS, str(manifest.cid), comparisons, round_=round_, seat=seat)
+    if previous is None and row.verdict is Verdict.PASS:
+        initial = _compare_initial(artifacts, seat, manifest)
+        row = compare_all(Check.LINKS, row.subject, initial, round_=round_, seat=seat)
+        row = unless_drawn_otherwise(artifacts, row)
+    yield row
 
 
 def _compare_initial(artifacts: Artifacts, seat: int, manifest: SegmentManifest) -> Iterator[Comparison]:

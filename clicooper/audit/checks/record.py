@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from clicooper.access.grants import Grant
-from clicooper.audit.artifacts import Artifacts
+from clicooper.audit.artifacts import Artifacts, committed_by
 from clicooper.audit.checks.frame import Comparison, compare_all
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.chain.client import Contract
@@ -48,7 +48,8 @@ def _disputed(history: History) -> Iterator[str]:
 
 def check_seat(seat: Seat) -> Iterator[CheckResult]:
     """The key record that a trainer registered is well-formed."""
-    record = KeyRecord.from_block(seat.key_record)
+    with committed_by(seat.seat, "the key record that it registered"):
+        record = KeyRecord.from_block(seat.key_record)
     yield CheckResult(Check.RECORD, Verdict.PASS, seat.trainer, f"registered {record.endpoint}", seat=seat.seat)
 
 
@@ -58,8 +59,11 @@ def check_grant(artifacts: Artifacts, seat: Seat) -> Iterator[CheckResult]:
     It names the job's genesis, which binds chain, contract, number and terms. A record of other terms than those that
     the trainer joined under disagrees with it, which shows without a secret.
     """
-    cid = KeyRecord.from_block(seat.key_record).grant
-    grant = Grant.from_block(artifacts.store.get_block(cid))
+    with committed_by(seat.seat, "the key record that it registered"):
+        cid = KeyRecord.from_block(seat.key_record).grant
+    block = artifacts.store.get_block(cid)
+    with committed_by(seat.seat, "the grant that it registered"):
+        grant = Grant.from_block(block)
     comparisons = (
         Comparison("job of the registered grant", artifacts.history.genesis, grant.genesis),
         Comparison("author of the registered grant", address_bytes(seat.trainer), grant.author),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from clicooper.audit.artifacts import Artifacts
+from clicooper.audit.artifacts import Artifacts, committed_by
 from clicooper.audit.checks.frame import Comparison, compare_all
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.commitments.manifest import ActivationRelease, JobSpec, ReleaseSpec
@@ -18,6 +18,7 @@ from clicooper.privacy.accounting import gaussian_sigma, sensitivity
 from clicooper.privacy.privunit import PrivUnit
 from clicooper.privacy.randomised_response import RandomisedResponse, noise_of_rows
 from clicooper.privacy.statement import INPUT_OR_LABEL
+from clicooper.types import ACCUSED_OWNER
 
 __all__ = ["check_release", "compare_shape"]
 
@@ -26,11 +27,13 @@ def check_release(artifacts: Artifacts) -> Iterator[CheckResult]:
     """One row; a failure is the owner's.
 
     Raises:
-        PrivacyClaimError: a claim that no mechanism can keep.
+        Contradiction: of the owner: a claim that no mechanism can keep.
     """
     spec, release, values = artifacts.spec, artifacts.release, artifacts.activations
     claim = spec.release
-    least, lengths = _needed_noise(claim, values)
+    with committed_by(ACCUSED_OWNER, "the claim of the release"):
+        least, lengths = _needed_noise(claim, values)
+        label_noise = _label_noise(claim)
     comparisons = (
         Comparison("claim of spec and release", claim, release.release),
         Comparison("sigma at least the mechanism's", True, claim.sigma >= least * (1 - 1e-9)),
@@ -38,7 +41,7 @@ def check_release(artifacts: Artifacts) -> Iterator[CheckResult]:
         Comparison("delta below one in the number of records", True, claim.delta < 1 / claim.records),
         Comparison("the head's part is less than all of epsilon", True, (claim.head_epsilon or 0.0) < claim.epsilon),
         Comparison("labels are in the claim", claim.label_epsilon is not None, claim.adjacency == INPUT_OR_LABEL),
-        Comparison("label noise that the loss corrects", True, spec.training.label_noise in (0.0, _label_noise(claim))),
+        Comparison("label noise that the loss corrects", True, spec.training.label_noise in (0.0, label_noise)),
         *compare_shape(spec, release, values),
         Comparison("on the public grid", True, _on_grid(values, claim.grid)),
     )

@@ -9,7 +9,14 @@ from multiformats import CID
 from clicooper.audit.artifacts import Artifacts
 from clicooper.audit.replay.sampling import Draw
 from clicooper.audit.verdict import Check, CheckResult
-from clicooper.errors import ArtifactCorrupt, ArtifactMissing, CliCooperError, GraphTooLarge, StorageError
+from clicooper.errors import (
+    ArtifactCorrupt,
+    ArtifactMalformed,
+    ArtifactMissing,
+    CliCooperError,
+    GraphTooLarge,
+    StorageError,
+)
 from clicooper.storage.base import ListableStore, Store, missing
 from clicooper.storage.ipld.cid import cid_bytes, cid_text
 from clicooper.storage.ipld.graph import walk
@@ -46,7 +53,9 @@ def check_store(
 ) -> Iterator[CheckResult]:
     """Every block below ``roots`` is there and intact; so is every other block, where the store can list them.
 
-    One row for each block that is missing, has other bytes or is malformed, then one that counts the good ones.
+    One row for each block that is missing, has other bytes or is malformed, then one that counts the good ones. A block
+    with other bytes is damage of this copy, and proves nothing; one whose genuine bytes are malformed is linked by
+    something committed, and fails without saying whose it is: the check of that commitment does.
 
     Args:
         unread: names of files that are left out; where there are any, blocks that no root links are left out, too.
@@ -82,7 +91,7 @@ def check_store(
                 store.get_block(cid)
                 good.add(cid_bytes(cid))
             except CliCooperError as e:
-                rows.append(_row_of(cid, e))
+                rows.append(CheckResult.of_error(Check.ARTIFACTS, cid_text(cid), e))
     yield from rows
     verdict = Verdict.PASS if good else Verdict.INCONCLUSIVE
     found = f"{linked} blocks that the job links and {len(good) - linked} others hash to their names"
@@ -92,4 +101,6 @@ def check_store(
 
 
 def _row_of(cid: CID, error: CliCooperError) -> CheckResult:
+    if isinstance(error, ArtifactMalformed):
+        return CheckResult(Check.ARTIFACTS, Verdict.FAIL, cid_text(cid), error.message, remedy=error.hint)
     return CheckResult.of_error(Check.ARTIFACTS, cid_text(cid), error)

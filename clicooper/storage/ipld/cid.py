@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from multiformats import CID
 
-from clicooper.errors import ArtifactCorrupt, SpecError
+from clicooper.errors import ArtifactCorrupt, ArtifactMalformed, SpecError
 from clicooper.storage.ipld.dagpb import Link, Malformed, encode_node, parse_node
 
 __all__ = [
@@ -167,8 +167,8 @@ def verify_block(cid: CID, block: bytes, where: str = "") -> bytes:
     if _hash(block) != cid.digest:
         text = cid_text(cid)
         source = f" from {where}" if where else ""
-        hint = "fetch it from another copy"
-        raise ArtifactCorrupt(f"block {text}{source} does not hash to its name", cid=text, hint=hint)
+        hint = f"fetch it again from whoever published it: clicooper store get {text}"
+        raise ArtifactCorrupt(f"corrupt here: block {text}{source} does not hash to its name", cid=text, hint=hint)
     return block
 
 
@@ -246,7 +246,7 @@ def read_file(
         max_bytes: a larger file is refused before anything below its root is fetched.
 
     Raises:
-        ArtifactCorrupt: not a file, malformed, larger than ``max_bytes``, or cut in another way than ``layout``;
+        ArtifactMalformed: not a file, malformed, larger than ``max_bytes``, or cut in another way than ``layout``;
             what was yielded before is genuine all the same.
     """
     root = normalise_cid(root)
@@ -293,9 +293,9 @@ def _parse(cid: CID, block: bytes, layout: FileLayout) -> tuple[Link, ...]:
         raise _corrupt(cid, f"is not a node of a file: {e}") from e
 
 
-def _corrupt(cid: CID, problem: str) -> ArtifactCorrupt:
+def _corrupt(cid: CID, problem: str) -> ArtifactMalformed:
     hint = "its bytes are genuine but not written by this protocol: refuse the artifact"
-    return ArtifactCorrupt(f"block {cid_text(cid)} {problem}", cid=cid_text(cid), hint=hint)
+    return ArtifactMalformed(f"block {cid_text(cid)} {problem}", cid=cid_text(cid), hint=hint)
 
 
 def _hash(block: bytes) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any
 from multiformats import CID
 
 from clicooper.commitments.canonical import decode
-from clicooper.errors import ArtifactCorrupt, ArtifactMissing, GraphTooLarge, SpecError
+from clicooper.errors import ArtifactCorrupt, ArtifactMalformed, ArtifactMissing, GraphTooLarge, SpecError
 from clicooper.storage.ipld.cid import (
     IPFS_LAYOUT,
     MAX_FILE_BYTES,
@@ -123,7 +123,7 @@ def block_links(cid: CID, block: bytes) -> tuple[CID, ...]:
     """The links of a *verified* block in the order in which it holds them, repeats included.
 
     Raises:
-        ArtifactCorrupt: genuine bytes that are no canonical DAG-CBOR map or no node of a file, as the codec says; or
+        ArtifactMalformed: genuine bytes that are no canonical DAG-CBOR map or no node of a file, as the codec says; or
             a link that cannot name an artifact.
     """
     codec = normalise_cid(cid).codec.name
@@ -135,7 +135,7 @@ def block_links(cid: CID, block: bytes) -> tuple[CID, ...]:
     except (SpecError, Malformed) as e:
         text = cid_text(cid)
         hint = "its bytes are genuine but not written by this protocol: refuse the artifact"
-        raise ArtifactCorrupt(f"block {text} is malformed: {e}", cid=text, hint=hint) from e
+        raise ArtifactMalformed(f"block {text} is malformed: {e}", cid=text, hint=hint) from e
     return ()
 
 
