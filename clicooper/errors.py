@@ -29,6 +29,7 @@ __all__ = [
     "RetentionRefused",
     "RevertError",
     "RulingRefused",
+    "RulingUndecided",
     "RunFolderError",
     "SealBroken",
     "SealError",
@@ -85,8 +86,6 @@ class UsageError(CliCooperError):
 
 class SpecError(CliCooperError):
     """A job specification or manifest that breaks its schema or its limits."""
-
-    cause = Cause.TERMS
 
 
 class DataError(CliCooperError):
@@ -213,6 +212,12 @@ class SealBroken(VerificationFailed):
 
 class RulingRefused(VerificationFailed):
     """A ruling that the evidence does not bear out; nothing was sent."""
+
+
+class RulingUndecided(RulingRefused):
+    """A ruling on evidence that cannot tell, or that was not looked at."""
+
+    exit_code = EXIT_INCONCLUSIVE
 
 
 class GrantRefused(VerificationFailed):

@@ -34,7 +34,6 @@ from clicooper.errors import (
     ArtifactMissing,
     CliCooperError,
     Contradiction,
-    PrivacyClaimError,
     SealBroken,
     SealError,
     SpecError,
@@ -72,7 +71,7 @@ def committed_by(party: int, what: str, round_: int | None = None) -> Iterator[N
     """
     try:
         yield
-    except (SpecError, PrivacyClaimError, ArtifactMalformed, SealBroken) as e:
+    except (SpecError, ArtifactMalformed, SealBroken) as e:
         message, expected = f"{what}: {e.message}", "as the protocol writes it"
         raise Contradiction(
             message, party=party, round_=round_, expected=expected, actual=e.message, hint=e.hint

@@ -39,9 +39,9 @@ from clicooper.history.history import History
 from clicooper.history.timeline import make_timeline
 from clicooper.storage.base import Store
 from clicooper.storage.local import LocalStore
-from clicooper.types import Verdict
+from clicooper.types import ACCUSED_OWNER, Address, Verdict
 
-__all__ = ["FULL", "Plan", "Progress", "audit_files", "audit_record", "silent"]
+__all__ = ["FULL", "Plan", "Progress", "audit_files", "audit_record", "parties_of", "silent"]
 
 STORE_MARKER = "clicooper-store"
 """The file by which a folder says that it is a store; what the row about it is about."""
@@ -121,7 +121,15 @@ def audit_record(
         sampled=_sampled(artifacts, plan.sample, draws, work.confirmed),
         timeline=make_timeline(record, _heads(record, history), work.losses),
         resumed=work.resumed,
+        parties=parties_of(history),
     )
+
+
+def parties_of(history: History) -> dict[tuple[int | None, int], Address]:
+    """Who is who: addresses by round and seat, as ``AuditReport.parties`` has them."""
+    found: dict[tuple[int | None, int], Address] = {(None, ACCUSED_OWNER): history.owner}
+    found |= {(None, seat.seat): seat.trainer for seat in history.seats}
+    return found | {(one.round, one.seat): one.trainer for one in history.commitments}
 
 
 def _draw_all(artifacts: Artifacts, sample: Sample) -> dict[int, Draw]:

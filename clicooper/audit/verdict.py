@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from typing import Any, Protocol
 
@@ -27,7 +27,7 @@ from clicooper.errors import (
     RecordError,
 )
 from clicooper.history.timeline import Timeline
-from clicooper.types import ACCUSED_OWNER, Digest, Verdict
+from clicooper.types import ACCUSED_OWNER, Address, Digest, Verdict
 
 __all__ = [
     "AuditReport",
@@ -54,6 +54,7 @@ class Check(Enum):
     MANIFEST = "manifest"
     LINKS = "links"
     ARTIFACTS = "artifacts"
+    STATE = "state"
     COVERAGE = "coverage"
     BOUNDARY = "boundary"
     LABELS = "labels"
@@ -143,10 +144,12 @@ class CheckResult:
             if error.party == about and error.round in (None, round_):
                 sides = error.expected, error.actual
                 return cls(check, Verdict.FAIL, subject, error.message, round_, seat, *sides, remedy=error.hint)
-            detail = f"it builds on what another commitment says, which is contradicted: {error.message}"
-            return cls(check, Verdict.INCONCLUSIVE, subject, detail, round_, seat)
-        if isinstance(error, RecordError) and not isinstance(error, RecordDamaged):
-            return cls(Check.RECORD, Verdict.FAIL, subject, error.message, round_, remedy=error.hint)
+            # The party that is contradicted has a row of its own, where its commitment is checked.
+            detail = f"it builds on another commitment, which is contradicted: {error.message}"
+            cause = Cause.TERMS if error.party == ACCUSED_OWNER else None
+            return cls(check, Verdict.INCONCLUSIVE, subject, detail, round_, seat, cause=cause, remedy=error.hint)
+        if check is Check.RECORD and isinstance(error, RecordError) and not isinstance(error, RecordDamaged):
+            return cls(check, Verdict.FAIL, subject, error.message, round_, remedy=error.hint)
         if isinstance(error, (ArtifactCorrupt, ArtifactMissing)):
             subject = error.cid
         cause, detail, remedy = _told(error)
@@ -310,6 +313,7 @@ class AuditReport:
         sampled: what was drawn; None for an audit that replays everything.
         timeline: what the record tells, for people; None where it could not be followed.
         resumed: intervals that an interrupted audit had replayed.
+        parties: addresses by round and seat; the owner's stands under no round and ``ACCUSED_OWNER``.
     """
 
     source: str
@@ -322,6 +326,7 @@ class AuditReport:
     sampled: Sampled | None = None
     timeline: Timeline | None = None
     resumed: int = 0
+    parties: Mapping[tuple[int | None, int], Address] = field(default_factory=dict)
 
     @classmethod
     def without_replay(

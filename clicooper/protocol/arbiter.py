@@ -25,7 +25,7 @@ from clicooper.disputes.head_proof import history_of
 from clicooper.disputes.judge import judge_evidence
 from clicooper.disputes.opinion import Answer, Opinion, party_name
 from clicooper.disputes.shown_receipts import ShownReceipts
-from clicooper.errors import ChainError, CliCooperError, RulingRefused
+from clicooper.errors import ChainError, CliCooperError, RulingRefused, RulingUndecided
 from clicooper.storage.base import Store
 from clicooper.types import ACCUSED_OWNER, Address, Digest, Ground, Head, JobId, Phase
 
@@ -235,10 +235,10 @@ def ruling_of(judgement: Judgement | None) -> bool:
 def _refuse_against(guilty: bool, judgement: Judgement | None) -> None:
     hint = "rule by the finding, or say that you override it"
     if judgement is None:
-        raise RulingRefused("nothing was checked", hint="name the evidence, or say that you override")
+        raise RulingUndecided("nothing was checked", hint="name the evidence, or say that you override")
     answer = judgement.opinion.answer
     if answer is Answer.CANNOT_TELL:
-        raise RulingRefused(f"the evidence cannot tell: {judgement.opinion.detail}", hint=hint)
+        raise RulingUndecided(f"the evidence cannot tell: {judgement.opinion.detail}", hint=hint)
     if guilty != (answer is Answer.GUILTY):
         ruling = "guilty" if guilty else "not guilty"
         raise RulingRefused(f"the ruling would be {ruling}, the finding is {answer.value}", hint=hint)

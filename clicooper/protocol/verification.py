@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from clicooper.audit.auditor import Progress
+from clicooper.audit.auditor import Progress, parties_of
 from clicooper.audit.checks.record import CheckedRecord
 from clicooper.audit.replay.sampling import escape_probability
 from clicooper.audit.verdict import AuditReport
@@ -136,7 +136,16 @@ def verify_round(
     elif not settled and options.challenge and isinstance(found.decision, Accuse):
         sent = _accuse(folder, checked, owner, found, contract, options.evidence)
     seconds, commitments = time.perf_counter() - started, len(history.rounds[round_].commitments)
-    report = AuditReport(record.source, record.blocks, commitments, rows, found.replayed, seconds, checked.confirmed)
+    report = AuditReport(
+        record.source,
+        record.blocks,
+        commitments,
+        rows,
+        found.replayed,
+        seconds,
+        checked.confirmed,
+        parties=parties_of(history),
+    )
     return RoundReport(report, found, settled, sent)
 
 

@@ -22,6 +22,7 @@ __all__ = ["render_report"]
 
 _DEMANDS = {
     Check.RECORD: "Every event was allowed where it stands and every head follows from the events before it.",
+    Check.TERMS: "The job's specification keeps every limit, and its model can be made.",
     Check.MANIFEST: "Each committed manifest says what the chain and the job's specification say.",
     Check.LINKS: "Each segment continues the weights of its last accepted round and its neighbour's manifest.",
     Check.ARTIFACTS: "Every file is there, hashes to its name and has the digests that were committed.",

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.tree import Tree
 
 from clicooper.audit.verdict import AuditReport, Branch, Check, combine, verdict_tree
+from clicooper.reports.findings import list_contradictions, list_open_claims
 from clicooper.reports.tables import print_lines, table
 from clicooper.types import Verdict
 
@@ -32,12 +33,12 @@ def print_result(console: Console, report: AuditReport, written: dict[str, Any])
 
 
 def print_audit(console: Console, report: AuditReport) -> None:
-    """One line a check, the tree of rounds, every row that did not pass, then the verdict."""
+    """One line a check, the tree of rounds, what is contradicted or open, then the verdict."""
     by_check = {check: [row for row in report.results if row.check is check] for check in Check}
     checks = [(check.value, _colored(combine(rows)), str(len(rows))) for check, rows in by_check.items() if rows]
     console.print(table("Audit", "check", "verdict", "claims", numeric=("claims",), rows=checks))
     console.print(_tree(verdict_tree(report.results)))
-    _print_open_rows(console, report)
+    _print_findings(console, report)
     replayed = report.replayed
     resumed = f", {report.resumed} of them before an interruption" if report.resumed else ""
     console.print(
@@ -76,13 +77,14 @@ def _line(branch: Branch) -> str:
     return f"{branch.name}: {_colored(branch.verdict)} ({', '.join([f'{claims} claims', *parts])})"
 
 
-def _print_open_rows(console: Console, report: AuditReport) -> None:
-    for row in report.results:
-        if row.verdict is not Verdict.PASS:
-            where = " ".join(f"{n} {v}" for n, v in (("round", row.round), ("seat", row.seat)) if v is not None)
-            console.print(f"{_colored(row.verdict)} {row.check.value} {where}")
-            difference = f"expected {row.expected}, found {row.actual}" if row.expected else ""
-            print_lines(console, *(f"  {line}" for line in (row.subject, row.detail, difference) if line))
+def _print_findings(console: Console, report: AuditReport) -> None:
+    """Each contradiction in a sentence, then why other claims are open; ``--json`` has the rows."""
+    for sentence, next_step in list_contradictions(report):
+        console.print("[bold red]contradicted[/]")
+        print_lines(console, f"  {sentence}", f"  next: {next_step}")
+    for sentence, remedy in list_open_claims(report):
+        console.print("[yellow]not checked[/]")
+        print_lines(console, f"  {sentence}", *((f"  next: {remedy}",) if remedy else ()))
 
 
 def _print_sample(console: Console, report: AuditReport) -> None:

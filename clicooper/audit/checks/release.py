@@ -10,10 +10,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from clicooper.audit.artifacts import Artifacts, committed_by
+from clicooper.audit.artifacts import Artifacts
 from clicooper.audit.checks.frame import Comparison, compare_all
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.commitments.manifest import ActivationRelease, JobSpec, ReleaseSpec
+from clicooper.errors import Contradiction, PrivacyClaimError
 from clicooper.privacy.accounting import gaussian_sigma, sensitivity
 from clicooper.privacy.privunit import PrivUnit
 from clicooper.privacy.randomised_response import RandomisedResponse, noise_of_rows
@@ -31,9 +32,12 @@ def check_release(artifacts: Artifacts) -> Iterator[CheckResult]:
     """
     spec, release, values = artifacts.spec, artifacts.release, artifacts.activations
     claim = spec.release
-    with committed_by(ACCUSED_OWNER, "the claim of the release"):
+    try:
         least, lengths = _needed_noise(claim, values)
         label_noise = _label_noise(claim)
+    except PrivacyClaimError as e:
+        why = f"no mechanism can keep the claim of the release: {e.message}"
+        raise Contradiction(why, party=ACCUSED_OWNER, expected="a claim that can be kept", actual=e.message) from e
     comparisons = (
         Comparison("claim of spec and release", claim, release.release),
         Comparison("sigma at least the mechanism's", True, claim.sigma >= least * (1 - 1e-9)),
