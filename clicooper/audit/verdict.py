@@ -30,6 +30,7 @@ from clicooper.history.timeline import Timeline
 from clicooper.types import ACCUSED_OWNER, Address, Digest, Verdict
 
 __all__ = [
+    "OWNERS_CHECKS",
     "AuditReport",
     "Branch",
     "Check",

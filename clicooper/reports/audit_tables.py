@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.tree import Tree
 
 from clicooper.audit.verdict import AuditReport, Branch, Check, combine, verdict_tree
-from clicooper.reports.findings import list_contradictions, list_open_claims
+from clicooper.reports.contradictions import list_contradictions, list_open_claims
 from clicooper.reports.tables import print_lines, table
 from clicooper.types import Verdict
 
@@ -38,7 +38,7 @@ def print_audit(console: Console, report: AuditReport) -> None:
     checks = [(check.value, _colored(combine(rows)), str(len(rows))) for check, rows in by_check.items() if rows]
     console.print(table("Audit", "check", "verdict", "claims", numeric=("claims",), rows=checks))
     console.print(_tree(verdict_tree(report.results)))
-    _print_findings(console, report)
+    _print_reasons(console, report)
     replayed = report.replayed
     resumed = f", {report.resumed} of them before an interruption" if report.resumed else ""
     console.print(
@@ -77,7 +77,7 @@ def _line(branch: Branch) -> str:
     return f"{branch.name}: {_colored(branch.verdict)} ({', '.join([f'{claims} claims', *parts])})"
 
 
-def _print_findings(console: Console, report: AuditReport) -> None:
+def _print_reasons(console: Console, report: AuditReport) -> None:
     """Each contradiction in a sentence, then why other claims are open; ``--json`` has the rows."""
     for sentence, next_step in list_contradictions(report):
         console.print("[bold red]contradicted[/]")

@@ -39,7 +39,7 @@ def run(kind: str, first: int, count: int) -> Seen:
             started = time.process_time()
             try:
                 run_case(material, kind, seed)
-            except (Exception, TooLong):
+            except (Exception, TooLong):  # noqa: BLE001 - whatever it is, it is the finding
                 failures.append(f"{kind} {seed}\n{traceback.format_exc(limit=-4)}")
             longest = max(longest, time.process_time() - started)
         return Seen(kind, count, tuple(failures), longest, peak_bytes() - before)
@@ -72,10 +72,12 @@ def written(kinds: list[str], seen: list[Seen]) -> str:
     total = sum(one.cases for one in seen)
     head = f"""# Fuzzing
 
-{total:,} cases of {len(kinds)} kinds on {datetime.now(UTC):%Y-%m-%d}, by `make fuzz`. A case changes one or two places of
-something that another party may send to a value from the edge of its type, as the schema allows. It fails where a
-check ends in anything but rows or an error of this package, where a party is named that cannot have made the change,
-after {CPU_LIMIT_S} s of CPU time, or where the process grows by {MEMORY_LIMIT_BYTES // MIB:,} MiB. The gate runs a few of each kind.
+{total:,} cases of {len(kinds)} kinds on {datetime.now(UTC):%Y-%m-%d}, by `make fuzz`.
+
+A case changes one or two places of something that another party may send to a value from the edge of its type, as the
+schema allows. It fails where a check ends in anything but rows or an error of this package, where a party is named
+that cannot have made the change, after {CPU_LIMIT_S} s of CPU time, or where the process grows by
+{MEMORY_LIMIT_BYTES // MIB:,} MiB. The gate runs a few cases of each kind.
 
 | Kind | Cases | Failures | Longest case, CPU s | Growth of the process, MiB |
 |---|---|---|---|---|
