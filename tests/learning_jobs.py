@@ -132,6 +132,14 @@ def normalised_blocks(input_shape: tuple[int, ...], outputs: int) -> list[nn.Mod
     return [scaled, nn.Tanh(), nn.Linear(5, outputs)]
 
 
+def spare_blocks(input_shape: tuple[int, ...], outputs: int) -> list[nn.Module]:
+    """A parameter without any part in the result, and a layer that normalises twice in a step."""
+    norm = nn.BatchNorm1d(5)
+    first = nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(input_shape)), 5), norm, nn.Tanh(), norm)
+    first.register_parameter("spare", nn.Parameter(torch.ones(3)))
+    return [first, nn.Linear(5, outputs)]
+
+
 def dropout_blocks(input_shape: tuple[int, ...], outputs: int) -> list[nn.Module]:
     return [nn.Flatten(), nn.Dropout(0.5), nn.Linear(int(np.prod(input_shape)), outputs)]
 

@@ -21,6 +21,7 @@ from clicooper.audit.checks.manifest import check_manifest
 from clicooper.audit.checks.mark import check_mark
 from clicooper.audit.checks.progress import check_progress
 from clicooper.audit.checks.replay import RoundReplay, judge, replay_intervals
+from clicooper.audit.checks.state import check_state
 from clicooper.audit.replay.executors import HERE, Executor, Tell, unheard
 from clicooper.audit.replay.journal import Journal
 from clicooper.audit.verdict import Check, CheckResult, Replayed
@@ -45,6 +46,7 @@ def check_commitments(
         Check.MANIFEST: check_manifest,
         Check.LINKS: check_links,
         Check.ARTIFACTS: partial(check_artifacts, intervals=intervals),
+        Check.STATE: partial(check_state, intervals=intervals),
         Check.BOUNDARY: check_boundary,
         Check.MARK: check_mark,
         Check.EMBED: check_embed,

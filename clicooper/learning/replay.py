@@ -3,32 +3,37 @@
 Within a runtime class replay is bitwise and a difference names its author; across classes only end states can be
 compared, by ``compare_states`` and the sum of their ``relative_residual`` (protocol, section 4). Choosing intervals and
 giving verdicts is the job of ``clicooper.audit``.
+
+A replay that diverges ends there, and is a difference like any other: an honest seat stops where it computes a number
+that is not finite, so one that committed to more did not compute it from the state and the tensors that are agreed.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clicooper.commitments.canonical import sha256, tensor_digest
 from clicooper.commitments.manifest import JobSpec
 from clicooper.errors import SpecError
 from clicooper.learning.checkpoint import State, cast_state
 from clicooper.learning.schedule import batch_rows, round_batches
+from clicooper.learning.segments import TrainingDiverged
 from clicooper.learning.training import SeatWorker, train_round
 from clicooper.learning.transcript import StepDigests, interval_bounds
-from clicooper.types import Digest
+from clicooper.types import ZERO_DIGEST, Digest
 
 __all__ = [
+    "NOT_FINITE",
     "Difference",
     "IntervalInputs",
     "IntervalReplay",
     "ReplayingWorker",
-    "StateMisfit",
     "compare_states",
     "difference_in_rows",
     "interval_inputs",
@@ -38,12 +43,8 @@ __all__ = [
 ]
 
 
-class StateMisfit(SpecError):
-    """A start state that no segment of its ``seat`` can be in: other tensors, shapes or an optimizer not agreed."""
-
-    def __init__(self, seat: int, error: SpecError) -> None:
-        super().__init__(error.message, hint=error.hint)
-        self.seat = seat
+NOT_FINITE = sha256(b"clicooper: a number that is not finite")
+"""Stands for the digest of what a replay could not compute; whatever was committed there differs from it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +68,9 @@ class IntervalReplay:
 
     Attributes:
         first_step: its first step.
-        steps: by seat, the digests of each of its steps.
-        end_states: by seat, weights and optimizer state after it.
-        losses: training loss of each of its steps, in nats.
+        steps: by seat, the digests of each of its steps; after ``NOT_FINITE``, the scheduled batches alone.
+        end_states: by seat, weights and optimizer state after it; no numbers where it diverged.
+        losses: training loss of each of its steps, in nats; of those before it diverged.
     """
 
     first_step: int
@@ -118,18 +119,15 @@ class ReplayingWorker(SeatWorker):
 
     Args:
         steps: how many, so that cost and memory are theirs, however long the whole round is.
-        states: weights and optimizer state before them.
+        states: weights and optimizer state before them, within the seat's ``state_domain``.
 
     Raises:
-        StateMisfit: states that do not fit the segment.
+        SpecError: states that do not fit the segment.
     """
 
     def __init__(self, spec: JobSpec, steps: int, seat: int, states: tuple[State, State | None]) -> None:
         training = spec.training.model_copy(update={"steps": steps})
-        try:
-            super().__init__(spec.model, training, spec.replay, seat, *states)
-        except SpecError as e:
-            raise StateMisfit(seat, e) from e
+        super().__init__(spec.model, training, spec.replay, seat, *states)
 
     def keep_state(self, weights: State, optimizer: State) -> None:
         """Nothing: memory must not grow with the steps."""
@@ -180,11 +178,38 @@ def replay_steps(
     count = len(inputs.batches)
     workers = [ReplayingWorker(spec, count, seat, _cast(states, dtype)) for seat, states in enumerate(start_states)]
     workers[-1].receive_labels(inputs.labels)
-    train_round(workers, enumerate(inputs.batches), threads=threads)
+    try:
+        train_round(workers, enumerate(inputs.batches), threads=threads)
+    except TrainingDiverged as e:
+        return _break_off(inputs, workers, e)
     ends = tuple((worker.segment.state(), worker.segment.optimizer_state()) for worker in workers)
     return IntervalReplay(
         inputs.first_step, tuple(worker.recorder.steps for worker in workers), ends, workers[-1].losses
     )
+
+
+def _break_off(
+    inputs: IntervalInputs, workers: Sequence[ReplayingWorker], diverged: TrainingDiverged
+) -> IntervalReplay:
+    """What was computed up to the first number that is not finite, in causal order."""
+    at = workers[diverged.seat].step
+    rows = []
+    for seat, worker in enumerate(workers):
+        if len(worker.recorder.steps) == at:
+            worker.recorder.close_step()
+        own = list(worker.recorder.steps)
+        if seat == diverged.seat:
+            own[at] = replace(own[at], **{diverged.field: NOT_FINITE})
+        nothing = StepDigests(*(ZERO_DIGEST,) * 5)
+        rest = inputs.batches[at + 1 :]
+        own += [replace(nothing, input=ZERO_DIGEST if seat else tensor_digest(batch)) for batch in rest]
+        rows.append(tuple(own))
+    ends = tuple((_blank(worker.segment.state()), _blank(worker.segment.optimizer_state())) for worker in workers)
+    return IntervalReplay(inputs.first_step, tuple(rows), ends, workers[-1].losses)
+
+
+def _blank(state: State) -> State:
+    return {name: np.full_like(a, np.nan) if a.dtype.kind == "f" else a for name, a in state.items()}
 
 
 def replay_interval(
@@ -207,8 +232,7 @@ def replay_interval(
         dtype: float64 for a dispute across runtime classes; by default the states' own.
 
     Raises:
-        StateMisfit: a state that does not fit its segment.
-        SpecError: no such interval.
+        SpecError: a state that does not fit its segment, or no such interval.
     """
     inputs = interval_inputs(spec, round_, index, activations, pseudo_labels)
     return replay_steps(spec, inputs, start_states, dtype=dtype, threads=threads)
@@ -239,7 +263,7 @@ def difference_in_rows(claimed: Sequence[Sequence[StepDigests]], replayed: Inter
         for seat, field in _causal_order(len(claimed)):
             expected = getattr(replayed.steps[seat][offset], field)
             actual = getattr(claimed[seat][offset], field)
-            if expected != actual:
+            if expected != actual or expected == NOT_FINITE:
                 step = replayed.first_step + offset
                 return Difference(_check_of(seat, field), step, seat, field, expected, actual)
     return None
@@ -261,28 +285,30 @@ def compare_states(actual: State, expected: State) -> float:
     """Relative L2 distance ``||actual - expected|| / ||expected||`` over all floating arrays, in float64.
 
     Returns:
-        0 or more; infinity where ``expected`` is all zero and ``actual`` is not.
+        0 or more; infinity where ``expected`` is all zero and ``actual`` is not, or numbers are not finite.
 
     Raises:
         SpecError: states with other names or shapes.
     """
     residual, norm = _residual(actual, expected)
     distance = float(np.linalg.norm(residual))
-    if norm == 0:
-        return math.inf if distance else 0.0
+    if norm == 0 or not math.isfinite(distance) or not math.isfinite(norm):
+        return 0.0 if distance == norm == 0 else math.inf
     return distance / norm
 
 
 def relative_residual(actual: State, expected: State) -> NDArray[np.float64]:
     """``(actual - expected) / ||expected||`` over all floating arrays as one vector, to be added up over intervals.
 
-    Its norm is ``compare_states``: where ``expected`` is all zero, infinite numbers stand for what differs.
+    Its norm is ``compare_states``: infinite numbers stand for what differs where ``expected`` is all zero, and for what
+    is not finite.
 
     Raises:
         SpecError: states with other names or shapes.
     """
     residual, norm = _residual(actual, expected)
-    return residual / norm if norm else np.where(residual == 0, 0.0, np.inf)
+    relative = residual / norm if norm and math.isfinite(norm) else np.where(residual == 0, 0.0, np.inf)
+    return np.where(np.isfinite(relative), relative, np.inf)
 
 
 def _residual(actual: State, expected: State) -> tuple[NDArray[np.float64], float]:
@@ -292,4 +318,5 @@ def _residual(actual: State, expected: State) -> tuple[NDArray[np.float64], floa
     flat = [
         np.concatenate([np.zeros(0), *(s[n].astype(np.float64).ravel() for n in names)]) for s in (actual, expected)
     ]
-    return flat[0] - flat[1], float(np.linalg.norm(flat[1]))
+    with np.errstate(invalid="ignore", over="ignore"):
+        return flat[0] - flat[1], float(np.linalg.norm(flat[1]))

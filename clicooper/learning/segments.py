@@ -18,9 +18,21 @@ from clicooper.learning.checkpoint import State
 from clicooper.learning.models import build_segment
 from clicooper.learning.schedule import Purpose, generator
 
-__all__ = ["Segment", "initial_state", "training_loss"]
+__all__ = ["Segment", "TrainingDiverged", "initial_state", "training_loss"]
 
 _MOMENTS = {"sgd": ("momentum_buffer",), "adamw": ("step", "exp_avg", "exp_avg_sq")}
+
+
+class TrainingDiverged(SpecError):
+    """A number that is not finite: an honest seat stops here, before it commits anything.
+
+    Args:
+        field: the field of ``transcript.StepDigests`` that could not be computed; a loss counts as what is sent back.
+    """
+
+    def __init__(self, seat: int, field: str, what: str) -> None:
+        super().__init__(f"training diverged: the {what} of seat {seat} is not finite", hint="lower the learning rate")
+        self.seat, self.field = seat, field
 
 
 def initial_state(spec: ModelSpec, seeds: SeedSpec, seat: int) -> State:
@@ -118,7 +130,7 @@ class Segment:
 
         Raises:
             DataError: labels out of range or of another length, or no forward pass before.
-            SpecError: the loss is not finite.
+            TrainingDiverged: the loss is not finite.
         """
         logits = self._pending()
         if labels.shape != (logits.shape[0],) or labels.min() < 0 or labels.max() >= self._spec.outputs:
@@ -126,7 +138,7 @@ class Segment:
         loss = training_loss(logits, torch.tensor(labels), self._training)
         loss.backward()  # type: ignore[no-untyped-call]
         if not math.isfinite(loss.item()):
-            raise SpecError("training diverged: the loss is not finite", hint="lower the learning rate")
+            raise TrainingDiverged(self.seat, "grad_sent", "loss")
         return loss.item(), self._input_gradient()
 
     def step(self) -> None:

@@ -18,7 +18,7 @@ from clicooper.learning.checkpoint import State, weight_norm
 from clicooper.learning.recorder import Recorder
 from clicooper.learning.round_log import MemoryRoundLog, RoundLog
 from clicooper.learning.runtime import use_threads
-from clicooper.learning.segments import Segment
+from clicooper.learning.segments import Segment, TrainingDiverged
 from clicooper.learning.transcript import Crossing, Transcript, ends_interval
 
 __all__ = ["Party", "SeatWorker", "TrainedSegment", "train_round"]
@@ -150,10 +150,15 @@ class SeatWorker:
         self._labels = labels
 
     def forward(self, step: int, x: NDArray[Any]) -> NDArray[Any]:
-        """Output for a batch; both are recorded."""
+        """Output for a batch; both are recorded.
+
+        Raises:
+            TrainingDiverged: it is not finite; so do ``backward`` and ``update``.
+        """
         self.step = step
         self.record("input", x)
         output = self.compute_output(x)
+        self._require_finite("output", output)
         self.record("output", output)
         return output
 
@@ -162,6 +167,7 @@ class SeatWorker:
         self.step = step
         self.record("grad_received", grad)
         sent = self.compute_gradient(grad)
+        self._require_finite("grad_sent", sent)
         self.record("grad_sent", sent)
         return sent
 
@@ -171,6 +177,7 @@ class SeatWorker:
         self.apply_step()
         if ends_interval(step, self._steps, self._interval):
             weights, optimizer = self.segment.state(), self.segment.optimizer_state()
+            self._require_finite("state", *weights.values(), *optimizer.values())
             self.recorder.note_state(weights, optimizer)
             if step + 1 < self._steps:
                 self.keep_state(weights, optimizer)
@@ -221,6 +228,10 @@ class SeatWorker:
         """Keeps the state at an interval's end in the round log."""
         index, size_bytes = self.step // self._interval, sum(array.nbytes for array in weights.values())
         self.recorder.run(lambda: self._round_log.add_state(index, weights, optimizer), size_bytes)
+
+    def _require_finite(self, field: str, *arrays: NDArray[Any] | None) -> None:
+        if not all(array is None or np.isfinite(array).all() for array in arrays):
+            raise TrainingDiverged(self.segment.seat, field, field.replace("grad_sent", "gradient"))
 
     def _metrics(self) -> dict[str, float]:
         metrics = {"weight_norm": weight_norm(self.segment.state())}

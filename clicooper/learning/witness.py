@@ -97,7 +97,7 @@ def take_witness(spec: JobSpec, inputs: IntervalInputs, seat: int, start_states:
         start_states: by seat, weights and optimizer state before it.
 
     Raises:
-        StateMisfit: a state that does not fit its segment.
+        SpecError: a state that does not fit its segment, or from which training diverges.
     """
     count = len(inputs.batches)
     workers = [ReplayingWorker(spec, count, other, states) for other, states in enumerate(start_states)]

@@ -17,7 +17,9 @@ from clicooper.errors import UsageError
 
 __all__ = ["ALWAYS_FATAL", "Detection", "Policy", "Treatment", "read_policy"]
 
-ALWAYS_FATAL = frozenset({Check.RECORD, Check.MANIFEST, Check.LINKS, Check.ARTIFACTS, Check.BOUNDARY, Check.REPLAY})
+ALWAYS_FATAL = frozenset(
+    {Check.RECORD, Check.MANIFEST, Check.LINKS, Check.ARTIFACTS, Check.STATE, Check.BOUNDARY, Check.REPLAY}
+)
 """Without these, whatever the others confirm is about something else than the work."""
 
 MAX_POLICY_BYTES = 1 << 16

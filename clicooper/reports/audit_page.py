@@ -26,7 +26,7 @@ _DEMANDS = {
     Check.MANIFEST: "Each committed manifest says what the chain and the job's specification say.",
     Check.LINKS: "Each segment continues the weights of its last accepted round and its neighbour's manifest.",
     Check.ARTIFACTS: "Every file is there, hashes to its name and has the digests that were committed.",
-    Check.STATE: "Every committed state is one that the job's model and optimizer can be in after so many steps.",
+    Check.STATE: "Every committed state is such as training gives, whatever was trained on.",
     Check.COVERAGE: "Training used exactly the scheduled batches of the release, in order.",
     Check.BOUNDARY: "Neighbours agree on every activation and gradient that passed between them.",
     Check.LABELS: "The labels of each round are those fixed before the first one, evenly dealt.",

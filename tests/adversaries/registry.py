@@ -24,6 +24,7 @@ from tests.adversaries import (
     marks,
     owners,
     spoofs,
+    states,
     work,
 )
 from tests.adversaries import rule_breakers as rules
@@ -152,6 +153,22 @@ CLAIMS = (
     seated(claims.StopsHalfWay, 0, Check.MANIFEST),
     seated(claims.DropsIntervalStates, 1, Check.MANIFEST),
 )
+ADAMW = {"optimizer": "adamw", "learning_rate": 1e-3}
+STATES = (
+    seated(states.DivergesFromItsStates, 0, Check.REPLAY, When.ANY),
+    seated(states.DivergesFromItsStates, 1, Check.REPLAY, When.ANY),
+    seated(states.DivergesFromItsStates, 2, Check.REPLAY, When.ANY),
+    seated(states.CountsBackwards, 1, Check.STATE, **ADAMW),
+    seated(states.CountsTooManySteps, 1, Check.STATE, **ADAMW),
+    seated(states.CountsHalfSteps, 2, Check.STATE, **ADAMW),
+    seated(states.CommitsNegativeSquares, 0, Check.STATE, **ADAMW),
+    seated(states.CommitsIntegers, 1, Check.STATE),
+    seated(states.CommitsDoubles, 1, Check.STATE),
+    seated(states.AddsTensor, 1, Check.STATE),
+    seated(states.DropsTensor, 1, Check.STATE),
+    seated(states.CommitsHugeState, 1, Check.STATE),
+    seated(states.HandsOverImpossibleMoments, 1, Check.STATE, **ADAMW),
+)
 MANIFESTS = (
     seated(manifests.NamesWrongPredecessor, 1, Check.LINKS),
     seated(manifests.NamesWrongPrevious, 1, Check.LINKS, rounds=2),
@@ -220,6 +237,7 @@ ZOO: tuple[Adversary, ...] = (
     *BATCHES,
     *BOUNDARY,
     *CLAIMS,
+    *STATES,
     *MANIFESTS,
     *MARKS,
     *AVAILABILITY,

@@ -21,6 +21,7 @@ FAMILIES = {
     "batches": "Seat 0 and the data",
     "boundary": "Where two seats meet",
     "claims": "Lies about honest work",
+    "states": "States that are none",
     "manifests": "Manifests",
     "marks": "Marks",
     "availability": "Nothing behind a commitment",

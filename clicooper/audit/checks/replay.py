@@ -21,7 +21,7 @@ from clicooper.audit.replay.executors import HERE, Executor, Tell, unheard
 from clicooper.audit.replay.intervals import IntervalResult
 from clicooper.audit.replay.journal import Journal
 from clicooper.audit.verdict import Check, CheckResult
-from clicooper.learning.replay import Difference
+from clicooper.learning.replay import NOT_FINITE, Difference
 from clicooper.types import Verdict
 
 __all__ = ["RoundReplay", "judge", "replay_intervals"]
@@ -98,20 +98,23 @@ class RoundReplay:
         return CheckResult(Check.REPLAY, verdict, f"seat {seat}", self.unknown.get(seat, passed), self.round, seat)
 
     def _add_unknown(self, result: IntervalResult, why: str) -> None:
-        """An interval that could not be replayed; a committed start that no segment can be in convicts its seat.
+        """An interval that could not be replayed; a committed start that is no state of its seat's convicts the seat.
 
-        The start of interval 0 is of an earlier round, where it is judged.
+        What was taken over from an earlier round is judged there, and what is the owner's by its own check.
         """
-        seat = result.misfit if result.interval else None
+        seat = result.contradicted if result.contradicted in range(self.seats) else None
         if seat is not None:
-            where = f"interval {result.interval}"
-            row = CheckResult(Check.REPLAY, Verdict.FAIL, where, result.unknown, self.round, seat)
+            where, sides = f"interval {result.interval}", (result.expected, result.actual)
+            row = CheckResult(Check.REPLAY, Verdict.FAIL, where, result.unknown, self.round, seat, *sides)
             self.failed.setdefault(seat, replace(row, interval=result.interval))
         self._leave_unjudged(seat, why)
 
     def _add_difference(self, interval: int, difference: Difference) -> None:
         """Convicts one seat, or a pair without saying which of them; the other seats cannot be judged."""
         who = " and ".join(map(str, difference.seats))
+        expected = "0x" + difference.expected.hex()
+        if difference.expected == NOT_FINITE:
+            expected = "nothing: training from the committed states diverges here"
         alone = difference.seat if len(difference.seats) == 1 else None
         row = CheckResult(
             Check.REPLAY,
@@ -120,7 +123,7 @@ class RoundReplay:
             f"the {difference.field} committed for step {difference.step} is not what state, data and labels give",
             self.round,
             alone,
-            "0x" + difference.expected.hex(),
+            expected,
             "0x" + difference.actual.hex(),
             step=difference.step,
             interval=interval,

@@ -19,13 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clicooper.audit.artifacts import Artifacts
+from clicooper.audit.committed_states import open_end, open_start
+from clicooper.audit.verdict import could_not_check
 from clicooper.commitments.manifest import JobSpec
-from clicooper.errors import CliCooperError, SpecError
+from clicooper.errors import CliCooperError, Contradiction, SpecError
 from clicooper.learning.checkpoint import State
 from clicooper.learning.replay import (
     Difference,
     IntervalInputs,
-    StateMisfit,
     compare_states,
     difference_in_rows,
     relative_residual,
@@ -59,7 +60,8 @@ class IntervalResult:
         residuals: between classes, by seat, the relative residual of the weights at its end.
         apart: between classes, the largest relative distance of any weights or optimizer state at its end.
         unknown: why it could not be replayed.
-        misfit: the seat whose committed state at its start no segment can be in.
+        contradicted: the seat that is convicted by the same, if it committed what was unusable in this round.
+        expected, actual: what it should have committed, and what it did.
         continued: its start state is not in the store; it went on from the confirmed end of the interval before.
     """
 
@@ -70,7 +72,9 @@ class IntervalResult:
     residuals: tuple[NDArray[np.float64], ...] = ()
     apart: float | None = None
     unknown: str = ""
-    misfit: int | None = None
+    contradicted: int | None = None
+    expected: str = ""
+    actual: str = ""
     continued: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -147,21 +151,30 @@ def replay_run(artifacts: Artifacts, round_: int, run: Sequence[int]) -> Iterato
     while rest:
         try:
             results = compute(prepare(artifacts, round_, rest[:at_once]))
-        except CliCooperError as e:
+        except Exception as e:  # noqa: BLE001 - a model's code may raise anything, and the other intervals go on
             if at_once > 1:
                 # Which of them it was shows when they are replayed one by one.
                 at_once = 1
                 continue
-            misfit = e.seat if isinstance(e, StateMisfit) else None
-            results = [IntervalResult(rest[0], unknown=e.message, misfit=misfit)]
+            results = [_unreplayed(rest[0], round_, e)]
         yield from results
         rest, at_once = rest[len(results) :], len(run)
+
+
+def _unreplayed(interval: int, round_: int, error: Exception) -> IntervalResult:
+    if isinstance(error, Contradiction) and error.round == round_:
+        return IntervalResult(
+            interval, unknown=error.message, contradicted=error.party, expected=error.expected, actual=error.actual
+        )
+    why = error.message if isinstance(error, CliCooperError) else could_not_check(error)
+    return IntervalResult(interval, unknown=why)
 
 
 def prepare(artifacts: Artifacts, round_: int, intervals: Sequence[int]) -> Stretch:
     """Fetches what the replay of intervals in a row needs.
 
     Raises:
+        Contradiction: a committed state is none of its seat's segment; it is not loaded.
         CliCooperError: an artifact is absent, damaged or sealed, or classes of so long intervals cannot be compared.
     """
     spec, seats = artifacts.spec, range(artifacts.history.params.seats)
@@ -172,8 +185,8 @@ def prepare(artifacts: Artifacts, round_: int, intervals: Sequence[int]) -> Stre
         )
     bounds = tuple(interval_bounds(interval, spec.training.steps, spec.replay.interval) for interval in intervals)
     first, last = bounds[0][0], bounds[-1][1]
-    starts = tuple(artifacts.state(artifacts.start_state(round_, seat, intervals[0])) for seat in seats)
-    ends = [artifacts.manifest(round_, seat).state_after(intervals[-1]) for seat in seats]
+    starts = tuple(open_start(artifacts, round_, seat, intervals[0]) for seat in seats)
+    ends = () if artifacts.same_class else tuple(open_end(artifacts, round_, seat, intervals[-1]) for seat in seats)
     return Stretch(
         spec,
         tuple(intervals),
@@ -181,7 +194,7 @@ def prepare(artifacts: Artifacts, round_: int, intervals: Sequence[int]) -> Stre
         artifacts.inputs(round_, intervals[0], len(intervals)),
         starts,
         tuple(artifacts.transcript(round_, seat).steps[first:last] for seat in seats),
-        () if artifacts.same_class else tuple(map(artifacts.state, ends)),
+        ends,
         frozenset(interval for interval in intervals[1:] if _lacks_start(artifacts, round_, interval)),
     )
 

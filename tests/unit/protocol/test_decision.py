@@ -101,7 +101,7 @@ def written(folder: Path, text: str) -> Path:
 
 def test_policy_file_is_read_and_what_it_leaves_open_is_the_settings(tmp_path: Path) -> None:
     text = (
-        'fatal = ["record", "manifest", "links", "artifacts", "boundary", "replay", "mark"]\n'
+        'fatal = ["record", "manifest", "links", "artifacts", "state", "boundary", "replay", "mark"]\n'
         'withheld = "wait"\npublish_deadline_s = 30\nprogress_floor = 0.5\n'
         "[detect]\nshare = 0.05\nprobability = 0.99\n"
     )
