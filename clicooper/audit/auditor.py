@@ -30,7 +30,7 @@ from clicooper.audit.replay.sampling import Draw, Sample
 from clicooper.audit.replay.unpublished import unpublished_states
 from clicooper.audit.rounds import check_commitments, examine_round
 from clicooper.audit.verdict import AuditReport, Check, CheckResult, Replayed, Sampled, combine
-from clicooper.chain.record import JobRecord, record_from_json
+from clicooper.chain.record import JobRecord, read_record_bytes, record_from_json
 from clicooper.errors import RecordError, StorageError
 from clicooper.history.dag_roots import find_dag_roots
 from clicooper.history.follow import follow_record
@@ -184,7 +184,7 @@ def audit_files(
     started = time.perf_counter()
     store = _open_store(store_at) if isinstance(store_at, Path) else store_at
     try:
-        record = record_from_json(_read(record_path))
+        record = record_from_json(read_record_bytes(record_path))
     except RecordError as e:
         rows = (CheckResult.of_error(Check.RECORD, record_path.name, e), *_check_store(store))
         return AuditReport.without_replay(record_path.name, rows, time.perf_counter() - started)
@@ -194,14 +194,6 @@ def audit_files(
     return AuditReport.without_replay(
         record.source, (store, *rows), time.perf_counter() - started, record.blocks, commitments
     )
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as e:
-        hint = "check the path and its permissions"
-        raise StorageError(f"cannot read the record {path}: {e.strerror}", hint=hint) from e
 
 
 def _open_store(path: Path) -> LocalStore | CheckResult:

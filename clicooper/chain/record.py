@@ -15,14 +15,24 @@ from typing import Any
 
 from clicooper.chain._record_codec import decode, encode
 from clicooper.chain.events import LoggedEvent
-from clicooper.errors import RecordError
-from clicooper.files import write_whole
+from clicooper.errors import CliCooperError, RecordError, StorageError
+from clicooper.files import read_bounded, write_whole
 from clicooper.json_values import parse_json
 from clicooper.types import Address, JobId
 
-__all__ = ["RECORD_VERSION", "JobRecord", "read_record", "record_from_json", "record_to_json", "write_record"]
+__all__ = [
+    "MAX_RECORD_BYTES",
+    "RECORD_VERSION",
+    "JobRecord",
+    "read_record",
+    "read_record_bytes",
+    "record_from_json",
+    "record_to_json",
+    "write_record",
+]
 
 RECORD_VERSION = 1
+MAX_RECORD_BYTES = 1 << 28
 
 _DAMAGED = "the file is damaged: take a fresh copy, or read the record from a node again"
 
@@ -96,11 +106,13 @@ def read_record(path: Path) -> JobRecord:
     Raises:
         RecordError: there is none, or it is damaged.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as e:
-        raise RecordError(f"cannot read the record {path}: {e.strerror}", hint="give the path of a record.json") from e
-    return record_from_json(data)
+    return record_from_json(read_record_bytes(path, RecordError))
+
+
+def read_record_bytes(path: Path, error: type[CliCooperError] = StorageError) -> bytes:
+    """The bytes of the record at ``path``, whatever they are; raises ``error`` where there are none to read."""
+    hint = "give the path of a record.json"
+    return read_bounded(path, MAX_RECORD_BYTES, what="record", follow=False, error=error, hint=hint)
 
 
 def _serialise(record: JobRecord) -> bytes:

@@ -20,10 +20,12 @@ from multiformats import CID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from clicooper.errors import SpecError, StorageError, UsageError
-from clicooper.files import write_whole
+from clicooper.files import read_if_there, write_whole
 from clicooper.storage.ipld.cid import cid_text, parse_cid
 
 __all__ = ["Mode", "PinSet", "PinSets", "RoundPins", "texts"]
+
+MAX_PIN_SET_BYTES = 1 << 28
 
 Mode = Literal["recursive", "direct"]
 """Whether a pin keeps everything below its block, or the block alone."""
@@ -134,12 +136,9 @@ class PinSets:
             StorageError: it cannot be read, or is damaged.
         """
         path = self._path(name)
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
+        data = read_if_there(path, MAX_PIN_SET_BYTES, what="pin set", follow=False)
+        if data is None:
             return None
-        except OSError as e:
-            raise StorageError(f"cannot read {path}: {e.strerror}", hint="check its permissions") from e
         try:
             pin_set = PinSet.model_validate_json(data)
         except ValidationError as e:
