@@ -20,7 +20,7 @@ from clicooper.access.grants import AuditKeys
 from clicooper.audit.artifacts import Artifacts
 from clicooper.audit.checks.frame import guarded
 from clicooper.audit.checks.payment import check_payment
-from clicooper.audit.checks.record import check_grant, check_history, check_seat
+from clicooper.audit.checks.record import check_grant, check_history, check_seat, is_open_end
 from clicooper.audit.checks.release import check_release
 from clicooper.audit.checks.replay import RoundReplay
 from clicooper.audit.checks.store import check_store, find_unsampled
@@ -108,7 +108,8 @@ def audit_record(
     rows = _check_store(store, find_dag_roots(history).required, unread, unpublished)
     work = _Work(artifacts, draws, plan.executor, _journal(artifacts, plan), progress)
     found = work.audit()
-    if work.journal is not None and combine(found) is not Verdict.INCONCLUSIVE:
+    settled = combine(row for row in found if not is_open_end(row)) is not Verdict.INCONCLUSIVE
+    if work.journal is not None and settled:
         work.journal.finish()
     return AuditReport(
         record.source,

@@ -103,7 +103,7 @@ class Journal:
             if header.decode() != self._header:
                 raise ValueError("the journal of another audit")
             for line in lines:
-                entry: Any = parse_json(line)
+                entry: Any = parse_json(line, finite=False)
                 result = IntervalResult.from_json(entry["result"])
                 self._found.setdefault(int(entry["round"]), {})[result.interval] = result
         except (StorageError, ValueError, KeyError, TypeError):
