@@ -133,7 +133,7 @@ def _parse(data: bytes) -> dict[str, Any]:
     except json.JSONDecodeError as e:
         raise RecordError(f"the record is no JSON: {e.msg} at line {e.lineno}", hint=_DAMAGED) from e
     except ValueError as e:
-        raise RecordError("the record is no JSON that a record can be", hint=_DAMAGED) from e
+        raise RecordError(f"the record is no JSON that a record can be: {e}", hint=_DAMAGED) from e
     if not isinstance(content, dict):
         raise RecordError("the record is not a JSON object", hint=_DAMAGED)
     return content

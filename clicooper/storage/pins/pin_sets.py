@@ -21,6 +21,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from clicooper.errors import SpecError, StorageError, UsageError
 from clicooper.files import read_if_there, write_whole
+from clicooper.json_values import parse_json
 from clicooper.storage.ipld.cid import cid_text, parse_cid
 
 __all__ = ["Mode", "PinSet", "PinSets", "RoundPins", "texts"]
@@ -140,9 +141,12 @@ class PinSets:
         if data is None:
             return None
         try:
+            parse_json(data)  # Bounded and refused here; lists become tuples in the stricter reading below.
             pin_set = PinSet.model_validate_json(data)
         except ValidationError as e:
             raise _damaged(path, str(e.errors()[0]["msg"])) from e
+        except ValueError as e:
+            raise _damaged(path, str(e)) from e
         if pin_set.name != name or _serialise(pin_set) != data:
             raise _damaged(path, "it is not what was written")
         return pin_set
