@@ -24,6 +24,7 @@ from clicooper.chain.rpc.node import Node
 from clicooper.config import EMBEDDED, ClientConfig, Settings, load_config
 from clicooper.errors import UsageError
 from clicooper.files import read_bounded
+from clicooper.plain_text import plain
 from clicooper.types import Address
 
 __all__ = [
@@ -181,6 +182,6 @@ def hidden_prompt(prompt: str) -> str:
     if not sys.stdin.isatty():
         raise UsageError("a secret is needed and there is no terminal to ask at", hint="give --password-file FILE")
     try:
-        return getpass.getpass(prompt, stream=sys.stderr)
+        return getpass.getpass(plain(prompt), stream=sys.stderr)
     except EOFError as e:
         raise UsageError("no secret was typed", hint="type it, or give --password-file FILE") from e
