@@ -38,7 +38,7 @@ class CarStore:
         self._file = open_regular(self.path, what="CAR file", hint="name a CAR file that you can read")
         try:
             self.roots, sections = read_sections(self._file)
-            self._places = {cid_bytes(section.cid): (section.start, section.size) for section in sections}
+            self._places = {section.name: (section.start, section.size) for section in sections}
         except BaseException:
             self._file.close()
             raise
