@@ -141,7 +141,7 @@ def _save(context: typer.Context, config: ClientConfig, name: str, account: Loca
         f"grants to it: {recipient}",
         f"{path}: keep it and its password; nobody can restore either",
     )
-    return finish(context, result, "\n".join(lines))
+    return finish(context, result, lines)
 
 
 def _row(config: ClientConfig, name: str) -> dict[str, str | None]:

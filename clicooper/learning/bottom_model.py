@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from clicooper.errors import DataError, SpecError
-from clicooper.learning.checkpoint import State, load_state
+from clicooper.files import read_bounded
+from clicooper.learning.checkpoint import MAX_STATE_BYTES, State, decode_state
 from clicooper.learning.runtime import use_threads
 from clicooper.learning.schedule import Purpose, generator
 from clicooper.privacy.statement import HeadKind
@@ -200,11 +201,10 @@ def load_head(path: Path, input_shape: tuple[int, ...], spec: HeadSpec) -> Botto
     Raises:
         SpecError: a file that cannot be read, or as ``head_from_state``.
     """
+    hint = "clicooper head export writes one"
+    data = read_bounded(path, MAX_STATE_BYTES, what="head", error=SpecError, hint=hint)
     try:
-        state = load_state(path)
-    except OSError as e:
-        raise SpecError(f"cannot read the head {path}: {e.strerror}", hint="clicooper head export writes one") from e
-    try:
+        state = decode_state(data)
         return make_head_from_state(state, input_shape, spec)
     except SpecError as e:
         raise SpecError(f"{path}: {e.message}", hint=e.hint) from e

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from clicooper.commitments.manifest import ModelSpec
 from clicooper.errors import SpecError, UntrustedModel
+from clicooper.plain_text import shell_word
 
 __all__ = [
     "build_segment",
@@ -52,7 +53,7 @@ def require_trusted(spec: ModelSpec, trusted: Collection[str]) -> None:
     if ":" in spec.kind and spec.kind not in trusted:
         raise UntrustedModel(
             f"the spec's model is the code {spec.kind}, which would run on this machine",
-            hint=f"read that code; if you trust it, pass --trust-model {spec.kind}",
+            hint=f"read that code; if you trust it, pass --trust-model {shell_word(spec.kind)}",
         )
 
 

@@ -28,7 +28,7 @@ from clicooper.commitments.canonical import cid_of_digest
 from clicooper.commitments.manifest import JobSpec
 from clicooper.config import JobConfig
 from clicooper.errors import UsageError
-from clicooper.files import write_secret
+from clicooper.files import read_bounded, write_secret
 from clicooper.history.history import History
 from clicooper.json_values import parse_json
 from clicooper.learning.checkpoint import state_bytes
@@ -51,6 +51,7 @@ __all__ = [
 ]
 
 CONFIG_NAME = "config.json"
+MAX_SETTINGS_BYTES = 1 << 20
 
 
 def keep_owner_secrets(folder: Path, prepared: PreparedJob, account: LocalAccount) -> None:
@@ -145,8 +146,5 @@ def _read_master(path: Path) -> bytes:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as e:
-        hint = "only the job's owner can verify for payment; anybody can `audit`"
-        raise UsageError(f"cannot read the owner's {path}: {e.strerror}", hint=hint) from e
+    hint = "only the job's owner can verify for payment; anybody can `audit`"
+    return read_bounded(path, MAX_SETTINGS_BYTES, what="owner's", follow=False, error=UsageError, hint=hint)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from clicooper.audit.verdict import Check
 from clicooper.errors import UsageError
+from clicooper.files import read_bounded
 
 __all__ = ["ALWAYS_FATAL", "Detection", "Policy", "Treatment", "read_policy"]
 
@@ -89,15 +90,12 @@ def read_policy(path: Path | None, **given: object) -> Policy:
     """
     if path is None:
         return Policy.model_validate(given)
+    hint = "docs/verify.md shows one"
+    data = read_bounded(path, MAX_POLICY_BYTES, what="policy", error=UsageError, hint=hint)
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_POLICY_BYTES + 1)
-        if len(data) > MAX_POLICY_BYTES:
-            raise ValueError("too large for a policy")
         written = tomllib.loads(data.decode())
-    except (OSError, ValueError) as e:
-        reason = getattr(e, "strerror", None) or " ".join(str(e).split())
-        raise UsageError(f"cannot read the policy {path}: {reason}", hint="docs/verify.md shows one") from e
+    except ValueError as e:
+        raise UsageError(f"cannot read the policy {path}: {' '.join(str(e).split())}", hint=hint) from e
     if {"samples", "detect"} <= set(written):
         raise UsageError(f"{path}: samples and detect both say how much is drawn", hint="keep one of them")
     try:

@@ -143,7 +143,7 @@ def test_reader_rejects_what_is_no_record(data: bytes) -> None:
 
 
 def test_reader_rejects_a_repeated_key() -> None:
-    with pytest.raises(RecordError, match="layout"):
+    with pytest.raises(RecordError, match="twice"):
         record_from_json(EXAMPLE.replace(b'  "job": 2,', b'  "job": 2,\n  "job": 2,', 1))
 
 
