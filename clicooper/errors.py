@@ -30,6 +30,7 @@ __all__ = [
     "RevertError",
     "RulingRefused",
     "RunFolderError",
+    "RuntimeMismatch",
     "SealBroken",
     "SealError",
     "SpecError",
@@ -124,8 +125,12 @@ class ModelUnusable(CliCooperError):
     exit_code = EXIT_INCONCLUSIVE
 
 
-class MarkCapacityError(CliCooperError):
+class MarkCapacityError(SpecError):
     """A segment too small to hold its marks within the distortion limit."""
+
+
+class RuntimeMismatch(CliCooperError):
+    """A machine of another runtime class than the one that a job's work is to be done in: its bits would differ."""
 
 
 class VerificationFailed(CliCooperError):
@@ -146,7 +151,14 @@ class Contradiction(VerificationFailed):
     """
 
     def __init__(
-        self, message: str, *, party: int, round_: int | None = None, expected: str = "", actual: str = "", hint: str = ""
+        self,
+        message: str,
+        *,
+        party: int,
+        round_: int | None = None,
+        expected: str = "",
+        actual: str = "",
+        hint: str = "",
     ) -> None:
         super().__init__(message, hint=hint)
         self.party, self.round = party, round_
