@@ -152,7 +152,7 @@ MODEL_LIMITS = (
     _counted("numbers of one activation", 1, 1 << 24, lambda model: math.prod(model.input_shape)),
     _of_model("model.widths", 1, 1 << 20),
     _counted("number of model.widths", 0, 64, lambda model: len(model.widths)),
-    _of_model("model.cuts", 1, 1 << 12),
+    _of_model("model.cuts", 0, 1 << 12),
     _counted("number of model.cuts", 0, 31, lambda model: len(model.cuts)),
     _counted("length of model.kind", 1, 200, lambda model: len(model.kind)),
 )
