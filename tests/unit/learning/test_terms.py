@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -279,3 +282,54 @@ def test_the_page_states_the_memory() -> None:
 def test_limits_hold_for_their_own_ends() -> None:
     for rate in (5e-324, 1000.0):
         check_spec(changed(honest(), "training.learning_rate", rate))
+
+
+STEPS_OF_A_JOB = """
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from clicooper.learning.runtime import use_threads
+from clicooper.learning.segments import Segment, initial_state
+from clicooper.learning.terms import memory_needed
+from clicooper.watermark.carriers import MarkParams
+from clicooper.watermark.embed import embed_both
+from tests.unit.learning.test_terms import LARGE, honest
+
+
+def peak_bytes():
+    return 1024 * int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+
+
+model = LARGE[sys.argv[1]]
+spec = honest(model, batch=int(sys.argv[2]), optimizer="adamw")
+x = np.ones((spec.training.batch, *model.input_shape), np.float32)
+before = peak_bytes()
+with use_threads(1):
+    segment = Segment(model, spec.training, 0, initial_state(model, spec.seeds, 0))
+    for _ in range(2):
+        segment.forward(x)
+        segment.loss_backward(np.zeros(len(x), np.int64))
+        segment.step()
+state, optimizer = segment.state(), segment.optimizer_state()
+embed_both(state, bytes(32), b"1" * 32, MarkParams())
+print(peak_bytes() - before, memory_needed(spec))
+"""
+
+LARGE = {
+    "wide": ModelSpec(kind="mlp", input_shape=(64,), outputs=8, widths=(1500, 1500, 1500), cuts=()),
+    "many pixels": ModelSpec(kind="cnn", input_shape=(3, 32, 32), outputs=8, widths=(128, 128, 64), cuts=()),
+}
+
+
+@pytest.mark.parametrize(("name", "batch"), [("wide", 8), ("many pixels", 32)])
+def test_memory_estimate_is_above_what_work_takes(name: str, batch: int) -> None:
+    root = Path(__file__).parents[3]
+    run = subprocess.run(
+        [sys.executable, "-c", STEPS_OF_A_JOB, name, str(batch)],
+        capture_output=True, text=True, check=True, cwd=root, env={**os.environ, "PYTHONPATH": str(root)},
+    )  # fmt: skip
+    used, estimate = map(int, run.stdout.split())
+    assert 1 << 20 < used < estimate
