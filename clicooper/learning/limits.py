@@ -157,7 +157,7 @@ MODEL_LIMITS = (
     _counted("length of model.kind", 1, 200, lambda model: len(model.kind)),
 )
 
-SIZE_LIMIT = Limit("parameters of a built-in model", 1, 1 << 26, lambda model: (_parameters(model),))
+SIZE_LIMIT = Limit("parameters of a model", 1, 1 << 26, lambda model: (_parameters(model),))
 
 SPEC_LIMITS = (
     _field("training.learning_rate", ABOVE_ZERO, 1000.0),

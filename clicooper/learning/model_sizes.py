@@ -73,7 +73,7 @@ def size_blocks(model: ModelSpec) -> tuple[BlockSize, ...]:
     """
     if model.kind not in _KINDS:
         raise SpecError(
-            f"model.kind is {model.kind!r}, which is unknown", hint=f"{', '.join(_KINDS)} or package.module:function"
+            f"unknown model kind {model.kind!r} (model.kind)", hint=f"{', '.join(_KINDS)} or package.module:function"
         )
     if not model.input_shape:
         raise SpecError("model.input_shape is empty", hint="give the shape of one released activation")

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from clicooper.commitments.manifest import ModelSpec
 from clicooper.errors import ModelUnusable, SpecError, UntrustedModel
+from clicooper.learning.limits import SIZE_LIMIT
 from clicooper.learning.model_code import import_code, running_code
 from clicooper.learning.model_sizes import RESNET_WIDTHS, image_shape, is_code, size_blocks
 from clicooper.learning.terms import check_model
@@ -164,7 +165,7 @@ _Problem: TypeAlias = tuple[str, str]
 
 def _find_fault(segments: Sequence[nn.Module]) -> _Problem | None:
     """What keeps segments from being trained apart."""
-    seen: set[int] = set()
+    seen, total = set[int](), 0
     for seat, segment in enumerate(segments):
         weights = list(segment.named_parameters(remove_duplicate=False))
         if not weights:
@@ -175,6 +176,9 @@ def _find_fault(segments: Sequence[nn.Module]) -> _Problem | None:
             if id(weight) in seen:
                 return f"weight {name} is used twice", "segments train apart: tie no weights"
             seen.add(id(weight))
+            total += weight.numel()
+    if total > SIZE_LIMIT.most:
+        return f"it has {total:,} parameters", f"a model has {SIZE_LIMIT.range} of them"
     return None
 
 

@@ -135,7 +135,7 @@ def check_room(model: ModelSpec, marks: MarkSpec, rounds: int) -> None:
         room = sum(size for block in blocks[first:end] for size in block.matrices if size >= MIN_TENSOR_WEIGHTS)
         if room < need:
             raise MarkCapacityError(
-                f"seat {seat} has {room} carrying weights, its marks need {need} "
-                f"(marks.bits {marks.bits}, marks.strength {marks.strength:g}, {rounds} rounds)",
-                hint="the job's owner has to choose larger widths or fewer trainers; fewer mark_bits need less",
+                f"seat {seat}: segment has {room} carrying weights, its marks need {need}",
+                hint=f"{rounds} rounds of marks.bits {marks.bits} at marks.strength {marks.strength:g}: the job's "
+                "owner has to use larger widths or fewer trainers; fewer mark_bits need less",
             )

@@ -29,6 +29,7 @@ from clicooper.commitments.manifest import (
     TrainingSpec,
 )
 from clicooper.config import JobConfig
+from clicooper.errors import DataError
 from clicooper.learning.checkpoint import state_bytes
 from clicooper.learning.model_code import code_digest
 from clicooper.learning.model_sizes import is_code
@@ -86,11 +87,14 @@ def check_plan(
 
     Raises:
         SpecError, MarkCapacityError: terms beyond the limits, or segments that cannot hold their marks.
+        DataError: more rounds than rows.
         ModelUnusable: a model of the owner's own that fails.
     """
     params, label_map = plan.params, plan.label_map
     group = min(params.group, label_map.m)
     rows = label_map.pseudo_labels * (label_map.m // group)
+    if rows < config.rounds:
+        raise DataError(f"{rows} released rows cannot be dealt to {config.rounds} rounds", hint="use fewer rounds")
     claim = ReleaseSpec(
         epsilon=config.epsilon,
         delta=config.delta,
@@ -106,7 +110,7 @@ def check_plan(
         label_epsilon=config.label_epsilon,
         mechanism=params.mechanism,
     )
-    shares = (max(1, (rows - round_ + config.rounds - 1) // config.rounds) for round_ in range(config.rounds))
+    shares = (-(-(rows - round_) // config.rounds) for round_ in range(config.rounds))
     labels = tuple(SealedLabels(rows=share, plaintext_digest=bytes(32), ciphertext=_NOWHERE) for share in shares)
     keys = (recipient_of(identity), *arbiter_keys)
     check_spec(_make_spec(config, model, claim, label_map.mixing, _NOWHERE, labels, keys))

@@ -195,6 +195,15 @@ def test_code_that_is_no_python_is_unusable(folder: Path) -> None:
             del sys.modules[name]
 
 
+def test_code_of_a_model_beyond_the_limit_is_unusable(folder: Path) -> None:
+    source = LINEAR.replace(
+        "nn.Linear(5, outputs)]", "nn.Linear(5, outputs), *(nn.Linear(1 << 13, 1 << 13, **on) for on in 2 * [META])]"
+    )
+    spec = package(folder, source + "\nMETA = {'device': 'meta'}\n")
+    with pytest.raises(ModelUnusable, match="parameters"):
+        build_segments(spec)
+
+
 FAILING_LATER = """
 import torch
 from torch import nn

@@ -153,7 +153,7 @@ def test_absurd_term_is_refused_in_bounded_memory(place: str, value: Any) -> Non
         ({"training.steps": 2**20, "training.batch": 2, "replay.interval": 2**20}, "passes of a round"),
         ({"training.steps": 4096, "replay.interval": 1}, "intervals of a round"),
         ({"training.label_noise": 0.1, "training.label_smoothing": 0.1}, "label_smoothing would add"),
-        ({"model.input_shape": (2**12, 2**12), "model.widths": (8, 8)}, "parameters of a built-in model"),
+        ({"model.input_shape": (2**12, 2**12), "model.widths": (8, 8)}, "parameters of a model"),
         ({"model.widths": (4096,) * 4, "training.steps": 2000, "replay.interval": 1}, "bytes of memory"),
         ({"training.batch": 2**16, "model.widths": (4096,) * 4}, "bytes of memory"),
     ],
@@ -176,10 +176,10 @@ def test_seats_and_rounds_are_those_on_chain() -> None:
 
 def test_seat_without_weights_or_room_for_marks_is_refused() -> None:
     for widths in ((384, 384, 16), (31, 31, 31)):
-        with pytest.raises(MarkCapacityError, match="seat"):
+        with pytest.raises(MarkCapacityError, match=r"seat \d: segment has \d+ carrying weights"):
             check_spec(honest(MODEL.model_copy(update={"widths": widths})))
     check_spec(honest(rounds=25, rows=3))
-    with pytest.raises(MarkCapacityError, match="70 rounds"):
+    with pytest.raises(MarkCapacityError, match="need 358400"):
         check_spec(honest(rounds=70, rows=1))
 
 

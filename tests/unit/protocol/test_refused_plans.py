@@ -37,7 +37,7 @@ def prepare(folder: RunFolder, store: MemoryStore, **changes: Any) -> PreparedJo
         ({"weight_decay": 1e300}, SpecError, "training.weight_decay"),
         ({"input_noise": 1e300}, SpecError, "training.input_noise"),
         ({"tolerance": 1e9}, SpecError, "replay.tolerance"),
-        ({"widths": (30_000,) * 5}, SpecError, "parameters of a built-in model"),
+        ({"widths": (30_000,) * 5}, SpecError, "parameters of a model"),
         ({"activation_shape": (2**20, 2**20)}, SpecError, "numbers of one activation"),
         ({"model": "transformer"}, SpecError, "model.kind"),
         ({"steps": 5000, "interval": 1}, SpecError, "intervals of a round"),
