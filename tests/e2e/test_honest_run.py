@@ -86,7 +86,7 @@ def test_audit_without_identity_says_what_it_could_not_check(honest_run: Finishe
     code, printed = audit_command(run_dir)
     assert (code, printed["verdict"]) == (4, "inconclusive")
     unproven = [row for row in printed["checks"] if row["verdict"] == "inconclusive"]
-    sealed = {"artifacts", "coverage", "boundary", "labels", "mark", "embed", "replay", "progress"}
+    sealed = {"artifacts", "state", "coverage", "boundary", "labels", "mark", "embed", "replay", "progress"}
     assert {row["check"] for row in unproven} == sealed
     assert all("was not granted" in row["detail"] for row in unproven)
     assert "fail" not in {row["verdict"] for row in printed["checks"]}
