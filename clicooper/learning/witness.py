@@ -120,6 +120,7 @@ def replay_seat(spec: JobSpec, index: int, seat: int, start: States, witness: Wi
 
     Raises:
         SpecError: a witness of another number of steps, or a start that does not fit the model.
+        TrainingDiverged: numbers that are not finite; whoever committed to more did other work.
         DataError: tensors that the segment cannot take.
     """
     first, last = interval_bounds(index, spec.training.steps, spec.replay.interval)

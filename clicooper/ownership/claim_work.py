@@ -17,16 +17,20 @@ from clicooper.commitments.canonical import sha256
 from clicooper.commitments.manifest import SegmentManifest, StateLinks
 from clicooper.commitments.ownership import claim_seed
 from clicooper.errors import VerificationFailed
-from clicooper.learning.checkpoint import state_bytes, state_digest
+from clicooper.learning.checkpoint import State, state_bytes, state_digest
 from clicooper.learning.replay import compare_states
 from clicooper.learning.runtime import runtime_class
-from clicooper.learning.transcript import StepDigests
+from clicooper.learning.segments import TrainingDiverged
+from clicooper.learning.state_domain import find_violation, state_domain
+from clicooper.learning.transcript import StepDigests, interval_bounds
 from clicooper.learning.witness import ReplayedSeat, replay_seat
 from clicooper.ownership.claim_files import FORGED, ClaimFiles
 from clicooper.watermark.bound import NORM_SLACK
 from clicooper.watermark.carriers import layout_of, root_mean_square, weights_of
 
 __all__ = ["check_work"]
+
+NOT_DONE = "do not accept the claim: its work was not done"
 
 
 def check_work(files: ClaimFiles, samples: int, runtime: str = "") -> str:
@@ -74,7 +78,7 @@ def _check_link(later: SegmentManifest, before: SegmentManifest) -> None:
     ):
         raise VerificationFailed(
             f"round {later.round} does not continue round {later.round - 1}",
-            hint="do not accept the claim: its work was not done",
+            hint=NOT_DONE,
         )
 
 
@@ -103,7 +107,11 @@ def _check_interval(files: ClaimFiles, index: int, same_class: bool) -> None:
     witness = files.witness(index)
     states = files.manifest.transcript.states
     start = files.states(states[index - 1] if index else files.manifest.state_in)
-    replayed = replay_seat(files.spec, index, files.bundle.seat, start, witness)
+    _require_state(files, index, start)
+    try:
+        replayed = replay_seat(files.spec, index, files.bundle.seat, start, witness)
+    except TrainingDiverged as e:
+        raise VerificationFailed(f"interval {index}: {e.message}", hint=NOT_DONE) from e
     if same_class:
         _check_digests(files, index, replayed)
         return
@@ -117,6 +125,15 @@ def _check_interval(files: ClaimFiles, index: int, same_class: bool) -> None:
         )
 
 
+def _require_state(files: ClaimFiles, index: int, start: tuple[State, State | None]) -> None:
+    """Nothing computes with a state that no training gives."""
+    spec, bundle = files.spec, files.bundle
+    first = interval_bounds(index, spec.training.steps, spec.replay.interval)[0]
+    domain = state_domain(spec.model, spec.training, bundle.seat)
+    if violation := find_violation(domain, bundle.round * spec.training.steps + first, *start):
+        raise VerificationFailed(f"interval {index} starts from no state of its segment: {violation}", hint=NOT_DONE)
+
+
 def _check_digests(files: ClaimFiles, index: int, replayed: ReplayedSeat) -> None:
     for offset, (expected, found) in enumerate(zip(_claimed(files, replayed), replayed.steps, strict=True)):
         for name in ("input", "grad_received", "output", "grad_sent", "state"):
@@ -124,7 +141,7 @@ def _check_digests(files: ClaimFiles, index: int, replayed: ReplayedSeat) -> Non
                 step = replayed.first_step + offset
                 raise VerificationFailed(
                     f"interval {index}: the {name} of step {step} is not the committed one",
-                    hint="do not accept the claim: its work was not done",
+                    hint=NOT_DONE,
                 )
 
 
@@ -134,7 +151,7 @@ def _check_inputs(files: ClaimFiles, index: int, replayed: ReplayedSeat) -> None
         if (expected.input, expected.grad_received) != (found.input, found.grad_received):
             raise VerificationFailed(
                 f"interval {index}: another witness than was committed",
-                hint="do not accept the claim: its work was not done",
+                hint=NOT_DONE,
             )
 
 

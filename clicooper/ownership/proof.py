@@ -19,6 +19,7 @@ from clicooper.access.grants import AuditKeys
 from clicooper.access.sealing import sealing_secret
 from clicooper.access.vault import TrainerSecrets
 from clicooper.audit.artifacts import Artifacts
+from clicooper.audit.committed_states import open_start
 from clicooper.audit.excerpt import Excerpt
 from clicooper.audit.replay.sampling import sample_intervals
 from clicooper.chain.events import LoggedEvent
@@ -176,10 +177,10 @@ def _show_intervals(
     artifacts, shown = excerpt.artifacts, list[OpenedInterval]()
     for index in chosen:
         try:
-            starts = [artifacts.start_state(round_, other, index) for other in range(artifacts.history.params.seats)]
-            states, inputs = list(map(artifacts.state, starts)), artifacts.inputs(round_, index)
-            witness = take_witness(artifacts.spec, inputs, seat, states)
-            excerpt.open(*starts[seat].files, *artifacts.manifest(round_, seat).state_after(index).files)
+            states = [open_start(artifacts, round_, other, index) for other in range(artifacts.history.params.seats)]
+            witness = take_witness(artifacts.spec, artifacts.inputs(round_, index), seat, states)
+            start = artifacts.start_state(round_, seat, index)
+            excerpt.open(*start.files, *artifacts.manifest(round_, seat).state_after(index).files)
         except CliCooperError as e:
             return tuple(shown), f"interval {index} cannot be shown: {e.message}"
         crossings = excerpt.add_file(state_bytes(witness.to_state()))

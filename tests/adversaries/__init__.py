@@ -2,11 +2,10 @@
 
 Trainers, one module a family: ``work`` (other work than the job's), ``spoofs`` (invented paths), ``batches`` (seat 0
 and the data), ``boundary`` (tensors where seats meet), ``claims`` (lies about honest work), ``states`` (that no
-training gives), ``manifests``, ``marks``, ``grants``, ``availability`` (nothing behind a commitment),
-``coalitions``. Others: ``rule_breakers`` (against the contract), ``owners``, ``forgers`` (of records). ``registry``
-names for each the check that must catch it and whom that must name, ``stage`` plays it, and
-``python -m tests.adversaries.table`` writes it into docs/figures/adversaries.md. The liars of ``vouching`` need rounds
-with receipts, which the registry's have not.
+training gives), ``manifests``, ``marks``, ``grants``, ``availability`` (nothing behind a commitment), ``coalitions``.
+Others: ``rule_breakers`` (against the contract), ``owners``, ``forgers`` (of records). ``registry`` names for each the
+check that must catch it and whom that must name, ``stage`` plays it, ``python -m tests.adversaries.table`` writes it
+into docs/figures/adversaries.md. The liars of ``vouching`` need rounds with receipts, which the registry's have not.
 
 A class says in its docstring what it does, and ends in "Caught by `check`; names ...": a test holds it to the registry.
 """

@@ -56,7 +56,8 @@ def test_honest_run_passes_every_check_of_the_protocol(run_dir: Path) -> None:
 def test_every_commitment_has_a_row_of_its_own(honest_run: FinishedRun) -> None:
     report = audit_record(honest_run.record, honest_run.rehearsal.store, honest_run.keys)
     places = {(round_, seat) for round_ in range(2) for seat in range(2)}
-    for check in (Check.MANIFEST, Check.LINKS, Check.ARTIFACTS, Check.MARK, Check.EMBED, Check.REPLAY, Check.PROGRESS):
+    own = (Check.MANIFEST, Check.LINKS, Check.ARTIFACTS, Check.STATE, Check.MARK, Check.EMBED)
+    for check in (*own, Check.REPLAY, Check.PROGRESS):
         assert {(row.round, row.seat) for row in report.results if row.check is check} >= places, check
 
 
@@ -88,7 +89,7 @@ def test_audit_without_identity_says_what_it_could_not_check(honest_run: Finishe
     code, printed = audit_command(run_dir)
     assert (code, printed["verdict"]) == (4, "inconclusive")
     unproven = [row for row in printed["checks"] if row["verdict"] == "inconclusive"]
-    sealed = {"artifacts", "coverage", "boundary", "labels", "mark", "embed", "replay", "progress"}
+    sealed = {"artifacts", "state", "coverage", "boundary", "labels", "mark", "embed", "replay", "progress"}
     assert {row["check"] for row in unproven} == sealed
     assert all("was not granted" in row["detail"] for row in unproven)
     assert "fail" not in {row["verdict"] for row in printed["checks"]}

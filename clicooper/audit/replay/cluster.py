@@ -126,7 +126,7 @@ def _prepare(artifacts: Artifacts, round_: int, run: tuple[int, ...]) -> Stretch
     """The bytes of one piece of work; None where it cannot be prepared, which shows when it is replayed here."""
     try:
         return prepare(artifacts, round_, run)
-    except CliCooperError:
+    except Exception:  # noqa: BLE001 - a model's code may raise anything; it is looked at here
         return None
 
 
@@ -144,5 +144,5 @@ def _replay(
             if source is not None:
                 return list(replay_run(open_once(source), round_, run))
             return None if work is None else compute(work)
-        except CliCooperError:
+        except Exception:  # noqa: BLE001 - a model's code may raise anything; it is looked at here
             return None

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clicooper.audit.artifacts import Artifacts
-from clicooper.audit.committed_states import open_end, open_start
+from clicooper.audit.committed_states import open_start
 from clicooper.audit.verdict import explain
 from clicooper.commitments.manifest import JobSpec
 from clicooper.errors import Cause, CliCooperError, Contradiction, SpecError
@@ -159,14 +159,16 @@ def replay_run(artifacts: Artifacts, round_: int, run: Sequence[int]) -> Iterato
                 # Which of them it was shows when they are replayed one by one.
                 at_once = 1
                 continue
-            results = [_unreplayed(rest[0], round_, e)]
+            results = [_unreplayed(artifacts, rest[0], round_, e)]
         yield from results
         rest, at_once = rest[len(results) :], len(run)
 
 
-def _unreplayed(interval: int, round_: int, error: BaseException) -> IntervalResult:
+def _unreplayed(artifacts: Artifacts, interval: int, round_: int, error: BaseException) -> IntervalResult:
+    """Why an interval could not be replayed, and within the job's class whom that convicts."""
     if isinstance(error, Contradiction):
-        sides = (error.party, error.expected, error.actual) if error.round == round_ else (None, "", "")
+        convicts = error.round == round_ and artifacts.same_class
+        sides = (error.party, error.expected, error.actual) if convicts else (None, "", "")
         return IntervalResult(interval, 0, (), None, (), None, error.message, *sides)
     cause, why, remedy = explain(error)
     return IntervalResult(interval, unknown=why, cause=cause, remedy=remedy)
@@ -188,7 +190,8 @@ def prepare(artifacts: Artifacts, round_: int, intervals: Sequence[int]) -> Stre
     bounds = tuple(interval_bounds(interval, spec.training.steps, spec.replay.interval) for interval in intervals)
     first, last = bounds[0][0], bounds[-1][1]
     starts = tuple(open_start(artifacts, round_, seat, intervals[0]) for seat in seats)
-    ends = () if artifacts.same_class else tuple(open_end(artifacts, round_, seat, intervals[-1]) for seat in seats)
+    # Ends are only compared, and another class convicts nobody.
+    ends = [] if artifacts.same_class else [artifacts.manifest(round_, s).state_after(intervals[-1]) for s in seats]
     return Stretch(
         spec,
         tuple(intervals),
@@ -196,7 +199,7 @@ def prepare(artifacts: Artifacts, round_: int, intervals: Sequence[int]) -> Stre
         artifacts.inputs(round_, intervals[0], len(intervals)),
         starts,
         tuple(artifacts.transcript(round_, seat).steps[first:last] for seat in seats),
-        ends,
+        tuple(map(artifacts.state, ends)),
         frozenset(interval for interval in intervals[1:] if _lacks_start(artifacts, round_, interval)),
     )
 
