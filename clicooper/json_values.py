@@ -8,6 +8,8 @@ import json
 import re
 from itertools import accumulate
 
+from clicooper.user_text import decode_text
+
 __all__ = ["MAX_DEPTH", "parse_json"]
 
 MAX_DEPTH = 600
@@ -17,14 +19,14 @@ _BRACKET = re.compile(r"[\[\]{}]")
 
 
 def parse_json(text: str | bytes) -> object:
-    """The value that ``text`` says; bytes are UTF-8.
+    """The value that ``text`` says; bytes are as ``decode_text`` reads them.
 
     Raises:
         json.JSONDecodeError: the text is no JSON; a ValueError.
-        ValueError: it is no UTF-8, is nested too deep, or holds a number of too many digits.
+        ValueError: it is no text, is nested too deep, or holds a number of too many digits.
     """
     if isinstance(text, bytes):
-        text = text.decode()
+        text = decode_text(text)
     steps = (1 if match[0] in "[{" else -1 for match in _BRACKET.finditer(text))
     if max(accumulate(steps), default=0) > MAX_DEPTH:
         raise ValueError("nested too deep")
