@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import NoReturn
 
+from clicooper.user_text import decode_text
+
 __all__ = ["MAX_DEPTH", "MAX_JSON_BYTES", "parse_json"]
 
 MAX_DEPTH = 600
@@ -26,14 +28,14 @@ _REST = bytes(set(range(256)) - set(_OPEN + _CLOSE))
 
 
 def parse_json(text: str | bytes, *, finite: bool = True) -> object:
-    """The value that ``text`` says; bytes are UTF-8. Time and memory are linear in its length.
+    """The value that ``text`` says; bytes are as ``decode_text`` reads them. Time and memory are linear in its length.
 
     Args:
         finite: refuse NaN and infinite numbers, which our own logs may hold.
 
     Raises:
         json.JSONDecodeError: the text is no JSON; a ValueError.
-        ValueError: it is no UTF-8, too large, nested too deep, has a key twice in one object, a number of too many
+        ValueError: it is no text, too large, nested too deep, has a key twice in one object, a number of too many
             digits, or one that is not finite.
     """
     data = text if isinstance(text, bytes) else text.encode(errors="surrogatepass")
@@ -42,7 +44,7 @@ def parse_json(text: str | bytes, *, finite: bool = True) -> object:
     if _depth(data) > MAX_DEPTH:
         raise ValueError("nested too deep")
     if isinstance(text, bytes):
-        text = text.decode()
+        text = decode_text(text)
     if not finite:
         return json.loads(text, object_pairs_hook=_object)
     return json.loads(text, object_pairs_hook=_object, parse_float=_number, parse_constant=_refuse_constant)

@@ -12,6 +12,7 @@ from clicooper.access.identity import lock_identity, parse_recipient, recipient_
 from clicooper.access.sealing import new_identity
 from clicooper.errors import UsageError
 from clicooper.files import read_bounded, write_whole
+from clicooper.user_text import decode_text
 
 __all__ = ["discard_identity", "export_identity", "identity_file", "make_identity", "stored_recipient"]
 
@@ -52,10 +53,8 @@ def discard_identity(keystore: Path) -> None:
 def stored_recipient(keystore: Path) -> str | None:
     """The recipient of an account, without its password; None if there is none, or its file is damaged."""
     try:
-        return parse_recipient(
-            _read(_recipient_file(keystore), "the keystore's folder holds it").decode("ascii").strip()
-        )
-    except (UnicodeDecodeError, UsageError):
+        return parse_recipient(decode_text(_read(_recipient_file(keystore), "the keystore's folder holds it")).strip())
+    except (ValueError, UsageError):
         return None
 
 

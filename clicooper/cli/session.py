@@ -26,6 +26,7 @@ from clicooper.errors import UsageError
 from clicooper.files import read_bounded
 from clicooper.plain_text import plain
 from clicooper.types import Address
+from clicooper.user_text import decode_text
 
 __all__ = [
     "account_name",
@@ -168,9 +169,9 @@ def first_line(path: Path, what: str) -> str:
     hint = f"name a file whose first line is the {what}"
     data = read_bounded(path, MAX_PASSWORD_FILE_BYTES, what=f"{what} from", error=UsageError, hint=hint)
     try:
-        text = data.decode()
+        text = decode_text(data)
     except ValueError as e:
-        raise UsageError(f"cannot read the {what} from {path}", hint=hint) from e
+        raise UsageError(f"cannot read the {what} from {path}: {e}", hint=hint) from e
     line = text.split("\n", 1)[0].removesuffix("\r")
     if not line:
         raise UsageError(f"{path} has no {what} in its first line", hint=hint)

@@ -42,6 +42,7 @@ from clicooper.storage.pins.pin_sets import PinSets
 from clicooper.storage.pins.retention import JOB_PINS, JobRetention
 from clicooper.storage.run_folder import RunFolder
 from clicooper.types import JobParams
+from clicooper.user_text import decode_text
 
 __all__ = [
     "keep_owner_secrets",
@@ -139,7 +140,7 @@ def read_settings(folder: RunFolder) -> JobConfig:
 
 def _read_master(path: Path) -> bytes:
     try:
-        return bytes.fromhex(_read(path).decode().strip())
+        return bytes.fromhex(decode_text(_read(path)).strip())
     except ValueError as e:
         # The text itself is a secret, and stays out of the message.
         raise UsageError(f"{path} is damaged", hint="restore it from a copy of the owner's folder") from e

@@ -34,6 +34,7 @@ from clicooper.protocol.round import Progress
 from clicooper.storage.local import LocalStore
 from clicooper.storage.run_folder import RunFolder
 from clicooper.types import Address, Digest, Head, JobId
+from clicooper.user_text import decode_text
 from clicooper.watermark.carriers import MarkParams
 from clicooper.watermark.keys import MarkKeys, MarkPurpose, mark_seed
 
@@ -261,7 +262,7 @@ def _read_hex(path: Path) -> bytes:
     hint = "restore it from a copy of the run folder"
     data = read_bounded(path, MAX_SECRET_FILE_BYTES, what="secret", follow=False, error=UsageError, hint=hint)
     try:
-        return bytes.fromhex(data.decode().strip())
+        return bytes.fromhex(decode_text(data).strip())
     except ValueError as e:
         # The text itself is a secret, and stays out of the message.
         raise UsageError(f"{path} is damaged", hint=hint) from e

@@ -26,6 +26,7 @@ from clicooper.files import read_bounded
 from clicooper.json_values import parse_json
 from clicooper.storage.ipld.cid import cid_text, normalise_cid
 from clicooper.storage.pins.pin_sets import Mode
+from clicooper.user_text import decode_text
 
 __all__ = ["PinStatus", "PinningService", "Status", "read_token", "remote_name"]
 
@@ -78,7 +79,10 @@ def read_token(path: Path | None) -> str:
         data = os.environ.get(TOKEN_VARIABLE, "").encode(errors="surrogateescape")
     else:
         data = read_bounded(path, MAX_TOKEN_FILE_BYTES, what="token from", error=UsageError, hint=hint)
-    token = data.decode("ascii", errors="replace").strip()
+    try:
+        token = decode_text(data).strip()
+    except ValueError as e:
+        raise UsageError(f"cannot read the token from {where}: {e}", hint=hint) from e
     if not _TOKEN.fullmatch(token):
         raise UsageError(f"{where} holds no token", hint=hint)
     return token
