@@ -263,9 +263,17 @@ class Artifacts:
             Contradiction: of who committed it: it does not open under that secret, or is no file of this protocol.
             SealBroken, ArtifactMalformed: likewise, of a file that no manifest read so far names as its author's.
         """
-        secret = self.secret_of(sealed.author)
         with self._held_against_author(sealed):
-            return open_bytes(self.store, sealed, secret, max_bytes)
+            return self.read_sealed(sealed, max_bytes)
+
+    def read_sealed(self, sealed: SealedFile, max_bytes: int) -> bytes:
+        """As ``open_file``, held against nobody yet.
+
+        Raises:
+            SealError: its author's secret is not at hand.
+            SealBroken, ArtifactMalformed: whoever committed the file is answerable for it.
+        """
+        return open_bytes(self.store, sealed, self.secret_of(sealed.author), max_bytes)
 
     def state_file(self, sealed: SealedFile) -> State:
         """A sealed safetensors file as arrays by name; raises as ``open_file``, likewise for other content."""

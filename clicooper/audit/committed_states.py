@@ -6,7 +6,6 @@ computes with it. Both convict who committed it, by ``Contradiction``. Whether a
 
 from __future__ import annotations
 
-from clicooper.access.sealed_files import open_bytes
 from clicooper.audit.artifacts import Artifacts, committed_by
 from clicooper.commitments.manifest import JobSpec, SealedFile, StateLinks
 from clicooper.errors import Contradiction
@@ -82,10 +81,9 @@ def _open(artifacts: Artifacts, round_: int, seat: int, links: StateLinks, steps
 
 def _open_file(artifacts: Artifacts, round_: int, seat: int, sealed: SealedFile, most: int, what: str) -> State:
     """A file as whoever committed it in that round has to answer for it, whoever else committed the same."""
-    secret = artifacts.secret_of(sealed.author)
     with committed_by(seat, what, round_):
-        # Not by the artifacts' reader: it holds a file against its author, whose own state may be larger than this one.
-        return decode_state(open_bytes(artifacts.store, sealed, secret, most))
+        # Not by ``open_file``: it holds a file against its author, whose own state may be larger than this one.
+        return decode_state(artifacts.read_sealed(sealed, most))
 
 
 def _refuse(violation: StateViolation | None, round_: int, seat: int, what: str) -> None:

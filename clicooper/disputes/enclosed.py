@@ -6,6 +6,7 @@ spec; transcript steps by their proofs; rows of the release by the leaves that h
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from clicooper.access.grants import AuditKeys, ProgressKey
 from clicooper.access.sealing import secret_digest
 from clicooper.audit.artifacts import Artifacts, committed_by
 from clicooper.chain.client import TranscriptStep
-from clicooper.commitments.canonical import cid_of_digest, sha256
+from clicooper.commitments.canonical import cid_of_digest
 from clicooper.commitments.head import mark_commitment
 from clicooper.commitments.manifest import KeyRecord, LabelRelease, SealedFile
 from clicooper.commitments.merkle import merkle_verify, transcript_leaf
@@ -25,10 +26,10 @@ from clicooper.disputes.evidence import SeatRows
 from clicooper.disputes.evidence_file import OpenedEvidence
 from clicooper.disputes.head_proof import history_of
 from clicooper.disputes.release_rows import ReleaseRows
-from clicooper.errors import ArtifactMissing, EvidenceUnusable, SpecError
-from clicooper.learning.checkpoint import MAX_STATE_BYTES
+from clicooper.errors import ArtifactMalformed, ArtifactMissing, EvidenceUnusable, SpecError
 from clicooper.learning.transcript import ROW_BYTES, StepDigests, interval_bounds, rows_from_bytes
 from clicooper.storage.base import Store, get_bytes
+from clicooper.storage.ipld.cid import read_file
 from clicooper.types import ACCUSED_OWNER, Digest
 
 __all__ = ["EnclosedArtifacts", "ProvenStep"]
@@ -85,21 +86,28 @@ class EnclosedArtifacts(Artifacts):
         self._with_public = opened.blocks.before(public)
         self._contents = {file.plaintext_digest: file.content for file in evidence.files}
 
-    def open_file(self, sealed: SealedFile, max_bytes: int = MAX_STATE_BYTES) -> bytes:
+    def read_sealed(self, sealed: SealedFile, max_bytes: int) -> bytes:
         """The plaintext of a sealed file; its author is answerable for what it holds.
 
         Raises:
             ArtifactMissing: it is not in the evidence.
             EvidenceUnusable: what is there is not what its manifest says.
+            ArtifactMalformed: it is, and is larger than it may be.
         """
         name, cid = f"0x{sealed.plaintext_digest.hex()}", self._contents.get(sealed.plaintext_digest)
         if cid is None:
             hint = "ask its maker for evidence that holds it"
             raise ArtifactMissing(f"the evidence does not hold file {name}", cid=name, hint=hint)
-        data = get_bytes(self.store, cid, max_bytes)
-        if not hmac.compare_digest(sha256(data), sealed.plaintext_digest):
+        # Before anything is held against the author, its size too: the maker of the evidence chose what is here.
+        running = hashlib.sha256()
+        try:
+            for piece in read_file(cid, self.store.get_block):
+                running.update(piece)
+        except ArtifactMalformed as e:
+            raise _unusable(f"no file under {name}: {e.message}") from e
+        if not hmac.compare_digest(running.digest(), sealed.plaintext_digest):
             raise _unusable(f"another file than {name}")
-        return data
+        return get_bytes(self.store, cid, max_bytes)
 
     def proven_steps(self, seat: int) -> tuple[ProvenStep, ...]:
         """The steps of the evidence's interval in one seat's transcript.
