@@ -80,6 +80,10 @@ format: $(VENV)/.dev-ready $(NODE)
 bench: $(VENV)/.dev-ready $(NODE) $(IPFS)
 	for file in benchmarks/[a-z]*.py; do $(PY) $$file || exit 1; done
 
+.PHONY: fuzz
+fuzz: $(VENV)/.dev-ready  ## 20,000 changed inputs: nothing crashes, hangs or accuses the honest; ARGS=--write writes docs/figures/fuzz.md
+	OMP_NUM_THREADS=1 $(PY) -m tests.fuzz $(ARGS)
+
 false-alarms: $(VENV)/.dev-ready  ## replay 10,000 honest intervals under other threads and precisions: accuses nobody
 	OMP_WAIT_POLICY=PASSIVE $(PY) -m scripts.false_alarms $(ARGS)
 

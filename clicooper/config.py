@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
 from clicooper.errors import UsageError
+from clicooper.setting_sources import EnvironmentSource, SettingsFileSource, TypedModel
 
 __all__ = [
     "BUILT_IN_NETWORKS",
@@ -110,7 +110,7 @@ def public_url(url: str) -> str:
     return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")
 
 
-class ClientConfig(BaseModel):
+class ClientConfig(TypedModel):
     """Where a party works and as whom: its folder, node, store and keystore. No term of any job.
 
     Each field's description is what an error's hint and docs/configuration.md say about it.
@@ -176,7 +176,7 @@ class ClientConfig(BaseModel):
         return self.all_networks.get(self.network, self.network)
 
 
-class JobConfig(BaseModel):
+class JobConfig(TypedModel):
     """The terms of a job: everything that its owner decides; defaults are those of the demo.
 
     Each field's description is what an error's hint and docs/configuration.md say about it.
@@ -292,12 +292,12 @@ class Settings(JobConfig, ClientConfig, BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then the environment, then the file."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return init_settings, EnvironmentSource(settings_cls), SettingsFileSource(settings_cls)
 
 
 def load_config(**arguments: object) -> Settings:
@@ -331,7 +331,7 @@ def explain_config(**arguments: object) -> tuple[Setting, ...]:
     config = load_config(**arguments)
     given = {name: value for name, value in arguments.items() if value is not None}
     # Read once more for its keys alone: load_config has judged it.
-    written = TomlConfigSettingsSource(Settings)()
+    written = SettingsFileSource(Settings)()
     return tuple(Setting(name, getattr(config, name), _source(name, given, written)) for name in Settings.model_fields)
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "RulingRefused",
     "RulingUndecided",
     "RunFolderError",
+    "RuntimeMismatch",
     "SealBroken",
     "SealError",
     "SpecError",
@@ -123,10 +124,14 @@ class ModelUnusable(CliCooperError):
     exit_code = EXIT_INCONCLUSIVE
 
 
-class MarkCapacityError(CliCooperError):
+class MarkCapacityError(SpecError):
     """A segment too small to hold its marks within the distortion limit."""
 
     cause = Cause.TERMS
+
+
+class RuntimeMismatch(CliCooperError):
+    """A machine of another runtime class than the one that a job's work is to be done in: its bits would differ."""
 
 
 class VerificationFailed(CliCooperError):

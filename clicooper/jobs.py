@@ -31,7 +31,7 @@ from clicooper.access.grants import (
 from clicooper.audit.artifacts import Artifacts
 from clicooper.audit.auditor import FULL, Plan, Progress, audit_files, audit_record, silent
 from clicooper.audit.bundle import audit_car, pack_job, read_bundle
-from clicooper.audit.checks.record import CheckedRecord, check_on_chain, read_checked_record
+from clicooper.audit.checks.record import CheckedRecord, check_on_chain, compare_report, read_checked_record
 from clicooper.audit.replay.sampling import sample_block
 from clicooper.audit.verdict import AuditReport, Check, CheckResult
 from clicooper.chain.client import Contract
@@ -312,7 +312,7 @@ def audit_job(source: JobSource, plan: Plan = FULL, progress: Progress = silent)
         send_pending(store)
         plan = _with_block_hashes(source, plan, checked.record)
         report = audit_record(checked.record, store, keys, trusted_models=source.trusted, plan=plan, progress=progress)
-        return replace(report.with_rows(checked.rows), verified=checked.confirmed)
+        return compare_report(report, checked.rows, checked.confirmed)
     if not source.nodes:
         return _audit_files(source, plan, progress)
     with suppress(CliCooperError):
@@ -323,7 +323,7 @@ def audit_job(source: JobSource, plan: Plan = FULL, progress: Progress = silent)
         rows, confirmed = check_on_chain(source.record, source.index, source.client())
     except CliCooperError as e:
         return report.with_rows([CheckResult.of_error(Check.RECORD, "comparison with a node", e)])
-    return replace(report.with_rows(rows), verified=confirmed)
+    return compare_report(report, rows, confirmed)
 
 
 def _audit_files(source: JobSource, plan: Plan, progress: Progress) -> AuditReport:

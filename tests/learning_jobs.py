@@ -21,6 +21,7 @@ from clicooper.commitments.manifest import (
     TrainingSpec,
 )
 from clicooper.learning.checkpoint import State
+from clicooper.learning.model_code import code_digest
 from clicooper.learning.models import build_segments, carrying_weights
 from clicooper.learning.replay import Difference, IntervalReplay, difference_in_rows
 from clicooper.learning.runtime import runtime_class
@@ -33,6 +34,12 @@ Starts = Sequence[tuple[State, State | None]]
 
 MLP = ModelSpec(kind="mlp", input_shape=(6,), outputs=4, widths=(9, 8, 7), cuts=(1, 3))
 SEEDS = SeedSpec(weights=11, batches=12, noise=13)
+
+
+def own_model(name: str, *cuts: int, kind: str = "tests.learning_jobs:{}") -> ModelSpec:
+    """A model of one's own, by default a function of this file, with the digest of its code as it is here."""
+    named = kind.format(name)
+    return ModelSpec(kind=named, input_shape=(6,), outputs=4, widths=(), cuts=cuts, code=code_digest(named))
 
 
 def training_spec(**changes: Any) -> TrainingSpec:

@@ -9,7 +9,7 @@ from multiformats import CID
 from clicooper.chain.rpc.transport import Transport
 from clicooper.commitments.canonical import MAX_BLOCK_BYTES
 from clicooper.errors import SpecError, StorageError
-from clicooper.storage.base import missing, write_chunks
+from clicooper.storage.base import Store, missing, write_chunks
 from clicooper.storage.ipld.cid import block_cid, build_file, normalise_cid, read_file, verify_block
 
 __all__ = ["CountingTransport", "MemoryStore"]
@@ -80,3 +80,25 @@ class MemoryStore:
 
     def cids(self) -> Iterator[CID]:
         return iter(tuple(self.blocks))
+
+
+class Network:
+    """Implements ``Store`` over another one as a node of a network does: what it holds cannot be listed."""
+
+    def __init__(self, store: Store) -> None:
+        self._inner = store
+
+    def put_block(self, block: bytes, codec: str = "dag-cbor") -> CID:
+        return self._inner.put_block(block, codec)
+
+    def get_block(self, cid: CID) -> bytes:
+        return self._inner.get_block(cid)
+
+    def put_file(self, source: Path | BinaryIO) -> CID:
+        return self._inner.put_file(source)
+
+    def get_file(self, cid: CID, target: BinaryIO) -> None:
+        self._inner.get_file(cid, target)
+
+    def has(self, cid: CID) -> bool:
+        return self._inner.has(cid)

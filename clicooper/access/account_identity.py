@@ -11,9 +11,12 @@ from pathlib import Path
 from clicooper.access.identity import lock_identity, parse_recipient, recipient_of, unlock_identity
 from clicooper.access.sealing import new_identity
 from clicooper.errors import UsageError
-from clicooper.files import write_whole
+from clicooper.files import read_bounded, write_whole
+from clicooper.user_text import decode_text
 
 __all__ = ["discard_identity", "export_identity", "identity_file", "make_identity", "stored_recipient"]
+
+MAX_IDENTITY_BYTES = 1 << 16
 
 
 def identity_file(keystore: Path) -> Path:
@@ -50,8 +53,8 @@ def discard_identity(keystore: Path) -> None:
 def stored_recipient(keystore: Path) -> str | None:
     """The recipient of an account, without its password; None if there is none, or its file is damaged."""
     try:
-        return parse_recipient(_recipient_file(keystore).read_text(encoding="ascii").strip())
-    except (OSError, UnicodeDecodeError, UsageError):
+        return parse_recipient(decode_text(_read(_recipient_file(keystore), "the keystore's folder holds it")).strip())
+    except (ValueError, UsageError):
         return None
 
 
@@ -62,11 +65,8 @@ def export_identity(keystore: Path, password: str, target: Path) -> str:
         UsageError: there is no such identity, the password is wrong, or the file exists or cannot be written.
     """
     path = identity_file(keystore)
-    try:
-        locked = path.read_bytes()
-    except OSError as e:
-        hint = "accounts get one when they are made or imported: import this one again under another name"
-        raise UsageError(f"cannot read {path}: {e.strerror}", hint=hint) from e
+    hint = "accounts get one when they are made or imported: import this one again under another name"
+    locked = _read(path, hint)
     identity = unlock_identity(locked, password)
     recipient = recipient_of(identity)
     if stored_recipient(keystore) not in (None, recipient):
@@ -74,6 +74,10 @@ def export_identity(keystore: Path, password: str, target: Path) -> str:
         raise UsageError(f"{_recipient_file(keystore)} is not the recipient of {path.name}", hint=hint)
     _write_new(target, f"# recipient: {recipient}\n{identity}\n".encode())
     return recipient
+
+
+def _read(path: Path, hint: str) -> bytes:
+    return read_bounded(path, MAX_IDENTITY_BYTES, what="identity", error=UsageError, hint=hint)
 
 
 def _write_new(path: Path, data: bytes) -> None:

@@ -21,8 +21,8 @@ from pydantic import Field
 from clicooper.access.identity import parse_identity
 from clicooper.access.sealing import unwrap, wrap
 from clicooper.commitments.records import Bytes20, Bytes32, Count, Part, Record
-from clicooper.errors import SealError, SpecError, StorageError
-from clicooper.files import write_secret
+from clicooper.errors import SealError, SpecError
+from clicooper.files import read_bounded, write_secret
 from clicooper.types import Address, Head
 
 __all__ = [
@@ -182,11 +182,7 @@ def read_identity(path: Path) -> str:
 
 
 def _read(path: Path, hint: str) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_GRANTS_BYTES + 1)
-    except OSError as e:
-        raise StorageError(f"cannot read the auditor's keys in {path}: {e.strerror}", hint=hint) from e
+    data = read_bounded(path, MAX_GRANTS_BYTES + 1, what="auditor's keys in", whole=False, hint=hint)
     if len(data) > MAX_GRANTS_BYTES:
         raise SealError(f"{path} is too large for a grant", hint=hint)
     return data

@@ -4,10 +4,13 @@ An identity is text, ``AGE-SECRET-KEY-1...``; whoever has it opens every grant t
 ones come from ``seal.new_identity``; where they are kept is decided by the callers.
 """
 
+import re
+
 import bech32
 import pyrage
 
 from clicooper.errors import SealError, UsageError
+from clicooper.user_text import decode_text
 
 __all__ = [
     "identity_from_seed",
@@ -21,6 +24,8 @@ __all__ = [
 SEED_BYTES = 32
 SECRET_PREFIX = "age-secret-key-"
 MAX_IDENTITY_BYTES = 65_536
+_CLAIM = re.compile(r"#.*\b(age1[0-9a-z]+)\s*")
+"""A comment that ends in a recipient, as ``age-keygen`` writes it."""
 
 
 def identity_from_seed(seed: bytes) -> str:
@@ -69,14 +74,37 @@ def parse_identity(data: bytes, what: str) -> str:
         what: the file, as its user calls it.
 
     Raises:
-        SealError: there is none in it, or more than one; nothing of it is repeated.
+        SealError: it is no text, there is none in it, or more than one, or its comment names the recipient of another;
+            nothing of it is repeated.
     """
-    lines = [line.strip() for line in data[:MAX_IDENTITY_BYTES].decode("utf-8", errors="replace").splitlines()]
+    if len(data) > MAX_IDENTITY_BYTES:
+        raise SealError(f"{what} is too large for an identity", hint="give a file with one AGE-SECRET-KEY-1... line")
+    try:
+        lines = [line.strip() for line in decode_text(data).splitlines()]
+    except ValueError as e:
+        raise SealError(f"{what} holds no identity: {e}", hint="write the file again as UTF-8 text") from e
     found = [line for line in lines if line and not line.startswith("#")]
     if len(found) != 1:
         raise SealError(f"{what} holds {len(found)} identities", hint="give a file with one AGE-SECRET-KEY-1... line")
-    recipient_of(found[0])
+    recipient = recipient_of(found[0])
+    if any(claimed != recipient for claimed in _claimed(lines)):
+        hint = f"take the right file; if this is the one, its comment has to name {recipient}"
+        raise SealError(f"{what} names another recipient than its identity has", hint=hint)
     return found[0]
+
+
+def _claimed(lines: list[str]) -> list[str]:
+    """The recipients that comments name; what is none, such as a shortened one, claims nothing."""
+    named = [match[1] for line in lines if (match := _CLAIM.fullmatch(line))]
+    return [text for text in named if _is_recipient(text)]
+
+
+def _is_recipient(text: str) -> bool:
+    try:
+        parse_recipient(text)
+    except UsageError:
+        return False
+    return True
 
 
 def lock_identity(identity: str, password: str) -> bytes:

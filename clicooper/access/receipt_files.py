@@ -10,8 +10,7 @@ from pathlib import Path
 
 from clicooper.commitments.boundary import BoundaryReceipt
 from clicooper.errors import EvidenceUnusable, SpecError
-from clicooper.files import write_secret
-from clicooper.storage.base import reading
+from clicooper.files import read_bounded, write_secret
 
 __all__ = ["keep_receipt", "read_receipt", "read_receipts"]
 
@@ -30,16 +29,15 @@ def keep_receipt(folder: Path, receipt: BoundaryReceipt) -> None:
     write_secret(folder / f"receipt-{receipt.boundary}-{receipt.direction}", receipt.to_block())
 
 
-def read_receipt(path: Path) -> BoundaryReceipt:
-    """The receipt in a file.
+def read_receipt(path: Path, *, follow: bool = True) -> BoundaryReceipt:
+    """The receipt in a file, which a symbolic link may lead to if ``follow`` is set.
 
     Raises:
         StorageError: it cannot be read.
         EvidenceUnusable: it holds something else.
     """
-    with reading(path), path.open("rb") as file:
-        data = file.read(MAX_RECEIPT_BYTES + 1)
     hint = "name a file that a trainer or an owner kept, such as receipt-0-forward"
+    data = read_bounded(path, MAX_RECEIPT_BYTES + 1, what="receipt", follow=follow, whole=False, hint=hint)
     if len(data) > MAX_RECEIPT_BYTES:
         raise EvidenceUnusable(f"{path} is no receipt: it has more than {MAX_RECEIPT_BYTES} bytes", hint=hint)
     try:
@@ -54,4 +52,4 @@ def read_receipts(folder: Path) -> tuple[BoundaryReceipt, ...]:
     Raises:
         StorageError, EvidenceUnusable: as for ``read_receipt``.
     """
-    return tuple(read_receipt(path) for path in sorted(folder.glob(PATTERN)))
+    return tuple(read_receipt(path, follow=False) for path in sorted(folder.glob(PATTERN)))

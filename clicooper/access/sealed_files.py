@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from clicooper.access.sealing import content_key, encrypt, stream_cipher
 from clicooper.commitments.manifest import SealedFile
-from clicooper.errors import ArtifactMalformed, SealBroken, SealError, StorageError
-from clicooper.storage.base import MAX_BYTES_IN_MEMORY, Store, write_chunks
+from clicooper.errors import ArtifactMalformed, SealBroken, SealError
+from clicooper.files import open_regular
+from clicooper.storage.base import MAX_BYTES_IN_MEMORY, Store, reading, write_chunks
 from clicooper.storage.ipld.cid import cid_text, file_cid
 from clicooper.types import Digest
 
@@ -42,12 +43,8 @@ def seal_file(store: Store, secret: bytes, author: bytes, source: Path | BinaryI
         StorageError: the source cannot be read, or the store cannot be written.
     """
     if isinstance(source, Path):
-        try:
-            with source.open("rb") as stream:
-                return seal_file(store, secret, author, stream)
-        except OSError as e:
-            hint = "check the path and its permissions"
-            raise StorageError(f"cannot read {source}: {e.strerror}", hint=hint) from e
+        with reading(source), open_regular(source) as stream:
+            return seal_file(store, secret, author, stream)
     start = source.tell()
     digest = _digest_of(source)
     source.seek(start)

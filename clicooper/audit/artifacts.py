@@ -34,6 +34,7 @@ from clicooper.errors import (
     ArtifactMissing,
     CliCooperError,
     Contradiction,
+    MarkCapacityError,
     SealBroken,
     SealError,
     SpecError,
@@ -44,6 +45,7 @@ from clicooper.learning.models import require_trusted
 from clicooper.learning.replay import IntervalInputs, interval_inputs
 from clicooper.learning.runtime import numpy_of, runtime_class
 from clicooper.learning.schedule import batch_rows
+from clicooper.learning.terms import check_terms
 from clicooper.learning.transcript import ROW_BYTES, Transcript, interval_count
 from clicooper.storage.base import Store, get_bytes
 from clicooper.storage.ipld.cid import cid_text
@@ -71,7 +73,7 @@ def committed_by(party: int, what: str, round_: int | None = None) -> Iterator[N
     """
     try:
         yield
-    except (SpecError, ArtifactMalformed, SealBroken) as e:
+    except (SpecError, MarkCapacityError, ArtifactMalformed, SealBroken) as e:
         message, expected = f"{what}: {e.message}", "as the protocol writes it"
         raise Contradiction(
             message, party=party, round_=round_, expected=expected, actual=e.message, hint=e.hint
@@ -120,13 +122,7 @@ class Artifacts:
         block = self.store.get_block(cid_of_digest(params.spec_digest))
         with committed_by(ACCUSED_OWNER, "the job's specification"):
             spec = JobSpec.from_block(block)
-            found = len(spec.model.cuts) + 1, len(spec.labels)
-            if found != (params.seats, params.rounds):
-                raise SpecError(
-                    f"the spec is for {found[0]} seats and {found[1]} rounds, the job has {params.seats} and "
-                    f"{params.rounds}",
-                    hint="do not take part in this job: its owner published a spec that does not fit its terms",
-                )
+            check_terms(spec, params)
         require_trusted(spec.model, self.trusted)
         return spec
 

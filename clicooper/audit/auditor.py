@@ -20,7 +20,7 @@ from clicooper.access.grants import AuditKeys
 from clicooper.audit.artifacts import Artifacts
 from clicooper.audit.checks.frame import guarded
 from clicooper.audit.checks.payment import check_payment
-from clicooper.audit.checks.record import check_grant, check_history, check_seat
+from clicooper.audit.checks.record import check_grant, check_history, check_seat, is_open_end
 from clicooper.audit.checks.release import check_release
 from clicooper.audit.checks.replay import RoundReplay
 from clicooper.audit.checks.store import check_store, find_unsampled
@@ -31,7 +31,7 @@ from clicooper.audit.replay.sampling import Draw, Sample
 from clicooper.audit.replay.unpublished import unpublished_states
 from clicooper.audit.rounds import check_commitments, examine_round
 from clicooper.audit.verdict import AuditReport, Check, CheckResult, Replayed, Sampled, combine
-from clicooper.chain.record import JobRecord, record_from_json
+from clicooper.chain.record import JobRecord, read_record_bytes, record_from_json
 from clicooper.errors import RecordError, StorageError
 from clicooper.history.dag_roots import find_dag_roots
 from clicooper.history.follow import follow_record
@@ -109,7 +109,8 @@ def audit_record(
     rows = _check_store(store, find_dag_roots(history).required, unread, unpublished)
     work = _Work(artifacts, draws, plan.executor, _journal(artifacts, plan), progress)
     found = work.audit()
-    if work.journal is not None and combine(found) is not Verdict.INCONCLUSIVE:
+    settled = combine(row for row in found if not is_open_end(row)) is not Verdict.INCONCLUSIVE
+    if work.journal is not None and settled:
         work.journal.finish()
     return AuditReport(
         record.source,
@@ -193,7 +194,7 @@ def audit_files(
     started = time.perf_counter()
     store = _open_store(store_at) if isinstance(store_at, Path) else store_at
     try:
-        record = record_from_json(_read(record_path))
+        record = record_from_json(read_record_bytes(record_path))
     except RecordError as e:
         rows = (CheckResult.of_error(Check.RECORD, record_path.name, e), *_check_store(store))
         return AuditReport.without_replay(record_path.name, rows, time.perf_counter() - started)
@@ -203,14 +204,6 @@ def audit_files(
     return AuditReport.without_replay(
         record.source, (store, *rows), time.perf_counter() - started, record.blocks, commitments
     )
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as e:
-        hint = "check the path and its permissions"
-        raise StorageError(f"cannot read the record {path}: {e.strerror}", hint=hint) from e
 
 
 def _open_store(path: Path) -> LocalStore | CheckResult:

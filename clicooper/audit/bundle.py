@@ -21,7 +21,7 @@ from clicooper.audit.checks.frame import guarded
 from clicooper.audit.checks.store import check_store
 from clicooper.audit.replay.unpublished import unpublished_states
 from clicooper.audit.verdict import AuditReport, Check, CheckResult
-from clicooper.chain.record import JobRecord, record_from_json, record_to_json
+from clicooper.chain.record import MAX_RECORD_BYTES, JobRecord, record_from_json, record_to_json
 from clicooper.commitments.bundle import JobBundle
 from clicooper.errors import ArtifactCorrupt, ArtifactMissing, CarError, CliCooperError, GraphTooLarge, RecordError
 from clicooper.files import whole_file
@@ -35,8 +35,6 @@ from clicooper.storage.ipld.graph import walk
 from clicooper.types import Verdict
 
 __all__ = ["PackedJob", "audit_car", "pack_job", "read_bundle"]
-
-MAX_RECORD_BYTES = 1 << 28
 
 
 @dataclass(frozen=True)

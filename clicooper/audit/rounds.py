@@ -105,5 +105,6 @@ def examine_round(
         raise
     except (Exception, SystemExit) as e:  # noqa: BLE001 - as in ``guarded``
         return (*rows, CheckResult.of_error(Check.REPLAY, f"round {round_}", e, round_=round_)), None
-    progress = partial(check_progress, artifacts, round_, replay.losses)
+    # A loss is not the same number in another class, to as many digits as metrics are held to.
+    progress = partial(check_progress, artifacts, round_, replay.losses if artifacts.same_class else {})
     return (*rows, *judge(artifacts, replay), *guarded(Check.PROGRESS, "metrics", progress, round_)), replay

@@ -30,6 +30,7 @@ from clicooper.history.timeline import Timeline
 from clicooper.types import ACCUSED_OWNER, Address, Digest, Verdict
 
 __all__ = [
+    "OWNERS_CHECKS",
     "AuditReport",
     "Branch",
     "Check",
@@ -39,6 +40,7 @@ __all__ = [
     "combine",
     "could_not_check",
     "exit_code",
+    "explain",
     "verdict_tree",
 ]
 
@@ -152,7 +154,7 @@ class CheckResult:
             return cls(check, Verdict.FAIL, subject, error.message, round_, remedy=error.hint)
         if isinstance(error, (ArtifactCorrupt, ArtifactMissing)):
             subject = error.cid
-        cause, detail, remedy = _told(error)
+        cause, detail, remedy = explain(error)
         return cls(check, Verdict.INCONCLUSIVE, subject, detail, round_, seat, cause=cause, remedy=remedy)
 
     def to_json(self) -> dict[str, Any]:
@@ -166,7 +168,7 @@ def _text(value: object) -> str:
     return "0x" + value.hex() if isinstance(value, bytes) else str(value)
 
 
-def _told(error: BaseException) -> tuple[Cause, str, str]:
+def explain(error: BaseException) -> tuple[Cause, str, str]:
     """What an error that contradicts nobody is put down to, in words, and what to do about it."""
     if isinstance(error, CliCooperError):
         return error.cause, error.message, error.hint
@@ -179,7 +181,7 @@ def _told(error: BaseException) -> tuple[Cause, str, str]:
 
 def could_not_check(error: BaseException) -> str:
     """One sentence on an error that contradicts nobody: what it is put down to, what happened, what to do."""
-    cause, message, remedy = _told(error)
+    cause, message, remedy = explain(error)
     return f"{cause.value}: {message}; {remedy}" if remedy else f"{cause.value}: {message}"
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from clicooper.chain.keystore_format import parse_sealed_key
 from clicooper.chain.rpc.recursion import recursion_limit_kept
 from clicooper.errors import UsageError
-from clicooper.files import write_whole
+from clicooper.files import read_bounded, write_whole
 from clicooper.json_values import parse_json
 
 with recursion_limit_kept():
@@ -21,6 +22,7 @@ with recursion_limit_kept():
     from eth_account.signers.local import LocalAccount
 
 __all__ = [
+    "MAX_KEYSTORE_BYTES",
     "LocalAccount",
     "account_from_key",
     "account_from_seed",
@@ -31,6 +33,7 @@ __all__ = [
 ]
 
 SECP256K1_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+KEY_BYTES = 32
 MAX_KEYSTORE_BYTES = 65_536
 
 
@@ -80,15 +83,13 @@ def read_keystore(path: Path) -> dict[str, object]:
     Raises:
         UsageError: there is no such file, or it is no keystore.
     """
+    hint = "list the accounts with: clicooper account list"
+    data = read_bounded(path, MAX_KEYSTORE_BYTES, what="keystore", error=UsageError, hint=hint)
     try:
-        with path.open("rb") as file:
-            keystore = parse_json(file.read(MAX_KEYSTORE_BYTES).decode())
-    except OSError as e:
-        raise UsageError(
-            f"cannot read {path}: {e.strerror}", hint="list the accounts with: clicooper account list"
-        ) from e
+        keystore = parse_json(data)
     except ValueError as e:
-        raise UsageError(f"{path} is no keystore", hint="give a Web3 Secret Storage file") from e
+        reason = "" if isinstance(e, json.JSONDecodeError) else f": {e}"
+        raise UsageError(f"{path} is no keystore{reason}", hint="give a Web3 Secret Storage file") from e
     if not isinstance(keystore, dict):
         raise UsageError(f"{path} is no keystore", hint="give a Web3 Secret Storage file")
     return keystore
@@ -97,16 +98,42 @@ def read_keystore(path: Path) -> dict[str, object]:
 def load_keystore(path: Path, password: str) -> LocalAccount:
     """The account in a keystore file; takes about a second (scrypt).
 
+    A file's checksum covers neither its address nor the vector that its key is decrypted with. So the account has to
+    be the one that the file names; a file that names none is taken at its word.
+
     Raises:
-        UsageError: there is no such file, it is no keystore, or the password is wrong.
+        UsageError: there is no such file, it is no keystore, opening it would take minutes or gigabytes, the password
+            is wrong, or the key in it is none or another account's.
     """
     keystore = read_keystore(path)
     try:
-        key = Account.decrypt(keystore, password)
-    except (ValueError, KeyError, TypeError, NotImplementedError) as e:
+        sealed = parse_sealed_key(keystore)
+    except ValueError as e:
+        hint = "give a Web3 Secret Storage file, version 3, as geth and most wallets write it"
+        raise UsageError(f"{path} cannot be opened: {e}", hint=hint) from e
+    try:
+        key = bytes(Account.decrypt(sealed.content, password))
+    except (ValueError, KeyError, TypeError, NotImplementedError, AssertionError) as e:
         hint = "check the password; other programs' keystores must be Web3 Secret Storage, version 3"
         raise UsageError(f"{path} cannot be opened: wrong password, or damaged", hint=hint) from e
-    return _account(bytes(key))
+    account = _account_of_bytes(key)
+    if account is None or sealed.address not in (None, account.address.lower()):
+        hint = "restore the file from a copy; do not use what it opens to"
+        raise UsageError(f"{path} is damaged: it does not open to the account that it names", hint=hint)
+    if len(key) < KEY_BYTES and sealed.address is None:
+        hint = "write the address that it must have into the file, as its address"
+        raise UsageError(f"{path} holds a key of {len(key)} bytes and names no address to compare it with", hint=hint)
+    return account
+
+
+def _account_of_bytes(key: bytes) -> LocalAccount | None:
+    """The account of a decrypted key, which some wallets stored without its leading zeros; None for no key."""
+    number = int.from_bytes(key, "big")
+    return _account(number.to_bytes(KEY_BYTES, "big")) if len(key) <= KEY_BYTES and _is_key(number) else None
+
+
+def _is_key(number: int) -> bool:
+    return 0 < number < SECP256K1_ORDER
 
 
 def account_from_key(text: str) -> LocalAccount:
@@ -122,7 +149,7 @@ def account_from_key(text: str) -> LocalAccount:
     if not re.fullmatch(r"(0x)?[0-9a-fA-F]{64}", text):
         raise UsageError("not a private key", hint=hint)
     key = int(text, 16)
-    if not 0 < key < SECP256K1_ORDER:
+    if not _is_key(key):
         raise UsageError("not a private key", hint=hint)
     return _account(key.to_bytes(32, "big"))
 

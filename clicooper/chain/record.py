@@ -15,14 +15,24 @@ from typing import Any
 
 from clicooper.chain._record_codec import decode, encode
 from clicooper.chain.events import LoggedEvent
-from clicooper.errors import RecordDamaged, RecordError
-from clicooper.files import write_whole
+from clicooper.errors import CliCooperError, RecordDamaged, RecordError, StorageError
+from clicooper.files import read_bounded, write_whole
 from clicooper.json_values import parse_json
 from clicooper.types import Address, JobId
 
-__all__ = ["RECORD_VERSION", "JobRecord", "read_record", "record_from_json", "record_to_json", "write_record"]
+__all__ = [
+    "MAX_RECORD_BYTES",
+    "RECORD_VERSION",
+    "JobRecord",
+    "read_record",
+    "read_record_bytes",
+    "record_from_json",
+    "record_to_json",
+    "write_record",
+]
 
 RECORD_VERSION = 1
+MAX_RECORD_BYTES = 1 << 28
 
 _DAMAGED = "the file is damaged: take a fresh copy, or read the record from a node again"
 
@@ -98,13 +108,13 @@ def read_record(path: Path) -> JobRecord:
         RecordDamaged: there is none, or it is damaged.
         RecordError: as ``record_from_json``.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as e:
-        raise RecordDamaged(
-            f"cannot read the record {path}: {e.strerror}", hint="give the path of a record.json"
-        ) from e
-    return record_from_json(data)
+    return record_from_json(read_record_bytes(path, RecordDamaged))
+
+
+def read_record_bytes(path: Path, error: type[CliCooperError] = StorageError) -> bytes:
+    """The bytes of the record at ``path``, whatever they are; raises ``error`` where there are none to read."""
+    hint = "give the path of a record.json"
+    return read_bounded(path, MAX_RECORD_BYTES, what="record", follow=False, error=error, hint=hint)
 
 
 def _serialise(record: JobRecord) -> bytes:
@@ -125,7 +135,7 @@ def _parse(data: bytes) -> dict[str, Any]:
     except json.JSONDecodeError as e:
         raise RecordDamaged(f"the record is no JSON: {e.msg} at line {e.lineno}", hint=_DAMAGED) from e
     except ValueError as e:
-        raise RecordDamaged("the record is no JSON that a record can be", hint=_DAMAGED) from e
+        raise RecordDamaged(f"the record is no JSON that a record can be: {e}", hint=_DAMAGED) from e
     if not isinstance(content, dict):
         raise RecordDamaged("the record is not a JSON object", hint=_DAMAGED)
     return content

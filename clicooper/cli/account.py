@@ -15,12 +15,21 @@ from clicooper.access.account_identity import (
     make_identity,
     stored_recipient,
 )
-from clicooper.chain.keys import LocalAccount, account_from_key, load_keystore, random_account, save_keystore
+from clicooper.chain.keys import (
+    MAX_KEYSTORE_BYTES,
+    LocalAccount,
+    account_from_key,
+    load_keystore,
+    random_account,
+    save_keystore,
+)
 from clicooper.cli import session
 from clicooper.cli.output import finish
 from clicooper.config import ClientConfig
 from clicooper.errors import UsageError
+from clicooper.files import read_bounded
 from clicooper.reports.tables import print_lines, table
+from clicooper.user_text import decode_text
 
 __all__ = ["app"]
 
@@ -110,11 +119,12 @@ def _free_name(config: ClientConfig) -> str:
 
 
 def _is_keystore(path: Path) -> bool:
+    hint = "name a keystore or a text file with --key-file"
+    data = read_bounded(path, MAX_KEYSTORE_BYTES, what="key file", error=UsageError, hint=hint)
     try:
-        with path.open("rb") as file:
-            return file.read(1) == b"{"
-    except OSError as e:
-        raise UsageError(f"cannot read {path}: {e.strerror}", hint="name a readable file with --key-file") from e
+        return decode_text(data).lstrip().startswith("{")
+    except ValueError as e:
+        raise UsageError(f"cannot read the key file {path}: {e}", hint=hint) from e
 
 
 def _account_of_key(key_file: Path | None) -> LocalAccount:
@@ -141,7 +151,7 @@ def _save(context: typer.Context, config: ClientConfig, name: str, account: Loca
         f"grants to it: {recipient}",
         f"{path}: keep it and its password; nobody can restore either",
     )
-    return finish(context, result, "\n".join(lines))
+    return finish(context, result, lines)
 
 
 def _row(config: ClientConfig, name: str) -> dict[str, str | None]:

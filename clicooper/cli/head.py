@@ -66,4 +66,4 @@ def export(
     }
     shape = " x ".join(str(size) for size in dataset.shape)
     words = f"{file}: records of {shape} to {dims} features, from {len(dataset)} of them"
-    return finish(context, result, f"{words}\n{result['digest']}\n{WARNING}")
+    return finish(context, result, (words, str(result["digest"]), WARNING))

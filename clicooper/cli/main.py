@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from importlib import import_module
@@ -17,7 +18,8 @@ from typer.main import get_group
 
 from clicooper import __version__
 from clicooper.cli.output import Output
-from clicooper.errors import CliCooperError, UsageError
+from clicooper.errors import CliCooperError, StorageError, UsageError
+from clicooper.plain_text import plain
 
 __all__ = ["COMMANDS", "app", "main", "run"]
 
@@ -203,6 +205,9 @@ def _from_parser(e: Exception) -> CliCooperError:
         return UsageError(str(e.format_message()).rstrip("."), hint=f"see {command} --help")
     if isinstance(e, typer.Abort):
         return _interrupted()
+    if isinstance(e, OSError) and e.filename is not None:
+        hint = "check the path and its permissions"
+        return StorageError(f"cannot use {plain(e.filename, 300)}: {e.strerror}", hint=hint)
     where = e.__traceback__
     while where is not None and where.tb_next is not None:
         where = where.tb_next
@@ -219,6 +224,7 @@ def run() -> None:
     for stream in (sys.stdout, sys.stderr):
         # A file name or a table's line may hold what the terminal's encoding lacks.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    warnings.formatwarning = lambda message, category, *_, **__: plain(f"{category.__name__}: {message}") + "\n"
     try:
         code = main(sys.argv[1:])
         sys.stdout.flush()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -16,6 +16,7 @@ from typing import Any, TextIO
 import typer
 
 from clicooper.errors import CliCooperError
+from clicooper.plain_text import plain
 
 __all__ = ["Output", "Show", "finish", "output_of"]
 
@@ -43,8 +44,8 @@ class Output:
     def console(self, *, stderr: bool = False) -> Any:
         """A rich console on stdout or stderr."""
         terminal = _terminal()
-        plain = not self.color or bool(os.environ.get("NO_COLOR"))
-        return terminal.open_console(sys.stderr if stderr else self.stdout, plain=plain, soft_wrap=stderr)
+        no_color = not self.color or bool(os.environ.get("NO_COLOR"))
+        return terminal.open_console(sys.stderr if stderr else self.stdout, no_color=no_color, soft_wrap=stderr)
 
     def finish(self, result: Mapping[str, Any], render: Render) -> None:
         """Prints a command's result: the object as JSON, or what ``render`` draws."""
@@ -59,10 +60,10 @@ class Output:
             body = {"type": type(error).__name__, "message": error.message, "hint": error.hint}
             self._write({"ok": False, "code": error.exit_code, "error": body})
         console = self.console(stderr=True)
-        console.print("[bold red]error:[/] ", end="")
-        console.print(_one_line(error.message), markup=False)
+        console.print("error:", style="bold red", end=" ")
+        console.print(_one_line(error.message))
         if error.hint:
-            console.print(f"  hint: {_one_line(error.hint)}", markup=False)
+            console.print(f"  hint: {_one_line(error.hint)}")
 
     @contextmanager
     def guarded(self, asks_for_help: bool = False) -> Iterator[None]:
@@ -93,8 +94,9 @@ class Output:
             yield show
 
     def _write(self, result: Mapping[str, Any]) -> None:
-        """Prints the object, whole or not at all."""
-        self.stdout.write(json.dumps(result, indent=2, allow_nan=False) + "\n")
+        """Prints the object, whole or not at all. All but printable ASCII is escaped, and so changes no terminal."""
+        text = json.dumps(result, indent=2, allow_nan=False).replace("\x7f", "\\u007f")
+        self.stdout.write(text + "\n")
 
 
 def _terminal() -> ModuleType:
@@ -108,17 +110,28 @@ def output_of(context: typer.Context) -> Output:
     return output
 
 
-def finish(context: typer.Context, result: Mapping[str, Any], render: Render | str, code: int = 0) -> int:
+def finish(
+    context: typer.Context, result: Mapping[str, Any], render: Render | str | Sequence[str], code: int = 0
+) -> int:
     """Prints a command's result and returns its exit code, which heads the JSON object.
 
     Args:
-        render: draws the result for people, or is what they read, printed as it is.
+        render: draws the result for people, or is the line or lines that they read.
     """
-    draw = render if callable(render) else lambda console: console.print(render, markup=False, soft_wrap=True)
-    output_of(context).finish({"ok": code == 0, "code": code, **result}, draw)
+    output_of(context).finish(
+        {"ok": code == 0, "code": code, **result}, render if callable(render) else _lines_of(render)
+    )
     return code
 
 
+def _lines_of(text: str | Sequence[str]) -> Render:
+    def draw(console: Any) -> None:
+        for line in (text,) if isinstance(text, str) else text:
+            console.print(line, soft_wrap=True)
+
+    return draw
+
+
 def _one_line(text: str) -> str:
-    """The text without line breaks and control characters, which a file name or a library's message may hold."""
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    """The text with single spaces: a file name or a library's message may hold anything."""
+    return " ".join(plain(text).split())

@@ -23,7 +23,10 @@ from clicooper.chain.keys import LocalAccount, load_keystore, read_keystore
 from clicooper.chain.rpc.node import Node
 from clicooper.config import EMBEDDED, ClientConfig, Settings, load_config
 from clicooper.errors import UsageError
+from clicooper.files import read_bounded
+from clicooper.plain_text import plain
 from clicooper.types import Address
+from clicooper.user_text import decode_text
 
 __all__ = [
     "account_name",
@@ -164,11 +167,11 @@ def read_password(
 def first_line(path: Path, what: str) -> str:
     """The first line of a file that holds a secret; the secret never reaches a message."""
     hint = f"name a file whose first line is the {what}"
+    data = read_bounded(path, MAX_PASSWORD_FILE_BYTES, what=f"{what} from", error=UsageError, hint=hint)
     try:
-        with path.open("rb") as file:
-            text = file.read(MAX_PASSWORD_FILE_BYTES).decode()
-    except (OSError, ValueError) as e:
-        raise UsageError(f"cannot read the {what} from {path}", hint=hint) from e
+        text = decode_text(data)
+    except ValueError as e:
+        raise UsageError(f"cannot read the {what} from {path}: {e}", hint=hint) from e
     line = text.split("\n", 1)[0].removesuffix("\r")
     if not line:
         raise UsageError(f"{path} has no {what} in its first line", hint=hint)
@@ -180,6 +183,6 @@ def hidden_prompt(prompt: str) -> str:
     if not sys.stdin.isatty():
         raise UsageError("a secret is needed and there is no terminal to ask at", hint="give --password-file FILE")
     try:
-        return getpass.getpass(prompt, stream=sys.stderr)
+        return getpass.getpass(plain(prompt), stream=sys.stderr)
     except EOFError as e:
         raise UsageError("no secret was typed", hint="type it, or give --password-file FILE") from e

@@ -10,6 +10,7 @@ from typing import Annotated, Any, BinaryIO
 import typer
 from multiformats import CID
 from rich.console import Console
+from rich.text import Text
 
 from clicooper.audit.bundle import pack_job
 from clicooper.chain.record import read_record
@@ -181,7 +182,7 @@ def gc(
     verb = "removed" if done.removed else "would go with --delete"
     counted = f"{len(done.removable):,} blocks, {done.size_bytes:,} bytes"
     lines = (*map(str, done.removable), f"{counted} {verb}; {done.kept_blocks:,} blocks are kept")
-    return finish(context, result, "\n".join(lines))
+    return finish(context, result, lines)
 
 
 @app.command("add")
@@ -209,6 +210,9 @@ def get(
     if output is None:
         if output_of(context).json:
             raise UsageError("with --json, an artifact needs a file to go to", hint="name one with -o FILE")
+        if sys.stdout.isatty():
+            hint = "name a file with -o FILE, or give it to another program: clicooper store get CID | less"
+            raise UsageError("an artifact may hold what a terminal obeys", hint=hint)
         _write(store, name, sys.stdout.buffer)
         return 0
     with whole_file(output) as stream:
@@ -243,7 +247,7 @@ def ls(context: typer.Context, run_dir: RunArgument = None) -> int:
 def _print_blocks(console: Console, result: dict[str, Any]) -> None:
     listing = table(result["store"], "block", "codec", "bytes", numeric=("bytes",))
     for row in result["blocks"]:
-        listing.add_row(row["cid"], row["codec"], f"{row['bytes']:,}" if row["intact"] else "[bold red]damaged[/]")
+        listing.add_row(row["cid"], row["codec"], f"{row['bytes']:,}" if row["intact"] else Text("damaged", "bold red"))
     console.print(listing)
     console.print(f"{len(result['blocks']):,} blocks, {result['bytes']:,} bytes")
 
@@ -271,7 +275,7 @@ def export(
     }
     lines = [f"{output}: {packed.blocks:,} blocks, {result['bytes']:,} bytes", f"root {packed.root}"]
     lines += [f"left out {cid}: named by the record, needed by nobody, not in the store" for cid in packed.left_out]
-    return finish(context, result, "\n".join(lines))
+    return finish(context, result, lines)
 
 
 @app.command("import")
@@ -294,4 +298,4 @@ def import_(
     }
     counted = f"{imported.blocks:,} blocks, {imported.new_blocks:,} of them new, {imported.size_bytes:,} bytes"
     lines = [counted, *(f"root {root}" for root in imported.roots)]
-    return finish(context, result, "\n".join(lines))
+    return finish(context, result, lines)

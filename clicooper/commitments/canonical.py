@@ -42,6 +42,11 @@ MAX_BLOCK_BYTES = 1 << 20
 
 MAX_DEPTH = 32
 
+MAX_ITEMS = 1 << 17
+"""Items of a record, keys, links and their bytes counted too: several times what links of 1 MiB need."""
+
+_DAMAGED = "the block was not written by this protocol, or is damaged"
+
 _DECODER_ERRORS = (
     dag_cbor.decoding.CBORDecodingError,
     TypeError,
@@ -78,9 +83,6 @@ def encode(value: Mapping[str, Any]) -> bytes:
     return block
 
 
-_DAMAGED = "the block was not written by this protocol, or is damaged"
-
-
 def decode(block: bytes) -> dict[str, Any]:
     """Decodes one canonical DAG-CBOR map.
 
@@ -102,6 +104,7 @@ def parse(block: bytes) -> dict[str, Any]:
     hint = _DAMAGED
     if len(block) > MAX_BLOCK_BYTES:
         raise SpecError(f"block of {len(block)} bytes exceeds {MAX_BLOCK_BYTES}", hint=hint)
+    _refuse_bulk(block)
     try:
         value = _with_base32_links(dag_cbor.decode(block))
     except _DECODER_ERRORS as e:
@@ -109,6 +112,30 @@ def parse(block: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise SpecError("DAG-CBOR block is not a map", hint=hint)
     return value
+
+
+def _refuse_bulk(block: bytes) -> None:
+    """Refuses what would cost the decoder much more than its bytes: deep nesting, and very many items.
+
+    Looks at the heads of items alone; whether they are well-formed is for the decoder to say, which meets the same.
+    """
+    at, items, open_lists = 0, 0, [1]
+    while at < len(block) and open_lists:
+        major, short = block[at] >> 5, block[at] & 31
+        width = 0 if short < 24 else 1 << (short - 24) if short < 28 else len(block)
+        value = short if short < 24 else int.from_bytes(block[at + 1 : at + 1 + width][:8], "big")
+        at, items = at + 1 + width, items + 1
+        open_lists[-1] -= 1
+        if major in (4, 5):
+            open_lists.append(value * (major - 3))
+        elif major == 6:
+            open_lists.append(1)
+        elif major in (2, 3):
+            at += value
+        while open_lists and open_lists[-1] <= 0:
+            open_lists.pop()
+        if len(open_lists) > MAX_DEPTH + 2 or items > MAX_ITEMS:
+            raise SpecError(f"record nested deeper than {MAX_DEPTH}, or of more than {MAX_ITEMS} items", hint=_DAMAGED)
 
 
 def _with_base32_links(value: Any) -> Any:

@@ -54,6 +54,8 @@ class ModelSpec(Part):
         outputs: number of pseudo-labels.
         widths: kind-specific sizes (hidden widths of an MLP, channels of a CNN).
         cuts: block indices at which a new segment starts; ``seats - 1`` of them, increasing.
+        code: of a model of one's own, ``learning.model_code.code_digest`` of its sources; None, which is not written,
+            for a built-in kind.
     """
 
     kind: str
@@ -61,6 +63,14 @@ class ModelSpec(Part):
     outputs: Positive
     widths: Ints
     cuts: Ints
+    code: Bytes32 | None = None
+
+    @model_serializer(mode="wrap")
+    def _leave_out_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = handler(self)
+        if self.code is None:
+            del fields["code"]
+        return fields
 
 
 class TrainingSpec(Part):

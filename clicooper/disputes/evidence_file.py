@@ -20,7 +20,8 @@ from multiformats import CID
 from clicooper.access.sealing import unwrap, wrap
 from clicooper.commitments.canonical import cid_of_digest, sha256
 from clicooper.disputes.evidence import Envelope, Evidence
-from clicooper.errors import CliCooperError, EvidenceUnusable, SealError, StorageError
+from clicooper.errors import CliCooperError, EvidenceUnusable, SealError
+from clicooper.files import read_bounded
 from clicooper.storage.base import Store
 from clicooper.storage.held import HeldBlocks
 from clicooper.storage.ipld.car import read_car, write_car
@@ -142,11 +143,8 @@ def read_evidence(path: Path) -> SealedEvidence:
         StorageError: it cannot be read.
         EvidenceUnusable: it is too large, damaged, or something else.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_EVIDENCE_BYTES + 1)
-    except OSError as e:
-        raise StorageError(f"cannot read {path}: {e.strerror}", hint="name a file that `evidence make` wrote") from e
+    hint = "name a file that `evidence make` wrote"
+    data = read_bounded(path, MAX_EVIDENCE_BYTES + 1, what="evidence", whole=False, hint=hint)
     if len(data) > MAX_EVIDENCE_BYTES:
         raise EvidenceUnusable(f"{path} is larger than {MAX_EVIDENCE_BYTES} bytes", hint=_FRESH)
     with _usable(str(path)):

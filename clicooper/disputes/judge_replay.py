@@ -17,9 +17,9 @@ import numpy as np
 from clicooper.audit.artifacts import committed_by
 from clicooper.audit.checks.manifest import check_manifest
 from clicooper.audit.checks.progress import check_progress
+from clicooper.audit.committed_states import open_end, open_start
 from clicooper.audit.replay.intervals import MAX_CROSS_CLASS_STEPS
 from clicooper.audit.verdict import Check
-from clicooper.commitments.manifest import SegmentManifest
 from clicooper.disputes.enclosed import EnclosedArtifacts
 from clicooper.disputes.faults import (
     FaultProven,
@@ -30,12 +30,11 @@ from clicooper.disputes.faults import (
     read_committed_manifest,
 )
 from clicooper.disputes.opinion import Fault, Judged
-from clicooper.errors import ArtifactMissing, EvidenceUnusable, SpecError
+from clicooper.errors import ArtifactMissing, Contradiction, EvidenceUnusable, SpecError
 from clicooper.learning.checkpoint import State, state_digest
-from clicooper.learning.models import build_segments
 from clicooper.learning.replay import Difference, IntervalReplay, compare_states, difference_in_rows, replay_interval
 from clicooper.learning.schedule import batch_rows
-from clicooper.learning.training import SeatWorker
+from clicooper.learning.segments import try_model
 from clicooper.learning.transcript import StepDigests, Transcript, interval_bounds
 
 __all__ = ["judge_replay"]
@@ -60,7 +59,8 @@ def judge_replay(artifacts: EnclosedArtifacts) -> Judged:
         Contradiction: of the owner: the spec or the release cannot be used.
     """
     seats, same_class = range(artifacts.history.params.seats), artifacts.same_class
-    build_segments(artifacts.spec.model)  # Before anybody is judged: what goes wrong here is nobody's fault.
+    spec = artifacts.spec
+    try_model(spec.model, spec.marks, len(spec.labels))  # Before anybody is judged: what goes wrong here is nobody's.
     if wrong := tuple(_manifest_faults(artifacts, seats)) or find_label_faults(artifacts):
         return Judged(wrong)
     claimed, unusable = _read_all_claimed(artifacts, seats)
@@ -117,36 +117,32 @@ def _read_claimed(artifacts: EnclosedArtifacts, seat: int) -> _Claimed:
         FaultProven: it cannot be used, and the seat is answerable for it.
         EvidenceUnusable: the state that it started from is that of the round before.
     """
-    evidence, spec, interval = artifacts.evidence, artifacts.spec, artifacts.evidence.interval or 0
-    manifest = artifacts.manifest(evidence.round, seat)
+    evidence, interval = artifacts.evidence, artifacts.evidence.interval or 0
     steps = tuple(proven.digests for proven in artifacts.proven_steps(seat))
     with (
         hold_against(seat, Check.BOUNDARY),
         committed_by(seat, f"the committed steps of seat {seat} are no transcript", evidence.round),
     ):
-        Transcript(steps, spec.replay.interval)
-    with hold_against(seat, Check.ARTIFACTS):
-        start = _read_start(artifacts, seat, manifest)
+        Transcript(steps, artifacts.spec.replay.interval)
+    with hold_against(seat, Check.STATE):
+        start = _read_start(artifacts, seat, interval)
         try:
-            return _Claimed(steps, start, artifacts.state(manifest.state_after(interval)))
+            return _Claimed(steps, start, open_end(artifacts, evidence.round, seat, interval))
         except ArtifactMissing:
             return _Claimed(steps, start, None)
 
 
-def _read_start(artifacts: EnclosedArtifacts, seat: int, manifest: SegmentManifest) -> SeatState:
+def _read_start(artifacts: EnclosedArtifacts, seat: int, interval: int) -> SeatState:
     """The state that a seat started the interval from; one that it took over is no fault of its own."""
-    evidence, spec, interval = artifacts.evidence, artifacts.spec, artifacts.evidence.interval or 0
+    round_ = artifacts.evidence.round
     try:
-        start = artifacts.state(artifacts.start_state(evidence.round, seat, interval))
-        SeatWorker(spec.model, spec.training, spec.replay, seat, *start)
-    except SpecError as e:
-        if interval or manifest.own_start:
-            with committed_by(seat, f"the committed state of seat {seat} cannot be used", evidence.round):
-                raise
+        return open_start(artifacts, round_, seat, interval)
+    except Contradiction as e:
+        if e.round == round_:
+            raise
         hint = f"show the round before: that is where seat {seat} took it over from"
         why = f"the state that seat {seat} took over cannot be used: {e.message}"
         raise EvidenceUnusable(why, hint=hint) from e
-    return start
 
 
 def _replay(artifacts: EnclosedArtifacts, claimed: Sequence[_Claimed]) -> IntervalReplay:

@@ -143,6 +143,7 @@ class _Machine(Disputes):
             evicted=tuple(self._evicted),
             challenges=tuple(self._challenges),
             mark_openings=tuple(self._openings),
+            events=len(self._record.events),
         )
 
     # --- opening and refill ---

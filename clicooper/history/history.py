@@ -14,6 +14,8 @@ from clicooper.types import Address, Digest, Ground, Head, JobId, JobParams, Pha
 
 __all__ = ["Challenge", "Commitment", "History", "Outcome", "Round", "Seat"]
 
+_FINAL = frozenset({Phase.DONE, Phase.CANCELLED, Phase.ABORTED})
+
 
 @dataclass(frozen=True)
 class Seat:
@@ -97,6 +99,7 @@ class History:
         evicted: former holders of seats, in the order in which they lost them.
         challenges: in order; at most the last one is open.
         mark_openings: in order.
+        events: how many the record holds.
     """
 
     chain_id: int
@@ -115,6 +118,12 @@ class History:
     evicted: tuple[Seat, ...] = ()
     challenges: tuple[Challenge, ...] = ()
     mark_openings: tuple[MarkOpened, ...] = ()
+    events: int = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the job is in a phase that nothing leads out of. A record that ends before may have been cut."""
+        return self.phase in _FINAL
 
     @property
     def commitments(self) -> tuple[Commitment, ...]:

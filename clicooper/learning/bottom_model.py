@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from clicooper.errors import DataError, SpecError
-from clicooper.learning.checkpoint import State, load_state
+from clicooper.learning.checkpoint import State
+from clicooper.learning.head_file import read_head_state
 from clicooper.learning.runtime import use_threads
 from clicooper.learning.schedule import Purpose, generator
 from clicooper.privacy.statement import HeadKind
@@ -97,8 +98,11 @@ class BottomModel:
         self.input_shape = tuple(input_shape)
         self._state = {name: np.array(array) for name, array in state.items()}
         expected = _shapes(spec, self.input_shape) | {"input.center": (), "input.scale": ()}
-        if {name: array.shape for name, array in self._state.items()} != expected:
-            raise SpecError("the state is not this head's", hint=f"it needs {', '.join(sorted(expected))}")
+        if fault := _difference({name: array.shape for name, array in self._state.items()}, expected):
+            hint = f"it needs {', '.join(sorted(expected))}, and nothing else"
+            raise SpecError(f"the state is not this head's: {fault}", hint=hint)
+        if not self._state["input.scale"] > 0:
+            raise SpecError("input.scale is not above 0", hint="store the deviation of the inputs there, or 1")
 
     def features(self, inputs: NDArray[Any]) -> NDArray[np.float64]:
         """Unit-norm features of records, float64 (n, dims).
@@ -195,19 +199,16 @@ def make_head_from_state(state: State, input_shape: tuple[int, ...], spec: HeadS
 
 
 def load_head(path: Path, input_shape: tuple[int, ...], spec: HeadSpec) -> BottomModel:
-    """Reads a head from a safetensors file with the tensors of ``BottomModel.state()``.
+    """Reads a head from a safetensors file with the tensors of ``BottomModel.state()``, whoever wrote it.
 
     Raises:
-        SpecError: a file that cannot be read, or as ``head_from_state``.
+        SpecError: a file that cannot be read, or as ``make_head_from_state``; it is named.
     """
     try:
-        state = load_state(path)
-    except OSError as e:
-        raise SpecError(f"cannot read the head {path}: {e.strerror}", hint="clicooper head export writes one") from e
-    try:
-        return make_head_from_state(state, input_shape, spec)
+        return make_head_from_state(read_head_state(path), input_shape, spec)
     except SpecError as e:
-        raise SpecError(f"{path}: {e.message}", hint=e.hint) from e
+        named = e.message if str(path) in e.message else f"{path}: {e.message}"
+        raise SpecError(named, hint=e.hint) from e
 
 
 def _fit(records: NDArray[np.float32], labels: NDArray[np.int64], classes: int, spec: HeadSpec, start: State) -> State:
@@ -256,6 +257,15 @@ def _shapes(spec: HeadSpec, input_shape: tuple[int, ...]) -> dict[str, tuple[int
     for number, (inputs, outputs) in enumerate(pairwise(sizes)):
         shapes |= {f"layer{number}.weight": (outputs, inputs), f"layer{number}.bias": (outputs,)}
     return shapes
+
+
+def _difference(found: dict[str, tuple[int, ...]], expected: dict[str, tuple[int, ...]]) -> str:
+    """The first tensor that is too few, too many or of another shape; nothing where all are as expected."""
+    for name in sorted(found.keys() | expected):
+        if found.get(name) != expected.get(name):
+            has, needs = (f"shape {list(s[name])}" if name in s else "no place" for s in (found, expected))
+            return f"{name} has {has} in it and {needs} in the head"
+    return ""
 
 
 def _initial_layers(spec: HeadSpec, input_shape: tuple[int, ...]) -> State:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from clicooper.commitments.canonical import sha256, tensor_digest
 from clicooper.errors import SpecError
+from clicooper.files import read_bounded
 from clicooper.types import Digest
 
 __all__ = [
@@ -88,11 +89,10 @@ def load_state(source: Path | str | BinaryIO, *, max_bytes: int = MAX_STATE_BYTE
         max_bytes: larger files are refused before they are read.
 
     Raises:
-        SpecError: as ``decode_state``, or more than ``max_bytes`` bytes.
+        SpecError: as ``decode_state``, more than ``max_bytes`` bytes, or a path that cannot be read.
     """
     if isinstance(source, (Path, str)):
-        with Path(source).open("rb") as file:
-            return load_state(file, max_bytes=max_bytes)
+        return decode_state(read_bounded(source, max_bytes, what="state", error=SpecError))
     data = source.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise SpecError(f"state file exceeds {max_bytes} bytes", hint="raise the limit if the model is this large")

@@ -7,17 +7,16 @@ No reader unpickles anything.
 from __future__ import annotations
 
 import re
-import warnings
 import zipfile
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from clicooper.errors import DataError
 from clicooper.extras import extra
+from clicooper.learning.pictures import read_picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,7 +110,7 @@ def read_image_folder(folder: Path, *, size: int | None, grey: bool) -> Raw:
     Hidden files are passed over, everything else must be an image.
 
     Raises:
-        DataError: no class folders, an empty one, a file that is no image, or images of different sizes.
+        DataError: no class folders, an empty one, images of different sizes, or one that ``read_picture`` refuses.
     """
     if size is not None and not 1 <= size <= 4096:
         raise DataError(f"{folder}: image size {size} is outside 1..4096", hint="choose the side length in pixels")
@@ -125,7 +124,7 @@ def read_image_folder(folder: Path, *, size: int | None, grey: bool) -> Raw:
         if not paths:
             raise DataError(f"{name}: no images", hint="remove the empty class or add images")
         for path in paths:
-            images.append(_read_image(path, size=size, grey=grey))
+            images.append(read_picture(path, size=size, grey=grey))
             labels.append(label)
             if images[-1].shape != images[0].shape:
                 height, width = images[-1].shape[1:]
@@ -134,21 +133,6 @@ def read_image_folder(folder: Path, *, size: int | None, grey: bool) -> Raw:
                     hint="scale all images alike with the size option",
                 )
     return np.stack(images), np.array(labels, dtype=np.int64), len(names)
-
-
-def _read_image(path: Path, *, size: int | None, grey: bool) -> NDArray[np.float32]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                pixels = image.convert("L" if grey else "RGB")
-                if size is not None:
-                    pixels = pixels.resize((size, size), Image.Resampling.BILINEAR)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as e:
-        kind = "not an image" if isinstance(e, UnidentifiedImageError) else "a damaged or oversized image"
-        raise DataError(f"{path}: {kind}", hint="remove or replace the file") from e
-    array = np.asarray(pixels, dtype=np.float32) / np.float32(255)
-    return array[None] if grey else np.ascontiguousarray(array.transpose(2, 0, 1))
 
 
 def _pick(path: Path, arrays: dict[str, NDArray[Any]], *names: str) -> NDArray[Any]:

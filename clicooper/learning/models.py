@@ -2,13 +2,13 @@
 
 Blocks are numbered through the whole model and named by that number (``block3.linear.weight``), so names and initial
 weights do not depend on the cuts. Values of weights are the job of ``segments``; nothing here draws from torch's
-generator in a way that outlives the call.
+generator in a way that outlives the call. How large a built-in kind is, ``model_sizes`` says without building it.
 """
 
-import importlib
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import pairwise
@@ -18,12 +18,18 @@ import torch
 from torch import Tensor, nn
 
 from clicooper.commitments.manifest import ModelSpec
-from clicooper.errors import SpecError, UntrustedModel
+from clicooper.errors import ModelUnusable, SpecError, UntrustedModel
+from clicooper.learning.limits import SIZE_LIMIT
+from clicooper.learning.model_code import import_code, running_code
+from clicooper.learning.model_sizes import RESNET_WIDTHS, image_shape, is_code, size_blocks
+from clicooper.learning.terms import check_model
+from clicooper.plain_text import shell_word
 
 __all__ = [
     "build_segment",
     "build_segments",
     "carrying_weights",
+    "guard_code",
     "require_trusted",
     "suggest_cuts",
 ]
@@ -49,25 +55,33 @@ def require_trusted(spec: ModelSpec, trusted: Collection[str]) -> None:
     Raises:
         UntrustedModel: a custom kind that is not in ``trusted``.
     """
-    if ":" in spec.kind and spec.kind not in trusted:
+    if is_code(spec.kind) and spec.kind not in trusted:
         raise UntrustedModel(
             f"the spec's model is the code {spec.kind}, which would run on this machine",
-            hint=f"read that code; if you trust it, pass --trust-model {spec.kind}",
+            hint=f"read that code; if you trust it, pass --trust-model {shell_word(spec.kind)}",
         )
 
 
+def guard_code(spec: ModelSpec, what: str) -> AbstractContextManager[None]:
+    """Where a model is code of its author's, whatever is raised within is ``ModelUnusable``: see ``running_code``."""
+    return running_code(spec.kind, what) if is_code(spec.kind) else nullcontext()
+
+
 def build_segments(spec: ModelSpec) -> list[nn.Sequential]:
-    """All segments, after a trial step through the whole model.
+    """All segments, built once; code of the spec's author has also made a trial step through all of them.
 
     Raises:
-        SpecError: an unknown kind, sizes or cuts that do not fit, or a custom block that breaks the rules: every
-            segment has weights, none is shared between names, no layer draws random numbers, outputs are
-            ``(batch, outputs)``.
+        SpecError: an unknown kind, or sizes or cuts that do not fit.
+        ModelUnusable: code that is absent, another than the spec's, fails, or breaks the rules: every segment has
+            weights, none is shared between names, no layer draws random numbers, outputs are ``(batch, outputs)``.
     """
     blocks = _block_plan(spec)
     segments = [_assemble(spec, blocks, seat) for seat in range(len(spec.cuts) + 1)]
-    _check_weights(segments)
-    _check_trial(spec, segments)
+    if is_code(spec.kind):
+        with guard_code(spec, f"cannot take a step on inputs {list(spec.input_shape)}"):
+            problem = _find_fault(segments) or _try_step(spec, segments)
+        if problem:
+            raise ModelUnusable(f"model {spec.kind}: {problem[0]}", hint=problem[1])
     return segments
 
 
@@ -76,6 +90,7 @@ def build_segment(spec: ModelSpec, seat: int) -> nn.Sequential:
 
     Raises:
         SpecError: an unknown kind or seat, or cuts that do not fit.
+        ModelUnusable: code that is absent, another than the spec's, or fails.
     """
     if not 0 <= seat <= len(spec.cuts):
         raise SpecError(f"seat {seat} does not exist", hint=f"the model is cut for {len(spec.cuts) + 1} seats")
@@ -97,9 +112,7 @@ def suggest_cuts(spec: ModelSpec, seats: int, *, room: int = MARK_ROOM) -> tuple
     Raises:
         SpecError: more seats than blocks with weights allow.
     """
-    blocks = _block_plan(spec)
-    with torch.random.fork_rng(devices=[]):
-        sizes = [_size(block()) for block in blocks]
+    sizes = _sizes(spec.model_copy(update={"cuts": ()}))
 
     @cache
     def best(first: int, left: int) -> tuple[int, int, tuple[int, ...]] | None:
@@ -110,7 +123,7 @@ def suggest_cuts(spec: ModelSpec, seats: int, *, room: int = MARK_ROOM) -> tuple
 
     answer = best(0, seats) if seats >= 1 else None
     if answer is None:
-        raise SpecError(f"{len(blocks)} blocks cannot be cut for {seats} seats", hint="use fewer seats or more layers")
+        raise SpecError(f"{len(sizes)} blocks cannot be cut for {seats} seats", hint="use fewer seats or more layers")
     return answer[2][:-1]
 
 
@@ -125,72 +138,73 @@ def _joined(
     return roomless + rest[0], max(parameters, rest[1]), (end, *rest[2])
 
 
-def _size(module: nn.Module) -> _Size:
-    return _Size(sum(weight.numel() for weight in module.parameters()), carrying_weights(module))
+def _sizes(spec: ModelSpec) -> list[_Size]:
+    """Of every block; only code has to be built for it."""
+    if is_code(spec.kind):
+        blocks = [block() for block in _block_plan(spec)]
+        with guard_code(spec, "has weights that cannot be counted"):
+            return [_Size(sum(weight.numel() for weight in one.parameters()), carrying_weights(one)) for one in blocks]
+    check_model(spec)
+    return [_Size(size.parameters, sum(size.matrices)) for size in size_blocks(spec)]
 
 
 def _assemble(spec: ModelSpec, blocks: Sequence[Block], seat: int) -> nn.Sequential:
     bounds = (0, *spec.cuts, len(blocks))
     if any(a >= b for a, b in pairwise(bounds)):
-        raise SpecError(
-            f"cuts {list(spec.cuts)} do not fit a model of {len(blocks)} blocks",
+        raise ModelUnusable(
+            f"model {spec.kind} gives {len(blocks)} blocks, which cuts {list(spec.cuts)} do not fit",
             hint=f"cuts are increasing block numbers from 1 to {len(blocks) - 1}",
         )
-    with torch.random.fork_rng(devices=[]):
+    with guard_code(spec, "cannot be put together"), torch.random.fork_rng(devices=[]):
         named = OrderedDict((f"block{i}", blocks[i]()) for i in range(bounds[seat], bounds[seat + 1]))
-    return nn.Sequential(named).to(torch.float32)
+        return nn.Sequential(named).to(torch.float32)
 
 
-def _check_weights(segments: Sequence[nn.Module]) -> None:
-    seen: set[int] = set()
+_Problem: TypeAlias = tuple[str, str]
+"""What is wrong, and what to do about it."""
+
+
+def _find_fault(segments: Sequence[nn.Module]) -> _Problem | None:
+    """What keeps segments from being trained apart."""
+    seen, total = set[int](), 0
     for seat, segment in enumerate(segments):
         weights = list(segment.named_parameters(remove_duplicate=False))
         if not weights:
-            raise SpecError(f"segment {seat} has no weights", hint="cut so that every seat has a layer to train")
+            return f"segment {seat} has no weights", "cut so that every seat has a layer to train"
         for name, weight in weights:
             if isinstance(weight, nn.UninitializedParameter):
-                raise SpecError(f"weight {name} has no shape", hint="state every layer's sizes, no lazy modules")
+                return f"weight {name} has no shape", "state every layer's sizes, no lazy modules"
             if id(weight) in seen:
-                raise SpecError(f"weight {name} is used twice", hint="segments train apart: tie no weights")
+                return f"weight {name} is used twice", "segments train apart: tie no weights"
             seen.add(id(weight))
+            total += weight.numel()
+    if total > SIZE_LIMIT.most:
+        return f"it has {total:,} parameters", f"a model has {SIZE_LIMIT.range} of them"
+    return None
 
 
-def _check_trial(spec: ModelSpec, segments: Sequence[nn.Module]) -> None:
+def _try_step(spec: ModelSpec, segments: Sequence[nn.Module]) -> _Problem | None:
     """Runs two records through all segments in training mode."""
-    before = torch.get_rng_state()
-    batch = torch.zeros(2, *spec.input_shape)
-    try:
-        with torch.no_grad():
-            for segment in segments:
-                batch = segment(batch)
-    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as e:
-        raise SpecError(f"the model cannot run on inputs {list(spec.input_shape)}: {e}", hint="check its sizes") from e
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        before = torch.get_rng_state()
+        batch = torch.zeros(2, *spec.input_shape)
+        for segment in segments:
+            batch = segment(batch)
+        after = torch.get_rng_state()
     if not isinstance(batch, Tensor) or batch.shape != (2, spec.outputs):
-        raise SpecError("the model's last block does not give one number per output", hint=f"end in {spec.outputs}")
-    if not torch.equal(before, torch.get_rng_state()):
-        torch.set_rng_state(before)
-        raise SpecError("a layer draws random numbers", hint="no dropout: nobody could replay the training")
+        return "the last block does not give one number per output", f"end in {spec.outputs}"
+    if not torch.equal(before, after):
+        return "a layer draws random numbers", "no dropout: nobody could replay the training"
+    return None
 
 
 def _block_plan(spec: ModelSpec) -> list[Block]:
-    if ":" in spec.kind:
-        return _custom(spec)
-    kinds = {"mlp": _mlp, "cnn": _cnn, "resnet18": _resnet18}
-    if spec.kind not in kinds:
-        raise SpecError(f"unknown model kind {spec.kind!r}", hint=f"{', '.join(kinds)} or package.module:function")
-    if not spec.input_shape or 0 in spec.input_shape or 0 in spec.widths:
-        raise SpecError("a model size is zero or absent", hint="input_shape and widths are positive numbers")
-    return kinds[spec.kind](spec)
+    check_model(spec)
+    return _custom(spec) if is_code(spec.kind) else _KINDS[spec.kind](spec)
 
 
 def _chain(**layers: nn.Module) -> nn.Sequential:
     return nn.Sequential(OrderedDict(layers))
-
-
-def _image_shape(spec: ModelSpec) -> tuple[int, int, int]:
-    if len(spec.input_shape) != 3:
-        raise SpecError(f"{spec.kind} cannot take inputs {list(spec.input_shape)}", hint="(channels, height, width)")
-    return spec.input_shape[0], spec.input_shape[1], spec.input_shape[2]
 
 
 def _mlp(spec: ModelSpec) -> list[Block]:
@@ -210,7 +224,7 @@ def _output(inputs: int, outputs: int) -> nn.Module:
 
 def _cnn(spec: ModelSpec) -> list[Block]:
     """3 x 3 convolutions with ``widths`` channels, halving sides of 4 or more, and a linear output block."""
-    channels, height, width = _image_shape(spec)
+    channels, height, width = image_shape(spec)
     blocks: list[Block] = []
     for out in spec.widths:
         halve = min(height, width) >= 4
@@ -231,10 +245,8 @@ def _resnet18(spec: ModelSpec) -> list[Block]:
 
     Convolutions have no bias of their own: the batch normalisation after each adds one.
     """
-    channels, _, _ = _image_shape(spec)
-    widths = spec.widths or (64, 128, 256, 512)
-    if len(widths) != 4:
-        raise SpecError(f"resnet18 has four stages, not {len(widths)}", hint="give four widths, or none")
+    channels, _, _ = image_shape(spec)
+    widths = spec.widths or RESNET_WIDTHS
     blocks: list[Block] = [partial(_stem, channels, widths[0])]
     for inputs, width, stride in zip((widths[0], *widths), widths, (1, 2, 2, 2), strict=False):
         blocks += [partial(_Residual, inputs, width, stride), partial(_Residual, width, width, 1)]
@@ -268,22 +280,22 @@ class _Residual(nn.Module):
         return torch.relu(inner + self.shortcut(x))
 
 
+_KINDS: Mapping[str, Callable[[ModelSpec], list[Block]]] = {"mlp": _mlp, "cnn": _cnn, "resnet18": _resnet18}
+
+
 def _custom(spec: ModelSpec) -> list[Block]:
     """Blocks from ``package.module:function(input_shape=..., outputs=...)``.
 
     Importing the module runs its code: a party names here, or accepts from others, only what it has installed itself.
     """
-    hint = "package.module:function(input_shape, outputs) returns a list of torch.nn.Module"
-    module, _, name = spec.kind.partition(":")
-    try:
-        factory = getattr(importlib.import_module(module), name)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            blocks = factory(input_shape=spec.input_shape, outputs=spec.outputs)
-    except (ImportError, AttributeError, TypeError, ValueError, RuntimeError, SyntaxError) as e:
-        raise SpecError(f"model {spec.kind} cannot be made: {e}", hint=hint) from e
-    if not isinstance(blocks, list) or not blocks or not all(isinstance(block, nn.Module) for block in blocks):
-        raise SpecError(f"model {spec.kind} is not a list of modules", hint=hint)
+    factory = import_code(spec.kind, spec.code)
+    with guard_code(spec, "cannot be made"), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        blocks = factory(input_shape=spec.input_shape, outputs=spec.outputs)
+        usable = isinstance(blocks, list) and blocks and all(isinstance(block, nn.Module) for block in blocks)
+    if not usable:
+        hint = "package.module:function(input_shape, outputs) returns a list of torch.nn.Module"
+        raise ModelUnusable(f"model {spec.kind} is not a list of modules", hint=hint)
     return [partial(_same, block) for block in blocks]
 
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Protocol, overload
 
 from clicooper.errors import CliCooperError, StorageError
-from clicooper.files import write_whole
-from clicooper.learning.checkpoint import State, load_state, state_bytes, state_digest
+from clicooper.files import read_bounded, read_if_there, write_whole
+from clicooper.learning.checkpoint import MAX_STATE_BYTES, State, decode_state, state_bytes, state_digest
 from clicooper.learning.transcript import ROW_BYTES, StepDigests, row_bytes, rows_from_bytes
 from clicooper.types import Digest
 
@@ -28,6 +28,7 @@ __all__ = ["DiskRoundLog", "MemoryRoundLog", "RoundLog"]
 
 _LOSS = struct.Struct("<d")
 _ENTRY_BYTES = ROW_BYTES + _LOSS.size
+MAX_ROWS_BYTES = 1 << 32
 
 Snapshot = tuple[State, State]
 """Weights and optimizer state."""
@@ -127,7 +128,7 @@ class DiskRoundLog(RoundLog):
     def __init__(self, folder: Path, work: Digest) -> None:
         self._folder, self._rows, name = folder, folder / "steps", folder / "work"
         with _disk(folder):
-            if not name.is_file() or name.read_bytes() != work:
+            if read_if_there(name, len(work) + 1, what="round log", follow=False, whole=False) != work:
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 folder.mkdir(mode=0o700)
@@ -176,8 +177,8 @@ class DiskRoundLog(RoundLog):
             StorageError: it cannot be read.
             SpecError: it is damaged.
         """
-        with _disk(self._folder):
-            weights, optimizer = (load_state(path) for path in self._paths(index))
+        read = (read_bounded(path, MAX_STATE_BYTES, what="state", follow=False) for path in self._paths(index))
+        weights, optimizer = map(decode_state, read)
         return weights, optimizer
 
     def cut(self, intervals: int, interval: int) -> None:
@@ -193,8 +194,7 @@ class DiskRoundLog(RoundLog):
         return self._folder / f"state-{index}-weights", self._folder / f"state-{index}-optimizer"
 
     def _entries(self) -> Iterator[bytes]:
-        with _disk(self._rows):
-            data = self._rows.read_bytes()
+        data = read_bounded(self._rows, MAX_ROWS_BYTES, what="round log", follow=False)
         return (data[at : at + _ENTRY_BYTES] for at in range(0, len(data) - _ENTRY_BYTES + 1, _ENTRY_BYTES))
 
 

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clicooper.errors import SpecError
+from clicooper.errors import RuntimeMismatch, SpecError
 
-__all__ = ["numpy_of", "runtime_class", "use_threads"]
+__all__ = ["numpy_of", "require_class", "runtime_class", "use_threads"]
 
 
 def runtime_class(threads: int = 1) -> str:
@@ -40,6 +40,21 @@ def runtime_class(threads: int = 1) -> str:
 def numpy_of(name: str) -> str:
     """The part of a class's name that says which NumPy draws its random numbers; empty where it says none."""
     return next((part for part in name.split() if part.startswith("numpy-")), "")
+
+
+def require_class(demanded: str) -> str:
+    """The class of this machine, measured now, where it is the one that a job's work is to be done in.
+
+    Raises:
+        RuntimeMismatch: it is another one: honest work from here could not be told from a cheat's.
+    """
+    here = runtime_class()
+    if here != demanded:
+        raise RuntimeMismatch(
+            f"the job is to be trained in runtime class {demanded!a}, this machine is of class {here}",
+            hint="train on a machine with the named versions and processor, or do not join this job",
+        )
+    return here
 
 
 @contextmanager

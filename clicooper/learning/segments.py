@@ -5,6 +5,7 @@ its state, float32 in a job and float64 in a dispute. What is recorded of a step
 """
 
 import math
+from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 import numpy as np
@@ -12,13 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from clicooper.commitments.manifest import ModelSpec, SeedSpec, TrainingSpec
-from clicooper.errors import DataError, SpecError
+from clicooper.commitments.manifest import MarkSpec, ModelSpec, SeedSpec, TrainingSpec
+from clicooper.errors import DataError, MarkCapacityError, SpecError
 from clicooper.learning.checkpoint import State
-from clicooper.learning.models import build_segment
+from clicooper.learning.model_sizes import is_code
+from clicooper.learning.models import build_segment, build_segments, guard_code
 from clicooper.learning.schedule import Purpose, generator
+from clicooper.watermark.carriers import MarkParams, check_capacity
 
-__all__ = ["Segment", "TrainingDiverged", "initial_state", "training_loss"]
+__all__ = ["Segment", "TrainingDiverged", "initial_state", "state_of", "training_loss", "try_model"]
 
 _MOMENTS = {"sgd": ("momentum_buffer",), "adamw": ("step", "exp_avg", "exp_avg_sq")}
 
@@ -46,13 +49,41 @@ def initial_state(spec: ModelSpec, seeds: SeedSpec, seat: int) -> State:
         float32 arrays, and int64 counters of batch normalisation.
     """
     module = build_segment(spec, seat)
-    state = _arrays(module.state_dict())
+    with guard_code(spec, "has a state that cannot be read"):
+        state = state_of(module)
     for block_name, block in module.named_children():
         number = int(block_name.removeprefix("block"))
         for place, (name, weight) in enumerate(block.named_parameters()):
             rng = generator(seeds.weights, Purpose.WEIGHTS, number, place)
             state[f"{block_name}.{name}"] = _initial(name, tuple(weight.shape), rng)
     return state
+
+
+def state_of(module: nn.Module) -> State:
+    """A copy of a module's parameters and buffers."""
+    return {name: _array(tensor) for name, tensor in module.state_dict().items()}
+
+
+def try_model(spec: ModelSpec, marks: MarkSpec, rounds: int) -> None:
+    """Has a model of code built and take a step, and sees that every seat has room for its marks.
+
+    Of a built-in kind ``terms`` knows all that without building it, and nothing is done here.
+
+    Raises:
+        ModelUnusable: the code is absent, another than the spec's, or fails.
+        MarkCapacityError: a segment is too small for its marks.
+    """
+    if not is_code(spec.kind):
+        return
+    for seat, segment in enumerate(build_segments(spec)):
+        with guard_code(spec, "has a state that cannot be read"):
+            state = state_of(segment)
+        try:
+            check_capacity(state, MarkParams(marks.bits, marks.strength), rounds)
+        except MarkCapacityError as e:
+            raise MarkCapacityError(
+                f"seat {seat}: {e.message}", hint="use larger widths or fewer trainers; fewer mark_bits need less"
+            ) from e
 
 
 def _initial(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -73,6 +104,7 @@ class Segment:
 
     Raises:
         SpecError: states that do not fit the specification.
+        ModelUnusable: from every method, where the model is code that fails.
     """
 
     def __init__(
@@ -83,10 +115,13 @@ class Segment:
         self._spec, self._training = spec, training
         self._module = build_segment(spec, seat)
         self._dtype = _floating_dtype(state)
-        self._module.to(self._dtype)
-        _check_names(seat, _shapes(self._module.state_dict()), state)
-        self._module.load_state_dict({name: torch.tensor(array) for name, array in state.items()})
-        self._module.train()
+        with self._running("keep a state"):
+            self._module.to(self._dtype)
+            shapes = _shapes(self._module.state_dict())
+        _check_names(seat, shapes, state)
+        with self._running("take a state"):
+            self._module.load_state_dict({name: torch.tensor(array) for name, array in state.items()})
+            self._module.train()
         self._optimizer = _make_optimizer(self._module, training)
         self._load_moments(optimizer_state or {})
         self._input: Tensor | None = None
@@ -102,13 +137,14 @@ class Segment:
         # Copied, also because results may depend on alignment in memory, which is torch's own here for every caller.
         self._input = torch.tensor(x, dtype=self._dtype, requires_grad=self.seat > 0)
         try:
-            self._output = self._module(self._input)
+            with self._running(f"take a batch {list(x.shape)}"):
+                self._output = self._module(self._input)
+                return np.asarray(self._output.detach().numpy())
         except RuntimeError as e:
             raise DataError(
                 f"seat {self.seat} cannot take a batch {list(x.shape)}: {e}",
                 hint="give the segment a batch of the shape that its cut has in the spec",
             ) from e
-        return np.asarray(self._output.detach().numpy())
 
     def backward(self, grad: NDArray[Any]) -> NDArray[Any] | None:
         """Gradient of the loss at the input, from that at the output; None in seat 0, where nobody needs it.
@@ -119,7 +155,8 @@ class Segment:
         output = self._pending()
         if grad.shape != tuple(output.shape):
             raise DataError(f"seat {self.seat} got a gradient {list(grad.shape)}", hint=f"not {list(output.shape)}")
-        output.backward(torch.tensor(grad, dtype=self._dtype))  # type: ignore[no-untyped-call]
+        with self._running(f"go back from a gradient {list(grad.shape)}"):
+            output.backward(torch.tensor(grad, dtype=self._dtype))  # type: ignore[no-untyped-call]
         return self._input_gradient()
 
     def loss_backward(self, labels: NDArray[np.int64]) -> tuple[float, NDArray[Any] | None]:
@@ -135,8 +172,9 @@ class Segment:
         logits = self._pending()
         if labels.shape != (logits.shape[0],) or labels.min() < 0 or labels.max() >= self._spec.outputs:
             raise DataError("labels do not fit the batch", hint=f"one in [0, {self._spec.outputs}) for each record")
-        loss = training_loss(logits, torch.tensor(labels), self._training)
-        loss.backward()  # type: ignore[no-untyped-call]
+        with self._running(f"go back from its loss on outputs {list(logits.shape)}"):
+            loss = training_loss(logits, torch.tensor(labels), self._training)
+            loss.backward()  # type: ignore[no-untyped-call]
         if not math.isfinite(loss.item()):
             raise TrainingDiverged(self.seat, "grad_sent", "loss")
         return loss.item(), self._input_gradient()
@@ -148,7 +186,8 @@ class Segment:
 
     def state(self) -> State:
         """A copy of parameters and buffers."""
-        return _arrays(self._module.state_dict())
+        with self._running("give its state"):
+            return state_of(self._module)
 
     def optimizer_state(self) -> State:
         """A copy of the optimizer's moments as ``moment/parameter``; empty before the first step and for plain SGD."""
@@ -157,6 +196,9 @@ class Segment:
             moments = self._optimizer.state.get(weight, {})
             flat.update({f"{key}/{name}": _array(value) for key, value in moments.items() if value is not None})
         return flat
+
+    def _running(self, what: str) -> AbstractContextManager[None]:
+        return guard_code(self._spec, f"cannot {what} in seat {self.seat}")
 
     def _pending(self) -> Tensor:
         if self._output is None:
@@ -209,15 +251,6 @@ def _complete(flat: State, known: dict[str, tuple[int, ...]]) -> set[str]:
 
 def _make_optimizer(module: nn.Module, training: TrainingSpec) -> torch.optim.Optimizer:
     """SGD with ``momentum``, or AdamW with ``momentum`` as its first decay rate (its second is 0.999)."""
-    if not 0 <= training.momentum < 1 or not 0 <= training.label_smoothing < 1 or training.weight_decay < 0:
-        raise SpecError(
-            "momentum, label_smoothing or weight_decay out of range",
-            hint="choose momentum and label smoothing from 0 to below 1, and weight decay of 0 or more",
-        )
-    if training.label_noise and training.label_smoothing:
-        raise SpecError(
-            "label_smoothing would add the noise that label_noise takes out of the labels", hint="choose one of them"
-        )
     rate, decay = training.learning_rate, training.weight_decay
     if training.optimizer == "sgd":
         return torch.optim.SGD(module.parameters(), rate, training.momentum, weight_decay=decay, foreach=False)
@@ -251,7 +284,3 @@ def _shapes(tensors: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
 
 def _array(tensor: Tensor) -> NDArray[Any]:
     return np.array(tensor.detach().numpy())
-
-
-def _arrays(tensors: dict[str, Tensor]) -> State:
-    return {name: _array(tensor) for name, tensor in tensors.items()}

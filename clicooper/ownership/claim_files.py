@@ -15,6 +15,7 @@ from clicooper.errors import ArtifactMissing, VerificationFailed
 from clicooper.learning.checkpoint import MAX_STATE_BYTES, State, decode_state
 from clicooper.learning.models import require_trusted
 from clicooper.learning.segments import initial_state
+from clicooper.learning.terms import check_spec
 from clicooper.learning.transcript import Transcript, interval_count
 from clicooper.learning.witness import Witness
 from clicooper.storage.base import Store, get_bytes
@@ -49,12 +50,14 @@ class ClaimFiles:
 
         Raises:
             VerificationFailed: it is another one, or it is not for this seat and round.
+            SpecError: terms that nobody could have trained under.
             UntrustedModel: its model is code that the reader has not agreed to run.
         """
         bundle = self.bundle
         if digest_of_cid(bundle.spec) != bundle.spec_digest:
             raise VerificationFailed("the spec is not the one that the job's terms name", hint=FORGED)
         spec = JobSpec.from_block(self._store.get_block(bundle.spec))
+        check_spec(spec)
         require_trusted(spec.model, self._trusted_models)
         if bundle.seat >= self.seats(spec) or bundle.round >= len(spec.labels):
             raise VerificationFailed("the job has no such seat or round", hint=FORGED)

@@ -16,8 +16,8 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from clicooper.errors import PrivacyClaimError, RunFolderError
-from clicooper.files import write_whole
+from clicooper.errors import PrivacyClaimError, RunFolderError, StorageError
+from clicooper.files import read_bounded, write_whole
 from clicooper.json_values import parse_json
 from clicooper.privacy.accounting import GaussianRelease
 from clicooper.privacy.composition import SampledGaussian
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Book", "HeadSpending", "LedgerEntry", "ReleaseRequest", "Status", "lock_file", "read_book", "write_book"]
 
 _FORMAT = "clicooper-ledger/1"
+MAX_LEDGER_BYTES = 1 << 26
 
 
 class Status(Enum):
@@ -127,8 +128,8 @@ def read_book(path: Path) -> Book:
         RunFolderError: the file is missing or is not exactly what ``write_book`` writes.
     """
     try:
-        return _book(parse_json(path.read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, PrivacyClaimError) as e:
+        return _book(parse_json(read_bounded(path, MAX_LEDGER_BYTES, what="ledger", follow=False)))
+    except (StorageError, ValueError, KeyError, TypeError, AttributeError, PrivacyClaimError) as e:
         raise RunFolderError(
             f"{path} is missing or damaged: {type(e).__name__}",
             hint="restore it from a backup; without it nobody knows what this data set has spent",

@@ -30,9 +30,9 @@ from clicooper.disputes.judge import judge_evidence
 from clicooper.disputes.opinion import Answer
 from clicooper.disputes.subject import Subject
 from clicooper.errors import CarError, CliCooperError, StorageError, UsageError
+from clicooper.files import open_regular, read_bounded
 from clicooper.history.follow import History
 from clicooper.protocol.decision import Accuse
-from clicooper.storage.base import reading
 from clicooper.storage.car_store import CarStore
 from clicooper.types import ZERO_ADDRESS, Address, Digest, Ground, Head, JobId
 
@@ -139,18 +139,18 @@ def evidence_digest(path: Path) -> Digest:
         StorageError: it cannot be read.
         UsageError: it is empty, or larger than 4 GiB.
     """
-    with reading(path), path.open("rb") as file:
+    hint = "make it with: clicooper evidence make"
+    with open_regular(path, what="evidence", hint=hint) as file:
         size = os.fstat(file.fileno()).st_size
         if not 0 < size <= MAX_EVIDENCE_BYTES:
-            raise UsageError(f"{path} of {size} bytes is no evidence", hint="make it with: clicooper evidence make")
+            raise UsageError(f"{path} of {size} bytes is no evidence", hint=hint)
     try:
         with CarStore(path) as car:
             if len(car.roots) == 1:
                 return digest_of_cid(car.roots[0])
     except (CarError, StorageError):
         pass
-    with reading(path):
-        return sha256(path.read_bytes())
+    return sha256(read_bounded(path, MAX_EVIDENCE_BYTES, what="evidence", hint=hint))
 
 
 def require_own_evidence(contract: Contract, job: JobId, sealed: SealedEvidence, challenger: Address) -> None:

@@ -28,7 +28,7 @@ from clicooper.commitments.canonical import cid_of_digest
 from clicooper.commitments.manifest import JobSpec
 from clicooper.config import JobConfig
 from clicooper.errors import UsageError
-from clicooper.files import write_secret
+from clicooper.files import read_bounded, write_secret
 from clicooper.history.history import History
 from clicooper.json_values import parse_json
 from clicooper.learning.checkpoint import state_bytes
@@ -42,6 +42,7 @@ from clicooper.storage.pins.pin_sets import PinSets
 from clicooper.storage.pins.retention import JOB_PINS, JobRetention
 from clicooper.storage.run_folder import RunFolder
 from clicooper.types import JobParams
+from clicooper.user_text import decode_text
 
 __all__ = [
     "keep_owner_secrets",
@@ -51,6 +52,7 @@ __all__ = [
 ]
 
 CONFIG_NAME = "config.json"
+MAX_SETTINGS_BYTES = 1 << 20
 
 
 def keep_owner_secrets(folder: Path, prepared: PreparedJob, account: LocalAccount) -> None:
@@ -138,15 +140,12 @@ def read_settings(folder: RunFolder) -> JobConfig:
 
 def _read_master(path: Path) -> bytes:
     try:
-        return bytes.fromhex(_read(path).decode().strip())
+        return bytes.fromhex(decode_text(_read(path)).strip())
     except ValueError as e:
         # The text itself is a secret, and stays out of the message.
         raise UsageError(f"{path} is damaged", hint="restore it from a copy of the owner's folder") from e
 
 
 def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as e:
-        hint = "only the job's owner can verify for payment; anybody can `audit`"
-        raise UsageError(f"cannot read the owner's {path}: {e.strerror}", hint=hint) from e
+    hint = "only the job's owner can verify for payment; anybody can `audit`"
+    return read_bounded(path, MAX_SETTINGS_BYTES, what="owner's", follow=False, error=UsageError, hint=hint)

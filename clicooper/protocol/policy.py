@@ -6,14 +6,16 @@ The rule itself is in ``decision``; docs/verify.md explains every key of a polic
 from __future__ import annotations
 
 import math
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from clicooper.audit.verdict import Check
 from clicooper.errors import UsageError
+from clicooper.files import read_bounded
+from clicooper.setting_sources import TypedModel
+from clicooper.user_text import parse_toml
 
 __all__ = ["ALWAYS_FATAL", "Detection", "Policy", "Treatment", "read_policy"]
 
@@ -23,13 +25,14 @@ ALWAYS_FATAL = frozenset(
 """Without these, whatever the others confirm is about something else than the work."""
 
 MAX_POLICY_BYTES = 1 << 16
+MAX_SAMPLES = 10**6
 
 Treatment = Literal["wait", "challenge"]
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
-class Detection(BaseModel):
+class Detection(TypedModel):
     """A cheat to catch: a seat that cheats in ``share`` of its intervals, with at least ``probability``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,13 +40,19 @@ class Detection(BaseModel):
     share: Share
     probability: Share
 
+    @model_validator(mode="after")
+    def _check_samples(self) -> Self:
+        if math.log1p(-self.probability) < MAX_SAMPLES * math.log1p(-self.share):
+            raise ValueError(f"catching it takes more than {MAX_SAMPLES} samples")
+        return self
+
     @property
     def samples(self) -> int:
         """The least q with ``1 - (1 - share)^q >= probability``."""
         return math.ceil(math.log1p(-self.probability) / math.log1p(-self.share))
 
 
-class Policy(BaseModel):
+class Policy(TypedModel):
     """An owner's rule.
 
     Attributes:
@@ -58,7 +67,7 @@ class Policy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    samples: Annotated[int, Field(ge=1, le=10**6)] = 1
+    samples: Annotated[int, Field(ge=1, le=MAX_SAMPLES)] = 1
     detect: Detection | None = None
     fatal: frozenset[Check] = frozenset(Check)
     withheld: Treatment = "challenge"
@@ -89,15 +98,12 @@ def read_policy(path: Path | None, **given: object) -> Policy:
     """
     if path is None:
         return Policy.model_validate(given)
+    hint = "docs/verify.md shows one"
+    data = read_bounded(path, MAX_POLICY_BYTES, what="policy", error=UsageError, hint=hint)
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_POLICY_BYTES + 1)
-        if len(data) > MAX_POLICY_BYTES:
-            raise ValueError("too large for a policy")
-        written = tomllib.loads(data.decode())
-    except (OSError, ValueError) as e:
-        reason = getattr(e, "strerror", None) or " ".join(str(e).split())
-        raise UsageError(f"cannot read the policy {path}: {reason}", hint="docs/verify.md shows one") from e
+        written = parse_toml(data)
+    except ValueError as e:
+        raise UsageError(f"cannot read the policy {path}: {' '.join(str(e).split())}", hint=hint) from e
     if {"samples", "detect"} <= set(written):
         raise UsageError(f"{path}: samples and detect both say how much is drawn", hint="keep one of them")
     try:

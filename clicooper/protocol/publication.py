@@ -1,23 +1,24 @@
 """Whether the seats have published what the owner has to read, and by when they must have.
 
-Committed data that cannot be had prove nothing against anybody, so a row here is never a failure: it is
-"withheld", a ground of its own for a challenge, which publishing cures.
+Committed data that cannot be had prove nothing against anybody, so a row here is never a failure. Where the store is a
+node of a network, they are "withheld", a ground of its own for a challenge, which publishing cures. A folder or a file
+holds what its user put there: what it lacks may as well have been lost here.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from multiformats import CID
 
 from clicooper.audit.artifacts import Artifacts
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.commitments.canonical import cid_of_digest
-from clicooper.errors import ArtifactCorrupt, CliCooperError
+from clicooper.errors import ArtifactCorrupt, Cause, CliCooperError
 from clicooper.protocol.decision import WITHHELD
-from clicooper.storage.base import Store
+from clicooper.storage.base import ListableStore, Store
 from clicooper.storage.ipld.cid import cid_bytes, cid_text
 from clicooper.storage.ipld.graph import is_there
 from clicooper.types import Verdict
@@ -63,7 +64,8 @@ def await_publication(
         absent = tuple(_absent(artifacts, round_, intervals, found))
         left_s = due - timer.clock()
         if not absent or left_s <= 0:
-            return tuple(_row(one, round_, deadline_s) for one in absent)
+            make_row = _lost_or_withheld if isinstance(artifacts.store, ListableStore) else _withheld
+            return tuple(make_row(one, round_, deadline_s) for one in absent)
         timer.pause(min(pause_s, left_s))
         pause_s = min(2 * pause_s, MOST_PAUSE_S)
 
@@ -116,14 +118,17 @@ def _is_there(store: Store, cid: CID) -> bool:
         return True
 
 
-def _row(wanted: _Wanted, round_: int, deadline_s: float) -> CheckResult:
+def _withheld(wanted: _Wanted, round_: int, deadline_s: float) -> CheckResult:
+    detail = f"{wanted.what} was not published within {deadline_s:g} s"
+    subject = cid_text(wanted.cid)
     return CheckResult(
-        Check.ARTIFACTS,
-        Verdict.INCONCLUSIVE,
-        cid_text(wanted.cid),
-        f"{wanted.what} was not published within {deadline_s:g} s",
-        round_,
-        wanted.seat,
-        "published",
-        WITHHELD,
+        Check.ARTIFACTS, Verdict.INCONCLUSIVE, subject, detail, round_, wanted.seat, "published", WITHHELD
     )
+
+
+def _lost_or_withheld(wanted: _Wanted, round_: int, deadline_s: float) -> CheckResult:
+    detail = f"{wanted.what} is not in this store after {deadline_s:g} s, which may have lost it"
+    remedy = "fetch it again, or verify with the node to which the seats publish: --store ipfs:URL"
+    subject = cid_text(wanted.cid)
+    row = CheckResult(Check.ARTIFACTS, Verdict.INCONCLUSIVE, subject, detail, round_, wanted.seat)
+    return replace(row, cause=Cause.STORE, remedy=remedy)

@@ -34,7 +34,7 @@ from clicooper.commitments.manifest import (
 from clicooper.errors import SpecError
 from clicooper.history.follow import follow_record
 from clicooper.learning.checkpoint import State
-from clicooper.learning.runtime import runtime_class
+from clicooper.learning.runtime import require_class
 from clicooper.learning.schedule import batch_rows, round_batches
 from clicooper.learning.segments import initial_state
 from clicooper.learning.training import SeatWorker, TrainedSegment
@@ -103,13 +103,13 @@ class Trainer:
             genesis, params: what this trainer agreed to.
 
         Raises:
-            SpecError, MarkCapacityError, UntrustedModel, ArtifactMissing, ArtifactCorrupt: a job that this trainer
-                cannot serve; nothing was locked.
+            SpecError, MarkCapacityError, RuntimeMismatch, UntrustedModel, ModelUnusable, ArtifactMissing,
+                ArtifactCorrupt: a job that this trainer cannot serve; nothing was locked.
         """
         self._job = job
         self._vault = Vault(self._store, self.address, self._secrets, genesis)
         artifacts = self._read_job()
-        check_offer(artifacts, self.seat, genesis, params)
+        check_offer(artifacts, genesis, params)
         self._spec = artifacts.spec
         return self._contract.join(job, genesis, self.seat, self._key_record(endpoint).to_block(), params.stake_wei)
 
@@ -163,14 +163,18 @@ class Trainer:
         return round_batches(self._artifacts.activations, self.schedule(round_), spec.seeds, round_, spec.training)
 
     def start_round(self, previous: SegmentManifest | None) -> SeatWorker:
-        """The working segment, in the state that the seat's last accepted round left behind."""
-        self._transports = {}
+        """The working segment, in the state that the seat's last accepted round left behind.
+
+        Raises:
+            RuntimeMismatch: this machine is not of the job's runtime class, as that of the join was.
+        """
+        here, self._transports = require_class(self._spec.runtime_class), {}
         links, spec = self.state_in(previous), self._spec
         weights, optimizer = self._open_state(links)
         round_ = 0 if previous is None else previous.round + 1
         # All that the bits of the round follow from: a log of other work is discarded.
         work = {"spec": spec.cid, "job": self._job, "round": round_, "seat": self.seat}
-        work |= {"start": links.model_dump(), "trainer": self.address, "runtime": runtime_class()}
+        work |= {"start": links.model_dump(), "trainer": self.address, "runtime": here}
         round_log = self._unsettled.open_log(round_, sha256(encode(work)))
         return SeatWorker(spec.model, spec.training, spec.replay, self.seat, weights, optimizer, round_log)
 
@@ -200,6 +204,7 @@ class Trainer:
 
         Raises:
             VerificationFailed: a mark that cannot be read back; nothing was committed.
+            RuntimeMismatch: this machine is not of the job's runtime class; nothing was committed.
             RevertError: the head moved, or it is another seat's turn.
         """
         attempt = self._read_job().history.rounds[-1].restarts
@@ -282,6 +287,7 @@ class Trainer:
         commitment: Digest,
     ) -> SegmentManifest:
         """Seals the round's files and links them in a manifest; interval states only as far as the spec demands it."""
+        here = require_class(self._spec.runtime_class)
         seal = self._put if self._spec.replay.publication == "all" else self._vault.name_state
         states = tuple(self._links(state, seal) for state in trained.interval_states)
         self._unsettled.keep_states(round_, trained.interval_states)
@@ -307,7 +313,7 @@ class Trainer:
             boundary=transcript.boundary(),
             mark_commitment=commitment,
             metrics=dict(trained.metrics),
-            runtime_class=self._spec.runtime_class,
+            runtime_class=here,
             training_transcript_merkle_root=transcript.root,
         )
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 from rich.tree import Tree
 
 from clicooper.audit.verdict import AuditReport, Branch, Check, combine, verdict_tree
-from clicooper.reports.findings import list_contradictions, list_open_claims
+from clicooper.reports.contradictions import list_contradictions, list_open_claims
 from clicooper.reports.tables import print_lines, table
 from clicooper.types import Verdict
 
@@ -38,7 +39,7 @@ def print_audit(console: Console, report: AuditReport) -> None:
     checks = [(check.value, _colored(combine(rows)), str(len(rows))) for check, rows in by_check.items() if rows]
     console.print(table("Audit", "check", "verdict", "claims", numeric=("claims",), rows=checks))
     console.print(_tree(verdict_tree(report.results)))
-    _print_findings(console, report)
+    _print_reasons(console, report)
     replayed = report.replayed
     resumed = f", {report.resumed} of them before an interruption" if report.resumed else ""
     console.print(
@@ -46,7 +47,7 @@ def print_audit(console: Console, report: AuditReport) -> None:
         f"training, in {report.seconds:.1f} s"
     )
     _print_sample(console, report)
-    console.print(f"Verdict: {_colored(report.verdict)}")
+    console.print("Verdict:", _colored(report.verdict))
 
 
 def _tree(job: Branch) -> Tree:
@@ -55,7 +56,7 @@ def _tree(job: Branch) -> Tree:
     rounds = [branch for branch in job.branches if branch.level == "round"]
     passed = [branch for branch in rounds if branch.verdict is Verdict.PASS]
     if len(passed) > MOST_PASSED_ROUNDS:
-        tree.add(f"{len(passed)} rounds: [green]pass[/]")
+        tree.add(Text.assemble(f"{len(passed)} rounds: ", _colored(Verdict.PASS)))
         rounds = [branch for branch in rounds if branch.verdict is not Verdict.PASS]
     for branch in (*(one for one in job.branches if one.level == "check"), *rounds):
         if branch.level == "round" or branch.verdict is not Verdict.PASS:
@@ -70,20 +71,20 @@ def _unfold(tree: Tree, branch: Branch) -> None:
             _unfold(node, part)
 
 
-def _line(branch: Branch) -> str:
+def _line(branch: Branch) -> Text:
     passed, failed, unknown = branch.counts
     parts = [f"{count} {word}" for count, word in ((failed, "failed"), (unknown, "open")) if count]
     claims = passed + failed + unknown
-    return f"{branch.name}: {_colored(branch.verdict)} ({', '.join([f'{claims} claims', *parts])})"
+    return Text.assemble(f"{branch.name}: ", _colored(branch.verdict), f" ({', '.join([f'{claims} claims', *parts])})")
 
 
-def _print_findings(console: Console, report: AuditReport) -> None:
+def _print_reasons(console: Console, report: AuditReport) -> None:
     """Each contradiction in a sentence, then why other claims are open; ``--json`` has the rows."""
     for sentence, next_step in list_contradictions(report):
-        console.print("[bold red]contradicted[/]")
+        console.print(Text("contradicted", style="bold red"))
         print_lines(console, f"  {sentence}", f"  next: {next_step}")
     for sentence, remedy in list_open_claims(report):
-        console.print("[yellow]not checked[/]")
+        console.print(Text("not checked", style="yellow"))
         print_lines(console, f"  {sentence}", *((f"  next: {remedy}",) if remedy else ()))
 
 
@@ -101,6 +102,5 @@ def _print_sample(console: Console, report: AuditReport) -> None:
         print_lines(console, f"Repeat it with --sample {sampled.per_seat} --secret-draw 0x{sampled.secret.hex()}")
 
 
-def _colored(verdict: object) -> str:
-    value = str(getattr(verdict, "value", verdict))
-    return f"[{ {'pass': 'green', 'fail': 'bold red'}.get(value, 'yellow') }]{value}[/]"
+def _colored(verdict: Verdict) -> Text:
+    return Text(verdict.value, {Verdict.PASS: "green", Verdict.FAIL: "bold red"}.get(verdict, "yellow"))

@@ -9,6 +9,7 @@ import textwrap
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from clicooper.reports.tables import coin, print_lines, table
 
@@ -96,7 +97,7 @@ def _print_audit(console: Console, result: dict[str, Any]) -> None:
     _print_indented(
         console, ", ".join([f"{audit['passed']} of {claims} claims hold, from the artifacts alone", *exceptions])
     )
-    console.print(f" verdict: [{color}]{audit['verdict']}[/]")
+    console.print(Text.assemble(" verdict: ", (audit["verdict"], color)))
     console.print()
     console.print(f"{result['seconds']:.0f} s, {result['peak_rss_mib']:.0f} MiB", style="dim")
     replay = f"{_command()} {shlex.join(result['replay'])}"

@@ -8,10 +8,12 @@ from typing import Any
 
 from eth_utils import to_checksum_address
 from rich.console import Console
+from rich.text import Text
 
 from clicooper.disputes.evidence_file import OpenedEvidence
 from clicooper.disputes.head_check import HeadCheck
 from clicooper.disputes.opinion import Answer, Opinion, named
+from clicooper.plain_text import plain
 from clicooper.protocol.arbiter import Judgement
 from clicooper.protocol.verification import RoundReport, VerifyOptions
 from clicooper.reports.audit_tables import print_audit
@@ -99,7 +101,7 @@ def _print_opinion(console: Console, opinion: Opinion) -> None:
     colour = {Answer.GUILTY: "red", Answer.NOT_GUILTY: "green"}.get(opinion.answer, "yellow")
     fault = opinion.fault
     who = f": {named(fault)}" if fault is not None and opinion.answer is Answer.GUILTY else ""
-    console.print(f"Finding: [{colour}]{opinion.answer.value}[/]{who}")
+    console.print(Text.assemble("Finding: ", (opinion.answer.value, colour), plain(who)))
     lines = [opinion.detail]
     if fault is not None and fault.expected:
         lines += [f"expected {fault.expected}", f"found    {fault.actual}"]
@@ -132,7 +134,8 @@ def print_case(console: Console, case: dict[str, Any]) -> None:
     rows.add_row("ground", case["ground"])
     rows.add_row("challenger", f"{case['challenger']}, bond {amount(case['bond_wei'], case['token'])}")
     rows.add_row("round", str(case["round"]))
-    rows.add_row("evidence", f"{case['evidence_digest']}\n{case['evidence']}")
+    rows.add_row("evidence", case["evidence_digest"])
+    rows.add_row("", case["evidence"])
     if case["rule_after"]:
         rows.add_row("may be cured until", _utc(case["rule_after"]))
     rows.add_row("rule until", f"{_utc(case['deadline'])}{passed}")

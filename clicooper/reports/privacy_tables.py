@@ -53,7 +53,8 @@ def print_privacy(console: Console, result: dict[str, Any], points: tuple[Point,
     for words in result["impossible"]:
         console.print(f"left out: {words}", markup=False)
     console.print(result["warning"], markup=False)
-    console.print(f"\n{result['seconds']:.0f} s")
+    console.print()
+    console.print(f"{result['seconds']:.0f} s")
     console.print(
         f"Report: {report}" if report else "Every attack by itself: --report FILE.html, or --json", markup=False
     )
@@ -83,7 +84,8 @@ def _print_attacks(console: Console, point: Point) -> None:
 def _print_claims(console: Console, claims: list[dict[str, str]]) -> None:
     console.print("The paper's claims", style="bold")
     for claim in claims:
-        console.print(f"\n{claim['claim']}", markup=False)
+        console.print()
+        console.print(claim["claim"], markup=False)
         for heading, key in (("published", "published"), ("here", "here"), ("honestly", "honest_reading")):
             console.print(Padding(f"{heading}: {claim[key]}", (0, 0, 0, 2)))
     console.print()

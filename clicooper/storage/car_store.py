@@ -11,6 +11,7 @@ from typing import BinaryIO, NoReturn, Self
 from multiformats import CID
 
 from clicooper.errors import StorageError
+from clicooper.files import open_regular
 from clicooper.storage.base import missing, write_chunks
 from clicooper.storage.ipld.car import read_sections
 from clicooper.storage.ipld.cid import cid_bytes, cid_of_bytes, read_file, verify_block
@@ -34,13 +35,10 @@ class CarStore:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        try:
-            self._file = self.path.open("rb")
-        except OSError as e:
-            raise StorageError(f"cannot read {path}: {e.strerror}", hint="name a CAR file that you can read") from e
+        self._file = open_regular(self.path, what="CAR file", hint="name a CAR file that you can read")
         try:
             self.roots, sections = read_sections(self._file)
-            self._places = {cid_bytes(section.cid): (section.start, section.size) for section in sections}
+            self._places = {section.name: (section.start, section.size) for section in sections}
         except BaseException:
             self._file.close()
             raise

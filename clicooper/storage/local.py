@@ -8,9 +8,7 @@ bytes. Reading never writes.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from io import RawIOBase
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,7 +16,7 @@ from multiformats import CID
 
 from clicooper.commitments.canonical import MAX_BLOCK_BYTES
 from clicooper.errors import SpecError, StorageError
-from clicooper.files import TEMPORARY, write_whole
+from clicooper.files import TEMPORARY, open_regular, read_if_there, write_whole
 from clicooper.storage._block_writer import BlockWriter
 from clicooper.storage.base import missing, reading, write_chunks
 from clicooper.storage.ipld.cid import (
@@ -78,7 +76,7 @@ class LocalStore:
     def put_file(self, source: Path | BinaryIO) -> CID:
         """See ``Store``."""
         if isinstance(source, Path):
-            with reading(source), source.open("rb") as stream:
+            with reading(source), open_regular(source) as stream:
                 return self.put_file(stream)
         with reading(getattr(source, "name", "the source")), BlockWriter(self._keep) as writer:
             for name, block in build_named(source):
@@ -96,7 +94,7 @@ class LocalStore:
         """See ``Store``."""
         path = self._path(cid_text(cid))
         with reading(path):
-            return path.is_file()
+            return path.is_file() and not path.is_symlink()
 
     def size(self, cid: CID) -> int:
         """Bytes that a block takes, right or wrong; 0 where there is none."""
@@ -149,19 +147,20 @@ class LocalStore:
             write_whole(self.root / _MARKER, _FORMAT, sync=self._sync)
             self._is_marked = True
         path = f"{self.root}/{text[-3:-1]}/{text}"
-        if self._read(path) != block:
+        if not self._holds(path, block):
             # Written beside the shards first: in every folder that the disk looks up, a new file costs a multiple.
             write_whole(path, block, sync=self._sync, scratch=self.root)
 
     def _read(self, path: Path | str) -> bytes | None:
         """A file's bytes, None if there is none; no more of them than show that it is too large for a block."""
-        with reading(path):
-            try:
-                # Unbuffered: a buffer would be filled and copied from, and a block read whole needs none.
-                with open(path, "rb", buffering=0) as stream:  # noqa: PTH123
-                    return _read_up_to(stream, MAX_BLOCK_BYTES + 1)
-            except FileNotFoundError:
-                return None
+        return read_if_there(path, MAX_BLOCK_BYTES + 1, what="block", follow=False, whole=False)
+
+    def _holds(self, path: str, block: bytes) -> bool:
+        """Whether a block is there as it should be; a link or a pipe in its place is replaced as damage is."""
+        try:
+            return self._read(path) == block
+        except StorageError:
+            return False
 
     def _entries(self) -> Iterator[Path]:
         """What lies at the two levels of the folder, without its marker, notes and shards; sorted."""
@@ -178,14 +177,6 @@ class LocalStore:
         except SpecError:
             return None
         return cid if path == self._path(path.name) and self.has(cid) else None
-
-
-def _read_up_to(stream: RawIOBase, size: int) -> bytes:
-    """The whole content, or its first ``size`` bytes: one read of an unbuffered file may give less."""
-    data = stream.read(min(size, os.fstat(stream.fileno()).st_size + 1)) or b""
-    while len(data) < size and (more := stream.read(size - len(data))):
-        data += more
-    return data
 
 
 def _listing(folder: Path) -> list[Path]:

@@ -186,7 +186,7 @@ MARKS = (
     seated(marks.MarksLate, 1, Check.MARK),
     seated(marks.MarksFromWrongHead, 1, Check.MARK),
     seated(marks.MarksWithUncommittedKey, 2, Check.MARK),
-    seated(marks.GrantsAnotherKey, 1, Check.MARK),
+    seated(marks.GrantsAnotherKey, 1, Check.MARK, verdict=MISSING),
     seated(marks.EditsWeightsBehindTheMark, 1, Check.EMBED),
     seated(marks.EditsBiasBehindTheMark, 1, Check.EMBED),
 )

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from clicooper.audit.checks.frame import guarded
 from clicooper.audit.checks.replay import judge, replay_intervals
-from clicooper.audit.verdict import Check, CheckResult
+from clicooper.audit.verdict import OWNERS_CHECKS, Check, CheckResult
 from clicooper.config import JobConfig
 from clicooper.protocol.committed import CommittedSegment
 from clicooper.protocol.owner import RoundRefused
@@ -27,9 +27,6 @@ CONTRACT = "contract"
 Accused: TypeAlias = frozenset[int]
 Finding: TypeAlias = tuple[str, Accused]
 """A check, and whom its row names: one party, two of whom one lied, or nobody."""
-
-OWN_CLAIMS = frozenset({Check.LABELS, Check.RELEASE})
-"""Checks of what the owner alone makes."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ class Outcome:
 
 def accused_in(row: CheckResult) -> Accused:
     """Whom a row names."""
-    if row.check in OWN_CLAIMS:
+    if row.check in OWNERS_CHECKS:
         return frozenset({OWNER})
     if row.seat is not None:
         return frozenset({row.seat})

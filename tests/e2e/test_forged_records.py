@@ -217,3 +217,14 @@ def test_only_a_node_witnesses_these_fields(name: str, run_dir: Path) -> None:
     """The stated limit of an offline audit: what no head, signature or artifact depends on is the node's word."""
     code, _ = forged(run_dir, UNWITNESSED[name])
     assert code == 0
+
+
+@pytest.mark.parametrize("kept", [1, 2, 3, 4, 5])
+def test_a_record_that_is_only_a_beginning_never_passes(kept: int, run_dir: Path) -> None:
+    def cut(content: Content) -> None:
+        del content["events"][kept:]
+
+    code, printed = forged(run_dir, cut)
+    assert (code, printed["verdict"]) == (4, "inconclusive")
+    details = [row["detail"] for row in rows(printed, "inconclusive") if row["check"] == "record"]
+    assert any(detail.startswith(f"the job goes on after event {kept}, in phase ") for detail in details)

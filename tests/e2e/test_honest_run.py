@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from multiformats import CID
 from clicooper.access.grants import AuditKeys
 from clicooper.access.vault import Vault
 from clicooper.audit.auditor import audit_record
+from clicooper.audit.checks.record import check_on_chain, compare_report, is_open_end
 from clicooper.audit.verdict import AuditReport, Check
 from clicooper.chain.events import JobAborted, JobCancelled, RoundAcceptedByTimeout, SeatJoined, SeatVacated
 from clicooper.chain.record import JobRecord
@@ -314,10 +316,25 @@ def test_owner_silent_before_the_first_labels(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seats", [0, 1, 2])
-def test_job_in_progress_is_judged_as_far_as_it_goes(seats: int, tmp_path: Path) -> None:
+def test_job_in_progress_is_judged_as_far_as_it_goes_once_a_node_shows_that_nothing_follows(
+    seats: int, tmp_path: Path
+) -> None:
     with rehearsal(tmp_path) as job:
         committed = job.train_and_commit(0, seats=seats)
-        report = audit_record(job.record(), job.store, keys_of(job, committed))
-    assert not failures(report.results)
-    assert report.commitments == seats
+        record = job.record()
+        alone = audit_record(record, job.store, keys_of(job, committed))
+        report = compare_report(alone, *check_on_chain(record, job.opened.index, job.contract()))
+        cut = replace(record, events=record.events[:2], blocks=(record.blocks[0], record.events[1].block_number))
+        beginning = compare_report(
+            audit_record(cut, job.store, AuditKeys()), *check_on_chain(cut, job.opened.index, job.contract())
+        )
+    assert not failures(alone.results)
+    assert (alone.commitments, alone.verdict) == (seats, Verdict.INCONCLUSIVE)
+    assert [row.detail for row in alone.results if is_open_end(row)] == [
+        f"the job goes on after event {4 + seats}, in phase {'REVIEW' if seats == 2 else 'COMMIT'}: "
+        "give --network, so that the chain tells what followed"
+    ]
+    assert not any(is_open_end(row) for row in report.results)
     assert report.verdict is (Verdict.INCONCLUSIVE if seats == 1 else Verdict.PASS)
+    assert beginning.verdict is Verdict.INCONCLUSIVE
+    assert any(is_open_end(row) for row in beginning.results)

@@ -10,7 +10,9 @@ from clicooper.audit.artifacts import Artifacts
 from clicooper.audit.replay.intervals import MAX_CROSS_CLASS_STEPS
 from clicooper.audit.rounds import check_round
 from clicooper.audit.verdict import Check, CheckResult
+from clicooper.errors import Cause, RuntimeMismatch
 from clicooper.history.follow import follow_record
+from clicooper.learning.runtime import runtime_class
 from clicooper.protocol.trainer import Trainer
 from clicooper.types import Verdict
 from tests import adversaries as cheats
@@ -40,6 +42,28 @@ def test_cheat_fails_the_round_and_convicts_no_innocent_seat(cheat: type[Trainer
         rows = replay_rows(Artifacts(history, job.store, job.opened.owner.keys(), runtime=ELSEWHERE))
     assert [(row.seat, row.verdict) for row in rows[:2]] == [(0, Verdict.INCONCLUSIVE), (1, Verdict.INCONCLUSIVE)]
     assert rows[2:] and all(row.seat is None and row.verdict is Verdict.FAIL for row in rows[2:])
+
+
+def test_trainer_that_moved_to_another_class_neither_trains_nor_commits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with rehearsal(tmp_path / "run", tiny_config(rounds=1)) as job:
+        trainers, spec = job.opened.trainers, job.opened.owner.prepared.spec
+        trained = job._train_unvouched(0, (None, None))
+        head, blocks = job.head, set(job.store.cids())
+        with monkeypatch.context() as moved:
+            moved.setattr("clicooper.learning.runtime._sample_bits", lambda _: "0" * 16)
+            for act in (
+                lambda: trainers[0].start_round(None),
+                lambda: trainers[0].commit_segment(0, head, trained[0], None),
+            ):
+                with pytest.raises(RuntimeMismatch) as caught:
+                    act()
+                assert spec.runtime_class in caught.value.message and "bits=" + "0" * 16 in caught.value.message
+                assert caught.value.cause is Cause.MACHINE and caught.value.hint
+        assert (job.head, set(job.store.cids())) == (head, blocks)
+        committed = trainers[0].commit_segment(0, head, trained[0], None)
+        assert committed.manifest.runtime_class == runtime_class() == spec.runtime_class
 
 
 def test_long_intervals_are_inconclusive_between_classes(tmp_path: Path) -> None:

@@ -16,13 +16,14 @@ from clicooper.chain.record import write_record
 from clicooper.commitments.manifest import StateLinks
 from clicooper.errors import SpecError
 from clicooper.protocol.committed import CommittedSegment
-from clicooper.protocol.decision import WITHHELD, Accuse
+from clicooper.protocol.decision import WITHHELD, Accuse, Wait
 from clicooper.protocol.job import finish_job, run_rounds
 from clicooper.protocol.owner import RoundRefused
 from clicooper.protocol.publication import Timer
 from clicooper.protocol.trainer import Trainer
 from clicooper.types import Ground, Verdict
 from tests.scenario import Rehearsal, failures, quiet, rehearsal, seating, tiny_config
+from tests.simulators import Network
 
 SAMPLED = tiny_config(publication="sampled", steps=12, samples=2)
 """Six intervals, of which two to four are drawn: at least one with a state that has to be published."""
@@ -102,6 +103,7 @@ def test_paid_job_is_audited_and_travels_without_the_states_that_nobody_publishe
 def test_withheld_states_are_not_paid_and_the_seat_is_challenged_for_that(tmp_path: Path) -> None:
     with rehearsal(tmp_path, SAMPLED, seating({1: WithholdsStates})) as job:
         owner, committed = job.opened.owner, job.train_and_commit()
+        owner._store = Network(job.store)
         for trainer in job.opened.trainers:
             trainer.publish_states(0, owner.request_states(0))
         with pytest.raises(RoundRefused) as refusal:
@@ -113,9 +115,20 @@ def test_withheld_states_are_not_paid_and_the_seat_is_challenged_for_that(tmp_pa
         assert not any(row.actual == WITHHELD and row.seat != 1 for row in refusal.value.results)
 
 
+def test_states_that_a_folder_lacks_are_not_paid_and_accuse_nobody(tmp_path: Path) -> None:
+    with rehearsal(tmp_path, SAMPLED, seating({1: WithholdsStates})) as job:
+        owner, committed = job.opened.owner, job.train_and_commit()
+        job.opened.trainers[0].publish_states(0, owner.request_states(0))
+        with pytest.raises(RoundRefused) as refusal:
+            owner.verify_round(0, committed)
+        assert isinstance(refusal.value.decision, Wait)
+        assert all(row.culprit is None for row in refusal.value.results)
+
+
 def test_states_that_come_before_the_deadline_are_paid(tmp_path: Path) -> None:
     with rehearsal(tmp_path, SAMPLED) as job:
         owner, committed, now = job.opened.owner, job.train_and_commit(), [0.0]
+        owner._store = Network(job.store)
         wanted = owner.request_states(0)
 
         def pause(seconds: float) -> None:

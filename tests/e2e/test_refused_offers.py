@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from clicooper.audit.verdict import Check
 from clicooper.commitments.canonical import cid_of_digest, sha256
 from clicooper.commitments.manifest import ActivationRelease, JobSpec
-from clicooper.errors import ArtifactMissing, CliCooperError, MarkCapacityError, SpecError
+from clicooper.errors import (
+    ArtifactMissing,
+    Cause,
+    CliCooperError,
+    MarkCapacityError,
+    ModelUnusable,
+    RuntimeMismatch,
+    SpecError,
+)
 from clicooper.protocol.trainer import Trainer
 from clicooper.storage.base import get_bytes, put_bytes
 from clicooper.types import Address, Digest, JobId, JobParams
@@ -82,7 +90,9 @@ def offered(job: Rehearsal, spec: JobSpec) -> tuple[JobId, JobParams]:
     return job.contract().create_job(params)[0], params
 
 
-def refuse(job: Rehearsal, number: JobId, params: JobParams, error: type[CliCooperError]) -> CliCooperError:
+def refuse(
+    job: Rehearsal, number: JobId, params: JobParams, error: type[CliCooperError], trusted: str = "mlp"
+) -> CliCooperError:
     """Has every trainer refuse a job, and sees to it that none of their coin moved."""
     contract = job.contract()
     genesis = contract.genesis_of(number)
@@ -90,7 +100,7 @@ def refuse(job: Rehearsal, number: JobId, params: JobParams, error: type[CliCoop
     for seat, account in enumerate(job.parties.trainers):
         holder, own = Address(account.address), job.contract(seat)
         before = job.opened.node.balance(holder)
-        trainer = Trainer(seat, account, own, job.opened.index, job.store, job.parties.trainer_secrets[seat], {"mlp"})
+        trainer = Trainer(seat, account, own, job.opened.index, job.store, job.parties.trainer_secrets[seat], {trusted})
         with pytest.raises(error) as refusal:
             trainer.join(number, genesis, params, "nowhere")
         assert (job.opened.node.balance(holder), contract.owed_to(number, holder)) == (before, 0)
@@ -131,6 +141,64 @@ def test_specification_of_another_job_is_refused(job: Rehearsal) -> None:
     spec = honest.model_copy(update={"marks": marks})
     job.store.put_block(spec.to_block())
     refuse(job, *offered(job, spec), MarkCapacityError)
+
+
+ABSURD: dict[str, dict[str, object]] = {
+    "model": {"outputs": 2**40, "widths": (30_000,) * 5, "cuts": (0,)},
+    "training": {
+        "batch": 2**50,
+        "steps": 2**50,
+        "learning_rate": 1e300,
+        "momentum": -5.0,
+        "weight_decay": -1.0,
+        "input_noise": -1.0,
+        "input_scale": 1e300,
+    },
+    "marks": {"bits": 2**40, "strength": 1e9},
+    "replay": {"tolerance": 1e9, "interval": 2**50},
+    "release": {"delta": 1.0, "m": 2**53, "group": 2**50},
+}
+
+
+@pytest.mark.parametrize(("part", "field"), [(part, field) for part, fields in ABSURD.items() for field in fields])
+def test_absurd_term_is_refused_before_the_stake(part: str, field: str, job: Rehearsal) -> None:
+    honest = job.opened.owner.prepared.spec
+    changed = getattr(honest, part).model_copy(update={field: ABSURD[part][field]})
+    spec = honest.model_copy(update={part: changed})
+    job.store.put_block(spec.to_block())
+    refusal = refuse(job, *offered(job, spec), SpecError)
+    assert refusal.hint and (field in refusal.message or "parameters of a model" in refusal.message)
+
+
+def test_rows_beyond_the_release_are_refused_before_the_stake(job: Rehearsal) -> None:
+    honest = job.opened.owner.prepared.spec
+    labels = tuple(sealed.model_copy(update={"rows": 2**53}) for sealed in honest.labels)
+    spec = honest.model_copy(update={"labels": labels})
+    job.store.put_block(spec.to_block())
+    assert "labels.rows" in refuse(job, *offered(job, spec), SpecError).message
+
+
+def test_job_of_another_runtime_class_is_refused_before_the_stake(job: Rehearsal) -> None:
+    honest = job.opened.owner.prepared.spec
+    elsewhere = honest.runtime_class.replace("float32", "AVX1024 float32")
+    spec = honest.model_copy(update={"runtime_class": elsewhere})
+    job.store.put_block(spec.to_block())
+    refusal = refuse(job, *offered(job, spec), RuntimeMismatch)
+    assert elsewhere in refusal.message and honest.runtime_class in refusal.message
+    assert refusal.cause is Cause.MACHINE and refusal.hint
+
+
+def test_model_whose_code_is_another_here_is_refused_before_the_stake(job: Rehearsal) -> None:
+    honest = job.opened.owner.prepared.spec
+    for kind, error in (
+        ("tests.custom_model:blocks", "demands"),
+        ("absent_package.model:blocks", "not on this machine"),
+    ):
+        model = honest.model.model_copy(update={"kind": kind, "widths": (), "code": bytes(32)})
+        spec = honest.model_copy(update={"model": model})
+        job.store.put_block(spec.to_block())
+        refusal = refuse(job, *offered(job, spec), ModelUnusable, trusted=kind)
+        assert error in refusal.message and refusal.cause is Cause.MACHINE
 
 
 def test_other_terms_than_agreed_are_refused(job: Rehearsal) -> None:

@@ -125,7 +125,7 @@ def test_wrong_password_and_damaged_record_spend_nothing(
         (("--dry-run", "--max-fee-gwei", "0"), "--max-fee-gwei 0 is no price"),
         (("--dry-run", "--max-fee-gwei", "nan"), "--max-fee-gwei nan is no price"),
         (("--dry-run", "--confirmations", "0"), "--confirmations 0 is out of range"),
-        (("--dry-run", "--account", "absent"), "cannot read .clicooper/keystore/absent.json"),
+        (("--dry-run", "--account", "absent"), "cannot read the keystore .clicooper/keystore/absent.json"),
         (("--network", "http://127.0.0.1:1/key", "--network", "nowhere"), "--network nowhere: neither the name of"),
     ],
 )

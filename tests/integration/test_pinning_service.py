@@ -177,6 +177,19 @@ def test_the_token_comes_from_a_file_or_the_environment(tmp_path: Path, monkeypa
             read_token(absent)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_token_that_windows_wrote_is_read(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "token").write_bytes(f"{TOKEN}\r\n".encode(encoding))
+    assert read_token(tmp_path / "token") == TOKEN
+
+
+def test_token_in_an_unmarked_encoding_is_told_so_and_not_repeated(tmp_path: Path) -> None:
+    (tmp_path / "token").write_bytes(TOKEN.encode("utf-16-le"))
+    with pytest.raises(UsageError, match="UTF-8") as caught:
+        read_token(tmp_path / "token")
+    assert TOKEN not in caught.value.diagnostics()
+
+
 # --- hostile answers ---
 
 LEAF = cid_text(CIDS[0])

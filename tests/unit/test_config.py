@@ -1,5 +1,6 @@
 """The configuration: which source wins, what is refused and in whose words, and that its documentation is complete."""
 
+import os
 import re
 from pathlib import Path
 
@@ -169,3 +170,79 @@ def _shown(default: object) -> str:
     if default is None or default in ((), {}):
         return "–"
     return f'`"{default}"`' if isinstance(default, (str, Path)) else f"`{default}`"
+
+
+NUMBERS = ["rounds", "pay_wei", "seed", "epsilon", "label_epsilon", "head_epsilon", "store_timeout", "momentum"]
+WRITTEN = [
+    *(
+        f"{name} = {value}"
+        for name in NUMBERS
+        for value in ("true", "false", '"1"', "[1]", "{}", "nan", "-inf", "2026-01-01")
+    ),
+    *(
+        f"{name} = {value}"
+        for name in ("rounds", "seed", "pay_wei")
+        for value in ("1.5", "1e300", "9007199254740993.0")
+    ),
+    "epsilon = " + "9" * 400,
+    *(f"widths = {value}" for value in ("[true]", '["128"]', "[1.5]", '"128,128"', "128", "true", "{}", "[[1]]")),
+    *(f"networks = {value}" for value in ('"lab=http://127.0.0.1:1"', "true", "[]", "{lab = 5}")),
+    *(
+        f"{name} = {value}"
+        for name in ("account", "home", "password_file", "data", "optimizer")
+        for value in ("true", "1")
+    ),
+]
+
+
+@pytest.mark.parametrize("line", WRITTEN)
+def test_value_of_another_kind_in_the_file_is_refused_with_its_source(line: str, folder: Path) -> None:
+    settings(folder, line)
+    name = line.split(maxsplit=1)[0]
+    assert refusal().message.startswith(f"clicooper.toml: {name} = ")
+    assert refusal().hint.startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("value", ["true", "nan", "inf", "[1]", "one"])
+def test_variable_of_another_kind_is_refused_with_its_source(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"CLICOOPER_{name.upper()}", value)
+    assert refusal().message.startswith(f"CLICOOPER_{name.upper()}={value}: ")
+
+
+@pytest.mark.parametrize("value", [True, "5", [5], 5.5])
+def test_argument_of_another_kind_is_refused_with_its_source(value: object) -> None:
+    assert refusal(rounds=value).message.startswith(f"--rounds {value}: ")
+
+
+def test_numbers_are_read_as_they_are_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings(folder, "epsilon = 2\npay_wei = 1e15\nwidths = [128]\nlabel_epsilon = 0.5")
+    config = load_config()
+    assert (config.epsilon, config.pay_wei, config.widths, config.label_epsilon) == (2.0, 10**15, (128,), 0.5)
+    monkeypatch.setenv("CLICOOPER_EPSILON", "3")
+    monkeypatch.setenv("CLICOOPER_PAY_WEI", "123456789012345678")
+    assert (load_config().epsilon, load_config().pay_wei) == (3.0, 123456789012345678)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_file_that_windows_wrote_is_read(encoding: str, folder: Path) -> None:
+    (folder / SETTINGS_FILE).write_bytes('rounds = 5\r\ndata = "ü"\r\n'.encode(encoding))
+    assert (load_config().rounds, load_config().data) == (5, "ü")
+
+
+def test_file_that_is_a_folder_a_pipe_or_endless_is_refused(folder: Path) -> None:
+    (folder / SETTINGS_FILE).mkdir()
+    assert "no regular file" in refusal().message
+    (folder / SETTINGS_FILE).rmdir()
+    os.mkfifo(folder / SETTINGS_FILE)
+    assert "no regular file" in refusal().message
+    (folder / SETTINGS_FILE).unlink()
+    settings(folder, "#" * (1 << 20) + "\nrounds = 5")
+    assert "larger" in refusal().message
+
+
+def test_file_nested_without_end_is_refused(folder: Path) -> None:
+    settings(folder, "widths = " + "[" * 20_000)
+    assert "nested too deep" in refusal().message

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes ``specs.json``: JobSpecs of version 1, plain, with noisy labels and with a private head, and one of version 2,
-whose interval states are published on demand.
+"""Writes ``specs.json``: JobSpecs of version 1, plain, with noisy labels, a private head and a model of code, and one
+of version 2, whose interval states are published on demand.
 
 Written with a DAG-CBOR library alone, from plain values.
 """
@@ -71,6 +71,11 @@ def _with_private_head(spec: dict[str, Any]) -> dict[str, Any]:
     return spec | {"release": spec["release"] | {"head_epsilon": 1.0}}
 
 
+def _with_own_model(spec: dict[str, Any]) -> dict[str, Any]:
+    code = hashlib.sha256(b"code").digest()
+    return spec | {"model": spec["model"] | {"kind": "own.model:blocks", "widths": [], "code": code}}
+
+
 def main() -> None:
     """Writes the file."""
     specs = {
@@ -78,6 +83,7 @@ def main() -> None:
         "sampled": _spec(2, publication="sampled"),
         "noisy_labels": _with_noisy_labels(_spec(1)),
         "private_head": _with_private_head(_spec(1)),
+        "own_model": _with_own_model(_spec(1)),
     }
     blocks = {name: bytes(dag_cbor.encode(spec)) for name, spec in specs.items()}
     vectors = {

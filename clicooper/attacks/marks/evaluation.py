@@ -12,6 +12,8 @@ from clicooper.attacks.marks.mark_evaluation import attack_job
 from clicooper.attacks.marks.mark_summary import MarkSummary, summarise
 from clicooper.attacks.marks.marked_job import MarkedJob, load_marked_job, rehearse
 from clicooper.attacks.marks.outcomes import OutcomeLog
+from clicooper.chain.record import read_record_bytes
+from clicooper.commitments.canonical import sha256
 from clicooper.config import JobConfig
 from clicooper.protocol.round import Progress
 from clicooper.storage.run_folder import RunFolder
@@ -71,7 +73,7 @@ def _jobs(
 def _open_log(config: JobConfig, home: Path, run: Path | None, fresh: bool) -> OutcomeLog:
     """The outcomes so far of evaluations with these terms, or of this run; every job draws a seed of its own."""
     terms = config.model_dump(mode="json", exclude={"seed"})
-    record = None if run is None else hashlib.sha256(RunFolder.open(run).record.read_bytes()).hexdigest()
+    record = None if run is None else sha256(read_record_bytes(RunFolder.open(run).record)).hex()
     key = hashlib.sha256(json.dumps([SUITE, record, terms], sort_keys=True).encode()).hexdigest()[:16]
     path = home / "evaluations" / f"marks-{key}.jsonl"
     if fresh:

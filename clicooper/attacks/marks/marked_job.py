@@ -23,6 +23,7 @@ from clicooper.commitments.head import mark_commitment
 from clicooper.commitments.manifest import JobSpec, ModelSpec
 from clicooper.config import JobConfig
 from clicooper.errors import RunFolderError, UsageError
+from clicooper.files import read_bounded
 from clicooper.history.follow import Commitment, follow_record
 from clicooper.learning.checkpoint import State
 from clicooper.privacy.randomness import MasterSecret
@@ -33,6 +34,7 @@ from clicooper.protocol.round import Progress
 from clicooper.storage.local import LocalStore
 from clicooper.storage.run_folder import RunFolder
 from clicooper.types import Address, Digest, Head, JobId
+from clicooper.user_text import decode_text
 from clicooper.watermark.carriers import MarkParams
 from clicooper.watermark.keys import MarkKeys, MarkPurpose, mark_seed
 
@@ -40,6 +42,8 @@ __all__ = ["JobMark", "MarkedJob", "load_marked_job", "merge_segments", "rehears
 
 READOUT_DRAWS = 128
 """Draws of noise for one accuracy: two halves of so many differ on well under one record in a hundred."""
+
+MAX_SECRET_FILE_BYTES = 4096
 
 
 _DATA_SETTINGS = ("data", "head_records", "holdout_records", "test_records", "split_seed")
@@ -255,4 +259,10 @@ def _prepare_again(folder: RunFolder, settings: JobConfig, artifacts: Artifacts)
 
 
 def _read_hex(path: Path) -> bytes:
-    return bytes.fromhex(path.read_text().strip())
+    hint = "restore it from a copy of the run folder"
+    data = read_bounded(path, MAX_SECRET_FILE_BYTES, what="secret", follow=False, error=UsageError, hint=hint)
+    try:
+        return bytes.fromhex(decode_text(data).strip())
+    except ValueError as e:
+        # The text itself is a secret, and stays out of the message.
+        raise UsageError(f"{path} is damaged", hint=hint) from e

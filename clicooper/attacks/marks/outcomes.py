@@ -14,8 +14,12 @@ from typing import Any, TypeVar, get_args
 
 from clicooper.attacks.marks.survival import Survival
 from clicooper.errors import StorageError
+from clicooper.files import read_if_there
+from clicooper.json_values import parse_json
 
 __all__ = ["Finished", "Forgery", "MarkCost", "OutcomeLog", "RemovalOutcome"]
+
+MAX_LOG_BYTES = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,8 @@ class OutcomeLog:
         line = json.dumps({"kind": type(entry).__name__, **asdict(entry)}, allow_nan=False) + "\n"
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            whole = not self._path.exists() or self._path.read_bytes().endswith(b"\n") or not self._path.stat().st_size
+            data = _content(self._path)
+            whole = not data or data.endswith(b"\n")
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(line if whole else "\n" + line)
         except OSError as e:
@@ -130,15 +135,17 @@ class OutcomeLog:
 
 
 def _read(path: Path) -> Iterator[Entry]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    except (OSError, UnicodeDecodeError) as e:
-        raise StorageError(f"cannot read {path}: {e}", hint="remove it to start the evaluation afresh") from e
-    for line in lines:
+    for line in _content(path).splitlines():
         try:
-            yield _entry(json.loads(line))
-        except (ValueError, TypeError, KeyError):
+            fields: Any = parse_json(line)
+            yield _entry(fields)
+        except (ValueError, TypeError, KeyError, AttributeError):
             continue
+
+
+def _content(path: Path) -> bytes:
+    hint = "remove it to start the evaluation afresh"
+    return read_if_there(path, MAX_LOG_BYTES, what="log of outcomes", hint=hint) or b""
 
 
 def _entry(fields: dict[str, Any]) -> Entry:

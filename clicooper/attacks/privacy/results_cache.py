@@ -10,12 +10,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from clicooper.attacks.privacy.trial import Figure
 from clicooper.errors import RunFolderError, StorageError
-from clicooper.files import write_whole
+from clicooper.files import read_bounded, write_whole
+from clicooper.json_values import parse_json
 
 __all__ = ["ResultsCache"]
+
+MAX_TRIAL_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -27,9 +31,9 @@ class ResultsCache:
     def get(self, name: str) -> tuple[Figure, ...] | None:
         """The figures of a finished trial, or None."""
         try:
-            items = json.loads(self._path(name).read_text(encoding="utf-8"))
+            items: Any = parse_json(read_bounded(self._path(name), MAX_TRIAL_BYTES, what="trial", follow=False))
             figures = tuple(Figure(**item) for item in items)
-        except (OSError, ValueError, TypeError):
+        except (StorageError, ValueError, TypeError):
             return None
         numbers = [number for figure in figures for number in (figure.value, figure.floor, figure.control or 0.0)]
         return figures if figures and all(isinstance(number, int | float) for number in numbers) else None

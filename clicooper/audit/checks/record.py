@@ -5,34 +5,66 @@ Whether each event was allowed where it stands, terms included, ``history.follow
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from clicooper.access.grants import Grant
 from clicooper.audit.artifacts import Artifacts, committed_by
 from clicooper.audit.checks.frame import Comparison, compare_all
-from clicooper.audit.verdict import Check, CheckResult
+from clicooper.audit.verdict import AuditReport, Check, CheckResult
 from clicooper.chain.client import Contract
 from clicooper.chain.index.confirm import Confirmation, confirm_record
 from clicooper.chain.index.record_index import RecordIndex
 from clicooper.chain.record import JobRecord
 from clicooper.commitments.manifest import KeyRecord
-from clicooper.errors import ChainError, CliCooperError
+from clicooper.errors import Cause, ChainError, CliCooperError
 from clicooper.history.follow import follow_record
 from clicooper.history.history import History, Seat
 from clicooper.storage.ipld.cid import cid_text
 from clicooper.types import ACCUSED_OWNER, Head, JobId, Verdict, address_bytes
 
-__all__ = ["CheckedRecord", "check_grant", "check_history", "check_on_chain", "check_seat", "read_checked_record"]
+__all__ = [
+    "CheckedRecord",
+    "check_grant",
+    "check_history",
+    "check_on_chain",
+    "check_seat",
+    "compare_report",
+    "is_open_end",
+    "read_checked_record",
+]
 
 _ATTEMPTS = 5
+_END = "end of the record"
 
 
 def check_history(history: History) -> Iterator[CheckResult]:
-    """A record that could be followed passes; the row says how far the job came."""
+    """A record that could be followed passes; the row says how far the job came.
+
+    Before the job's end, nobody can tell from a record whether something followed that was left out.
+    """
     accepted = f"{history.accepted_rounds} of {history.params.rounds} rounds accepted"
     parts = [f"{len(history.commitments)} commitments", accepted, *_disputed(history), f"head 0x{history.head.hex()}"]
     yield CheckResult(Check.RECORD, Verdict.PASS, "state machine", ", ".join(parts))
+    if not history.is_over:
+        detail = f"the job goes on after event {history.events}, in phase {history.phase.name}"
+        remedy = "give --network URL, so that the chain tells what followed"
+        yield CheckResult(Check.RECORD, Verdict.INCONCLUSIVE, _END, detail, cause=Cause.NODE, remedy=remedy)
+
+
+def is_open_end(row: CheckResult) -> bool:
+    """Whether a row says no more than that the record ends before the job does."""
+    return (row.check, row.verdict, row.subject) == (Check.RECORD, Verdict.INCONCLUSIVE, _END)
+
+
+def compare_report(report: AuditReport, rows: Iterable[CheckResult], confirmed: Confirmation | None) -> AuditReport:
+    """A report with what a node decides about its record, as ``check_on_chain`` returns it.
+
+    Where the node shows that nothing follows, a job under way is judged as far as it has come.
+    """
+    if confirmed is not None and not confirmed.later_events:
+        report = replace(report, results=tuple(row for row in report.results if not is_open_end(row)))
+    return replace(report.with_rows(rows), verified=confirmed)
 
 
 def _disputed(history: History) -> Iterator[str]:

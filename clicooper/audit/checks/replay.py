@@ -2,7 +2,8 @@
 
 Within a runtime class every tensor digest must be equal, and the first difference in causal order names the
 seat that deviated. In another class digests cannot be compared: the states at interval ends must then agree
-within the spec's tolerance, and so must the sum of their residuals, since rounding does not add up.
+within the spec's tolerance, and so must the sum of their residuals, since rounding does not add up. What does not
+agree there convicts nobody: it is left to a machine of the job's class.
 
 Results are taken in the order of their intervals: equal results give equal rows, on any machine.
 """
@@ -21,12 +22,22 @@ from clicooper.audit.replay.executors import HERE, Executor, Tell, unheard
 from clicooper.audit.replay.intervals import IntervalResult
 from clicooper.audit.replay.journal import Journal
 from clicooper.audit.verdict import Check, CheckResult
+from clicooper.errors import Cause
 from clicooper.learning.replay import NOT_FINITE, Difference
 from clicooper.types import Verdict
 
 __all__ = ["RoundReplay", "judge", "replay_intervals"]
 
 MIN_SUMMED_RESIDUALS = 17
+
+
+@dataclass(frozen=True)
+class _Unknown:
+    """Why an interval of a seat could not be judged; no cause where that is another commitment."""
+
+    text: str
+    cause: Cause | None = None
+    remedy: str = ""
 
 
 @dataclass
@@ -37,8 +48,8 @@ class RoundReplay:
         seats: how many the job has.
         tolerance: between classes, of relative distances.
         failed: by seat, the row that convicts it.
-        failed_together: rows that convict somebody, where nothing tells the seats apart.
-        unknown: by seat, why an interval of it could not be judged.
+        failed_together: rows about several seats, where nothing tells them apart.
+        unknown: by seat, why an interval of it could not be judged; as a row without place.
         losses: training loss of every step, by interval in which all seats agreed with the replay.
         residuals: between classes, by seat, the sum of its relative residuals.
         intervals, steps: how much was replayed.
@@ -50,7 +61,7 @@ class RoundReplay:
     tolerance: float
     failed: dict[int, CheckResult] = field(default_factory=dict)
     failed_together: list[CheckResult] = field(default_factory=list)
-    unknown: dict[int, str] = field(default_factory=dict)
+    unknown: dict[int, _Unknown] = field(default_factory=dict)
     losses: dict[int, tuple[float, ...]] = field(default_factory=dict)
     residuals: dict[int, NDArray[np.float64]] = field(default_factory=dict)
     intervals: int = 0
@@ -61,7 +72,7 @@ class RoundReplay:
         """Adds the result of one interval; the order is that of the intervals."""
         where = f"interval {result.interval}"
         if result.unknown:
-            self._add_unknown(result, f"{where}: {result.unknown}")
+            self._add_unknown(result, _Unknown(f"{where}: {result.unknown}", result.cause, result.remedy))
             return
         for seat, residual in enumerate(result.residuals):
             self.residuals[seat] = residual + self.residuals[seat] if seat in self.residuals else residual
@@ -94,10 +105,13 @@ class RoundReplay:
         """
         if seat in self.failed:
             return self.failed[seat]
-        verdict = Verdict.INCONCLUSIVE if seat in self.unknown else Verdict.PASS
-        return CheckResult(Check.REPLAY, verdict, f"seat {seat}", self.unknown.get(seat, passed), self.round, seat)
+        row = CheckResult(Check.REPLAY, Verdict.PASS, f"seat {seat}", passed, self.round, seat)
+        why = self.unknown.get(seat)
+        if why is None:
+            return row
+        return replace(row, verdict=Verdict.INCONCLUSIVE, detail=why.text, cause=why.cause, remedy=why.remedy)
 
-    def _add_unknown(self, result: IntervalResult, why: str) -> None:
+    def _add_unknown(self, result: IntervalResult, why: _Unknown) -> None:
         """An interval that could not be replayed; a committed start that is no state of its seat's convicts the seat.
 
         What was taken over from an earlier round is judged there, and what is the owner's by its own check.
@@ -135,17 +149,18 @@ class RoundReplay:
         else:
             self.failed.setdefault(alone, row)
         why = f"interval {interval} cannot be judged past step {difference.step}, where seat {who} differs"
-        self._leave_unjudged(alone, why)
+        self._leave_unjudged(alone, _Unknown(why))
 
     def _exceed(self, subject: str, limit: float, distance: float, interval: int | None = None) -> None:
-        """States that are too far apart: a lie of one seat moves all of them, so no seat is named."""
-        detail = "a committed state differs from the replayed one by more than rounding"
+        """States that are too far apart: this class cannot tell a lie from its own rounding, nor whose it is."""
+        detail = "a committed state differs from the replayed one by more than the tolerance between runtime classes"
         sides = f"<= {limit:.1e}", f"{distance:.1e}"
-        row = CheckResult(Check.REPLAY, Verdict.FAIL, subject, detail, self.round, None, *sides, interval=interval)
-        self.failed_together.append(row)
-        self._leave_unjudged(None, f"{subject} differs, and another runtime class cannot tell whose fault it is")
+        row = CheckResult(Check.REPLAY, Verdict.INCONCLUSIVE, subject, detail, self.round, None, *sides)
+        remedy = "audit on a machine of the job's runtime class, which can name a seat"
+        self.failed_together.append(replace(row, interval=interval, cause=Cause.MACHINE, remedy=remedy))
+        self._leave_unjudged(None, _Unknown(f"{subject}: {detail}", Cause.MACHINE, remedy))
 
-    def _leave_unjudged(self, convicted: int | None, why: str) -> None:
+    def _leave_unjudged(self, convicted: int | None, why: _Unknown) -> None:
         for seat in range(self.seats):
             if seat != convicted:
                 self.unknown.setdefault(seat, why)

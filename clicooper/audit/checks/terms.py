@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from clicooper.audit.artifacts import Artifacts
 from clicooper.audit.verdict import Check, CheckResult
 from clicooper.commitments.canonical import cid_of_digest
-from clicooper.learning.models import build_segments
+from clicooper.learning.segments import try_model
 from clicooper.storage.ipld.cid import cid_text
 from clicooper.types import Verdict
 
@@ -20,8 +20,8 @@ __all__ = ["check_terms_of_job"]
 
 def check_terms_of_job(artifacts: Artifacts) -> Iterator[CheckResult]:
     """One row; a failure is the owner's."""
-    spec = artifacts.spec
-    segments = build_segments(spec.model)
-    subject = cid_text(cid_of_digest(artifacts.history.params.spec_digest))
-    detail = f"keeps every limit; its model of {len(segments)} segments can be made here"
+    spec, params = artifacts.spec, artifacts.history.params
+    try_model(spec.model, spec.marks, params.rounds)
+    subject = cid_text(cid_of_digest(params.spec_digest))
+    detail = f"keeps every limit; its model of {params.seats} segments can be made here"
     yield CheckResult(Check.TERMS, Verdict.PASS, subject, detail)

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from clicooper.audit.artifacts import Artifacts
 from clicooper.audit.committed_states import open_start
-from clicooper.audit.verdict import could_not_check
+from clicooper.audit.verdict import explain
 from clicooper.commitments.manifest import JobSpec
-from clicooper.errors import CliCooperError, Contradiction, SpecError
+from clicooper.errors import Cause, CliCooperError, Contradiction, SpecError
 from clicooper.learning.checkpoint import State
 from clicooper.learning.replay import (
     Difference,
@@ -62,6 +62,7 @@ class IntervalResult:
         unknown: why it could not be replayed.
         contradicted: the seat that is convicted by the same, if it committed what was unusable in this round.
         expected, actual: what it should have committed, and what it did.
+        cause, remedy: of ``unknown``, what it is put down to and what to do; no cause where a commitment is.
         continued: its start state is not in the store; it went on from the confirmed end of the interval before.
     """
 
@@ -75,6 +76,8 @@ class IntervalResult:
     contradicted: int | None = None
     expected: str = ""
     actual: str = ""
+    cause: Cause | None = None
+    remedy: str = ""
     continued: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -151,7 +154,7 @@ def replay_run(artifacts: Artifacts, round_: int, run: Sequence[int]) -> Iterato
     while rest:
         try:
             results = compute(prepare(artifacts, round_, rest[:at_once]))
-        except Exception as e:  # noqa: BLE001 - a model's code may raise anything, and the other intervals go on
+        except (Exception, SystemExit) as e:  # noqa: BLE001 - a model's code may raise anything, and the other intervals go on
             if at_once > 1:
                 # Which of them it was shows when they are replayed one by one.
                 at_once = 1
@@ -161,14 +164,14 @@ def replay_run(artifacts: Artifacts, round_: int, run: Sequence[int]) -> Iterato
         rest, at_once = rest[len(results) :], len(run)
 
 
-def _unreplayed(artifacts: Artifacts, interval: int, round_: int, error: Exception) -> IntervalResult:
+def _unreplayed(artifacts: Artifacts, interval: int, round_: int, error: BaseException) -> IntervalResult:
     """Why an interval could not be replayed, and within the job's class whom that convicts."""
-    if isinstance(error, Contradiction) and error.round == round_ and artifacts.same_class:
-        return IntervalResult(
-            interval, unknown=error.message, contradicted=error.party, expected=error.expected, actual=error.actual
-        )
-    why = error.message if isinstance(error, CliCooperError) else could_not_check(error)
-    return IntervalResult(interval, unknown=why)
+    if isinstance(error, Contradiction):
+        convicts = error.round == round_ and artifacts.same_class
+        sides = (error.party, error.expected, error.actual) if convicts else (None, "", "")
+        return IntervalResult(interval, 0, (), None, (), None, error.message, *sides)
+    cause, why, remedy = explain(error)
+    return IntervalResult(interval, unknown=why, cause=cause, remedy=remedy)
 
 
 def prepare(artifacts: Artifacts, round_: int, intervals: Sequence[int]) -> Stretch:

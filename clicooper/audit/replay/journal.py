@@ -15,10 +15,16 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from clicooper.audit.replay.intervals import IntervalResult
+from clicooper.errors import StorageError
+from clicooper.files import read_if_there
+from clicooper.json_values import parse_json
 
 __all__ = ["Journal"]
+
+MAX_JOURNAL_BYTES = 1 << 30
 
 _NOTHING: Mapping[int, IntervalResult] = MappingProxyType({})
 
@@ -89,17 +95,18 @@ class Journal:
 
     def _load(self) -> None:
         try:
-            whole, _, torn = self.path.read_bytes().rpartition(b"\n")
+            data = read_if_there(self.path, MAX_JOURNAL_BYTES, what="journal", follow=False)
+            if data is None:
+                return
+            whole, _, torn = data.rpartition(b"\n")
             header, *lines = whole.split(b"\n")
             if header.decode() != self._header:
                 raise ValueError("the journal of another audit")
             for line in lines:
-                entry = json.loads(line)
+                entry: Any = parse_json(line, finite=False)
                 result = IntervalResult.from_json(entry["result"])
                 self._found.setdefault(int(entry["round"]), {})[result.interval] = result
-        except FileNotFoundError:
-            return
-        except (OSError, ValueError, KeyError, TypeError):
+        except (StorageError, ValueError, KeyError, TypeError):
             # Nothing in a damaged file is believed.
             self._found.clear()
             self.finish()

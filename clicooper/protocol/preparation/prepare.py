@@ -22,6 +22,7 @@ from clicooper.errors import UsageError
 from clicooper.learning.checkpoint import State, state_digest
 from clicooper.learning.controls import ReadAccuracy, read_accuracy
 from clicooper.learning.readout import Readout
+from clicooper.learning.terms import check_terms
 from clicooper.privacy.accounting import sensitivity
 from clicooper.privacy.composition import Division
 from clicooper.privacy.hiding import MapHiding, measure_hiding
@@ -37,7 +38,7 @@ from clicooper.protocol.preparation.job_inputs import (
     plan_release,
 )
 from clicooper.protocol.preparation.owner_secrets import OwnerSecrets, derive_secrets
-from clicooper.protocol.preparation.specification import check_model, cut_model, make_model, make_params, publish_spec
+from clicooper.protocol.preparation.specification import check_plan, cut_model, make_model, make_params, publish_spec
 from clicooper.storage.base import Store
 from clicooper.storage.run_folder import RunFolder
 from clicooper.types import Address, Digest, JobParams
@@ -110,24 +111,25 @@ def prepare_job(
         arbiter_keys: age recipients of its members.
 
     Raises:
-        DataError, SpecError, PrivacyClaimError, MarkCapacityError: a configuration that cannot work, before
-            anything is published.
+        DataError, SpecError, PrivacyClaimError, MarkCapacityError, ModelUnusable: a configuration that cannot work,
+            before anything is published.
     """
     # A configuration that cannot work leaves no ledger behind.
     records = load_records(config, master)
     plan = plan_release(config, records.labels, master)
+    model = cut_model(config, make_model(config, plan.label_map))
+    check_plan(config, model, plan, len(records.splits.release), identity, arbiter_keys)
     inputs = make_inputs(
         config, records, plan.claim, master, lambda spending: _open_ledger(config, folder).reserve_head(spending)
     )
     ledger, content = _open_ledger(config, folder), _name_content(inputs, plan)
-    model = cut_model(config, make_model(config, plan.label_map))
-    check_model(config, model)
     context = _reserve_release(ledger, inputs, plan, content)
     release, shards = make_job_release(config, inputs, plan, master, context)
     secrets = derive_secrets(config, master, identity, plan.label_map, context)
     spec = publish_spec(config, store, model, release, shards, secrets, arbiter_keys)
-    ledger.publish(ledger.entries()[-1].number, sha256(release.activations.tobytes()))
     params = make_params(config, spec, secrets, arbiter)
+    check_terms(spec, params)
+    ledger.publish(ledger.entries()[-1].number, sha256(release.activations.tobytes()))
     return PreparedJob(config, spec, params, secrets, release, inputs.clip(config.clip))
 
 

@@ -5,14 +5,16 @@ Every function takes what was prepared and draws nothing. Non-jobs: preparing it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
+from multiformats import CID
 from numpy.typing import NDArray
 
 from clicooper.access.identity import recipient_of
 from clicooper.access.sealing import encrypt, labels_file_key
-from clicooper.commitments.canonical import sha256
+from clicooper.commitments.canonical import cid_of_digest, sha256
 from clicooper.commitments.head import label_anchor
 from clicooper.commitments.manifest import (
     ActivationRelease,
@@ -27,21 +29,29 @@ from clicooper.commitments.manifest import (
     TrainingSpec,
 )
 from clicooper.config import JobConfig
-from clicooper.errors import MarkCapacityError
+from clicooper.errors import DataError
 from clicooper.learning.checkpoint import state_bytes
-from clicooper.learning.models import build_segments, suggest_cuts
+from clicooper.learning.model_code import code_digest
+from clicooper.learning.model_sizes import is_code
+from clicooper.learning.models import suggest_cuts
 from clicooper.learning.runtime import runtime_class
-from clicooper.learning.segments import initial_state
+from clicooper.learning.segments import try_model
+from clicooper.learning.terms import check_spec
+from clicooper.privacy.accounting import REPLACE_ONE
 from clicooper.privacy.labels import LabelMap
 from clicooper.privacy.randomised_response import noise_of_rows
 from clicooper.privacy.release import Release
 from clicooper.protocol.preparation.defaults import choose_shape, choose_widths
+from clicooper.protocol.preparation.job_inputs import ReleasePlan
 from clicooper.protocol.preparation.owner_secrets import OwnerSecrets
 from clicooper.storage.base import Store, put_bytes
-from clicooper.types import Address, Digest, JobParams
-from clicooper.watermark.carriers import MarkParams, check_capacity, required_weights
+from clicooper.types import ZERO_DIGEST, Address, Digest, JobParams
+from clicooper.watermark.carriers import MarkParams, required_weights
 
-__all__ = ["check_model", "cut_model", "make_model", "make_params", "make_seeds", "make_training", "publish_spec"]
+__all__ = ["check_plan", "cut_model", "make_model", "make_params", "make_seeds", "make_training", "publish_spec"]
+
+_NOWHERE = cid_of_digest(ZERO_DIGEST)
+"""The link to what is not made yet."""
 
 
 def publish_spec(
@@ -54,29 +64,93 @@ def publish_spec(
     arbiter_keys: Sequence[str],
 ) -> JobSpec:
     """Puts release, sealed labels and spec into the store."""
-    claim = _claim(release)
+    claim, labels = _claim(release), tuple(_sealed(store, r, release, shards, secrets) for r in range(config.rounds))
     activations = put_bytes(store, state_bytes({"activations": release.activations}))
     record = ActivationRelease(
         shape=tuple(release.activations.shape), dtype="float32", activations=activations, release=claim
     )
-    spec = JobSpec(
+    link, keys = store.put_block(record.to_block()), (recipient_of(secrets.identity), *arbiter_keys)
+    spec = _make_spec(config, model, claim, secrets.label_map.mixing, link, labels, keys)
+    store.put_block(spec.to_block())
+    return spec
+
+
+def check_plan(
+    config: JobConfig, model: ModelSpec, plan: ReleasePlan, records: int, identity: str, arbiter_keys: Sequence[str]
+) -> None:
+    """Refuses terms that nobody could train under, before noise is drawn, a ledger is written or coin is spent.
+
+    They are judged in the specification that the job would have, over a release that does not exist yet.
+
+    Args:
+        records: that are released.
+
+    Raises:
+        SpecError, MarkCapacityError: terms beyond the limits, or segments that cannot hold their marks.
+        DataError: more rounds than rows.
+        ModelUnusable: a model of the owner's own that fails.
+    """
+    params, label_map = plan.params, plan.label_map
+    group = min(params.group, label_map.m)
+    rows = label_map.pseudo_labels * (label_map.m // group)
+    if rows < config.rounds:
+        raise DataError(f"{rows} released rows cannot be dealt to {config.rounds} rounds", hint="use fewer rounds")
+    claim = ReleaseSpec(
+        epsilon=config.epsilon,
+        delta=config.delta,
+        adjacency=REPLACE_ONE,
+        sigma=params.noise(math.prod(model.input_shape)),
+        clip=params.clip,
+        group=group,
+        grid=1.0,
+        gamma=label_map.gamma,
+        m=label_map.m,
+        records=records,
+        secure=False,
+        label_epsilon=config.label_epsilon,
+        mechanism=params.mechanism,
+    )
+    shares = (-(-(rows - round_) // config.rounds) for round_ in range(config.rounds))
+    labels = tuple(SealedLabels(rows=share, plaintext_digest=bytes(32), ciphertext=_NOWHERE) for share in shares)
+    keys = (recipient_of(identity), *arbiter_keys)
+    check_spec(_make_spec(config, model, claim, label_map.mixing, _NOWHERE, labels, keys))
+    try_model(model, _marks(config), config.rounds)
+
+
+def _make_spec(
+    config: JobConfig,
+    model: ModelSpec,
+    claim: ReleaseSpec,
+    mixing: float,
+    release: CID,
+    labels: tuple[SealedLabels, ...],
+    keys: Sequence[str],
+) -> JobSpec:
+    """The specification.
+
+    Args:
+        keys: the owner's age recipient, and those of the arbiter's members.
+    """
+    return JobSpec(
         version=1 if config.publication == "all" else 2,
         model=model,
-        training=make_training(config, release.sigma, secrets.label_map.mixing),
+        training=make_training(config, claim.sigma, mixing),
         seeds=make_seeds(config),
         release=claim,
-        marks=MarkSpec(bits=config.mark_bits, strength=config.mark_strength),
+        marks=_marks(config),
         replay=ReplaySpec(
             interval=min(config.interval, config.steps), tolerance=config.tolerance, publication=config.publication
         ),
         runtime_class=runtime_class(),
-        owner_key=recipient_of(secrets.identity),
-        arbiter_keys=tuple(arbiter_keys),
-        activation_release=store.put_block(record.to_block()),
-        labels=tuple(_sealed(store, round_, release, shards, secrets) for round_ in range(config.rounds)),
+        owner_key=keys[0],
+        arbiter_keys=tuple(keys[1:]),
+        activation_release=release,
+        labels=labels,
     )
-    store.put_block(spec.to_block())
-    return spec
+
+
+def _marks(config: JobConfig) -> MarkSpec:
+    return MarkSpec(bits=config.mark_bits, strength=config.mark_strength)
 
 
 def _sealed(
@@ -97,13 +171,18 @@ def _claim(release: Release) -> ReleaseSpec:
 
 
 def make_model(config: JobConfig, label_map: LabelMap) -> ModelSpec:
-    """The job's model in one piece."""
+    """The job's model in one piece; one of the owner's own with the digest of the code that this machine has.
+
+    Raises:
+        ModelUnusable: that code is not here, or not all of it has sources.
+    """
     return ModelSpec(
         kind=config.model,
         input_shape=choose_shape(config),
         outputs=label_map.pseudo_labels,
         widths=choose_widths(config),
         cuts=(),
+        code=code_digest(config.model) if is_code(config.model) else None,
     )
 
 
@@ -111,23 +190,6 @@ def cut_model(config: JobConfig, model: ModelSpec) -> ModelSpec:
     """The same model with a segment for each trainer, if possible with room for its marks."""
     room = required_weights(MarkParams(config.mark_bits, config.mark_strength), config.rounds)
     return model.model_copy(update={"cuts": suggest_cuts(model, config.trainers, room=room)})
-
-
-def check_model(config: JobConfig, model: ModelSpec) -> None:
-    """Refuses a model that cannot run, or a segment that cannot hold its marks, before noise is drawn or coin spent.
-
-    Raises:
-        SpecError, MarkCapacityError: such a model.
-    """
-    build_segments(model)
-    for seat in range(config.trainers):
-        try:
-            params = MarkParams(config.mark_bits, config.mark_strength)
-            check_capacity(initial_state(model, make_seeds(config), seat), params, config.rounds)
-        except MarkCapacityError as e:
-            raise MarkCapacityError(
-                f"seat {seat}: {e.message}", hint="use larger widths or fewer trainers; fewer mark_bits need less"
-            ) from e
 
 
 def make_seeds(config: JobConfig) -> SeedSpec:

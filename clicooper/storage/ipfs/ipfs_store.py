@@ -19,6 +19,7 @@ from clicooper.commitments.canonical import MAX_BLOCK_BYTES
 from clicooper.config import IPFS_URL
 from clicooper.errors import ArtifactCorrupt, ArtifactMissing, SpecError, StorageError
 from clicooper.extras import extra
+from clicooper.files import open_regular
 from clicooper.storage.base import missing, reading, write_chunks
 from clicooper.storage.ipfs.address import parse_node_address
 from clicooper.storage.ipfs.presence import Presence, artifacts
@@ -121,7 +122,7 @@ class IpfsStore:
     def put_file(self, source: Path | BinaryIO) -> CID:
         """See ``Store``. What the node has is not sent, so that an upload that broke off goes on where it ended."""
         if isinstance(source, Path):
-            with reading(source), source.open("rb") as stream:
+            with reading(source), open_regular(source) as stream:
                 return self.put_file(stream)
         done = sent = 0
         self._absent_until.clear()

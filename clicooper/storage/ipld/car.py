@@ -18,12 +18,15 @@ from multiformats import CID
 from clicooper.commitments.canonical import MAX_BLOCK_BYTES, decode, encode
 from clicooper.errors import ArtifactCorrupt, CarError, SpecError, StorageError
 from clicooper.storage.base import write_chunks
-from clicooper.storage.ipld.cid import cid_bytes, cid_of_bytes, cid_text, normalise_cid, verify_block
+from clicooper.storage.ipld.cid import cid_bytes, cid_of_bytes, name_text, normalise_cid, require_name, verify_block
 from clicooper.storage.ipld.dagpb import varint
 
 __all__ = ["CarBlock", "Section", "read_car", "read_sections", "write_car"]
 
 NAME_BYTES = 36
+MAX_HEADER_BYTES = 1 << 16
+"""Some 1,500 roots; files of jobs and of evidence have one."""
+
 MAX_LENGTH_BYTES = 4
 """Bytes of a length field: 28 bits, more than any section or header may have."""
 
@@ -35,15 +38,21 @@ class Section:
     """Where one block lies in a file.
 
     Attributes:
+        name: of the block, a binary CID: making a ``CID`` of it takes longer than anything else of a small section.
         offset: of the section's length field.
         start: of the block itself.
         size: of the block, bytes.
     """
 
-    cid: CID
+    name: bytes
     offset: int
     start: int
     size: int
+
+    @property
+    def cid(self) -> CID:
+        """The block's name."""
+        return cid_of_bytes(self.name)
 
 
 @dataclass(frozen=True)
@@ -173,8 +182,8 @@ def _header(reader: _Reader) -> tuple[CID, ...]:
     size = reader.length()
     if not size:
         raise reader.refusal(0, "an empty file or header is no CAR file")
-    if size > MAX_BLOCK_BYTES:
-        raise reader.refusal(0, f"the header has {size} bytes, above {MAX_BLOCK_BYTES}")
+    if size > MAX_HEADER_BYTES:
+        raise reader.refusal(0, f"the header has {size} bytes, above {MAX_HEADER_BYTES}")
     data = reader.exactly(size, 0)
     try:
         header = decode(data)
@@ -211,23 +220,23 @@ def _sections(reader: _Reader) -> Iterator[Section]:
             raise reader.refusal(begin, f"a section of {length} bytes holds no block of at most {MAX_BLOCK_BYTES}")
         name = reader.exactly(NAME_BYTES, begin)
         try:
-            cid = cid_of_bytes(name)
+            require_name(name)
         except SpecError as e:
             raise reader.refusal(begin, e.message) from e
         if name in seen:
-            raise reader.refusal(begin, f"block {cid_text(cid)} comes for the second time")
+            raise reader.refusal(begin, f"block {name_text(name)} comes for the second time")
         seen.add(name)
-        yield Section(cid, begin, reader.offset, size)
+        yield Section(name, begin, reader.offset, size)
 
 
 def _blocks(reader: _Reader) -> Iterator[CarBlock]:
     for section in _sections(reader):
-        block = reader.exactly(section.size, section.offset)
+        block, cid = reader.exactly(section.size, section.offset), section.cid
         try:
-            verify_block(section.cid, block)
+            verify_block(cid, block)
         except ArtifactCorrupt as e:
             raise ArtifactCorrupt(reader.place(section.offset, e.message), cid=e.cid, hint=e.hint) from e
-        yield CarBlock(section.cid, block, section.offset)
+        yield CarBlock(cid, block, section.offset)
 
 
 def _skimmed(reader: _Reader) -> Iterator[Section]:

@@ -20,10 +20,13 @@ from multiformats import CID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from clicooper.errors import SpecError, StorageError, UsageError
-from clicooper.files import write_whole
+from clicooper.files import read_if_there, write_whole
+from clicooper.json_values import parse_json
 from clicooper.storage.ipld.cid import cid_text, parse_cid
 
 __all__ = ["Mode", "PinSet", "PinSets", "RoundPins", "texts"]
+
+MAX_PIN_SET_BYTES = 1 << 28
 
 Mode = Literal["recursive", "direct"]
 """Whether a pin keeps everything below its block, or the block alone."""
@@ -134,16 +137,16 @@ class PinSets:
             StorageError: it cannot be read, or is damaged.
         """
         path = self._path(name)
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
+        data = read_if_there(path, MAX_PIN_SET_BYTES, what="pin set", follow=False)
+        if data is None:
             return None
-        except OSError as e:
-            raise StorageError(f"cannot read {path}: {e.strerror}", hint="check its permissions") from e
         try:
+            parse_json(data)  # Bounded and refused here; lists become tuples in the stricter reading below.
             pin_set = PinSet.model_validate_json(data)
         except ValidationError as e:
             raise _damaged(path, str(e.errors()[0]["msg"])) from e
+        except ValueError as e:
+            raise _damaged(path, str(e)) from e
         if pin_set.name != name or _serialise(pin_set) != data:
             raise _damaged(path, "it is not what was written")
         return pin_set

@@ -22,14 +22,17 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from clicooper.commitments.canonical import cid_of_digest, digest_of_cid
 from clicooper.config import public_url
 from clicooper.errors import StorageError, UsageError
+from clicooper.files import read_bounded
 from clicooper.json_values import parse_json
 from clicooper.storage.ipld.cid import cid_text, normalise_cid
 from clicooper.storage.pins.pin_sets import Mode
+from clicooper.user_text import decode_text
 
 __all__ = ["PinStatus", "PinningService", "Status", "read_token", "remote_name"]
 
 TOKEN_VARIABLE = "CLICOOPER_PINNING_TOKEN"
 MAX_ANSWER_BYTES = 1 << 20
+MAX_TOKEN_FILE_BYTES = 1 << 16
 LOOPBACK = frozenset(["127.0.0.1", "::1", "localhost"])
 TRANSIENT = frozenset([408, 429, 500, 502, 503, 504])
 MAX_CIDS_A_QUERY = 10
@@ -71,13 +74,16 @@ def read_token(path: Path | None) -> str:
         UsageError: neither holds one.
     """
     where = str(path) if path is not None else TOKEN_VARIABLE
+    hint = f"put the service's token alone into a file, or into {TOKEN_VARIABLE}"
+    if path is None:
+        data = os.environ.get(TOKEN_VARIABLE, "").encode(errors="surrogateescape")
+    else:
+        data = read_bounded(path, MAX_TOKEN_FILE_BYTES, what="token from", error=UsageError, hint=hint)
     try:
-        text = path.read_text(encoding="ascii") if path is not None else os.environ.get(TOKEN_VARIABLE, "")
-    except (OSError, UnicodeDecodeError) as e:
-        raise UsageError(f"cannot read a token from {where}", hint="name a text file that you can read") from e
-    token = text.strip()
+        token = decode_text(data).strip()
+    except ValueError as e:
+        raise UsageError(f"cannot read the token from {where}: {e}", hint=hint) from e
     if not _TOKEN.fullmatch(token):
-        hint = f"put the service's token alone into a file, or into {TOKEN_VARIABLE}"
         raise UsageError(f"{where} holds no token", hint=hint)
     return token
 

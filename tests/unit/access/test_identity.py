@@ -90,3 +90,38 @@ def test_locked_identity_needs_its_password() -> None:
         unlock_identity(locked, "battery staple")
     with pytest.raises(UsageError, match="wrong password, or damaged"):
         unlock_identity(locked[:-1], "correct horse")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("comment", [True, False])
+def test_identity_that_windows_wrote_is_read(encoding: str, comment: bool) -> None:
+    identity, recipient = new_identity()
+    text = (f"# public key: {recipient}\r\n" if comment else "") + f"{identity}\r\n"
+    assert parse_identity(text.encode(encoding), "file") == identity
+
+
+def test_identity_in_an_unmarked_encoding_is_told_so() -> None:
+    identity, _ = new_identity()
+    with pytest.raises(SealError, match="UTF-8") as caught:
+        parse_identity(identity.encode("utf-16-le"), "keys.txt")
+    assert identity not in caught.value.diagnostics()
+
+
+@pytest.mark.parametrize("comment", ["# public key: {}", "# recipient: {}", "#{}"])
+def test_identity_of_another_recipient_than_its_comment_names_is_refused(comment: str) -> None:
+    (identity, own), (_, other) = new_identity(), new_identity()
+    assert parse_identity(f"{comment.format(own)}\n{identity}\n".encode(), "keys.txt") == identity
+    with pytest.raises(SealError, match=r"keys\.txt names another recipient") as caught:
+        parse_identity(f"{comment.format(other)}\n{identity}\n".encode(), "keys.txt")
+    assert own in caught.value.hint
+    assert identity not in caught.value.diagnostics()
+
+
+def test_shortened_recipient_in_a_comment_claims_nothing() -> None:
+    identity, own = new_identity()
+    assert parse_identity(f"# public key: age1...\n# {own[:20]}\n{identity}\n".encode(), "file") == identity
+
+
+def test_endless_identity_is_refused() -> None:
+    with pytest.raises(SealError, match="too large"):
+        parse_identity(b"#" * 70_000 + b"\n" + new_identity()[0].encode(), "file")

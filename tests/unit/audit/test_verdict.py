@@ -12,12 +12,18 @@ from clicooper.audit.checks.frame import Comparison, compare_all
 from clicooper.audit.verdict import AuditReport, Check, CheckResult, Replayed, combine, exit_code
 from clicooper.errors import (
     ArtifactCorrupt,
+    ArtifactMalformed,
     ArtifactMissing,
-    CliCooperError,
+    CarError,
+    Cause,
+    ChainError,
+    Contradiction,
+    RecordDamaged,
     RecordError,
     SealError,
     SpecError,
     StorageError,
+    VerificationFailed,
 )
 from clicooper.types import ACCUSED_OWNER, Verdict
 
@@ -42,22 +48,57 @@ def test_exit_codes_are_the_protocols() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "check", "verdict", "subject"),
+    ("error", "cause", "subject"),
     [
-        (ArtifactCorrupt("damaged", cid="bafy"), Check.ARTIFACTS, FAIL, "bafy"),
-        (ArtifactMissing("absent", cid="bafy"), Check.MARK, OPEN, "bafy"),
-        (SealError("sealed"), Check.MARK, OPEN, "subject"),
-        (StorageError("unreadable"), Check.MARK, OPEN, "subject"),
-        (SpecError("malformed"), Check.MARK, FAIL, "subject"),
-        (RecordError("altered"), Check.MARK, FAIL, "subject"),
+        (ArtifactCorrupt("damaged", cid="bafy"), Cause.STORE, "bafy"),
+        (ArtifactMalformed("genuine, of whose nobody knows", cid="bafy"), Cause.STORE, "bafy"),
+        (ArtifactMissing("absent", cid="bafy"), Cause.STORE, "bafy"),
+        (StorageError("unreadable"), Cause.STORE, "subject"),
+        (CarError("cut off", offset=3), Cause.STORE, "subject"),
+        (ChainError("gone"), Cause.NODE, "subject"),
+        (SealError("sealed"), Cause.MACHINE, "subject"),
+        (SpecError("malformed"), Cause.MACHINE, "subject"),
+        (RecordError("altered"), Cause.MACHINE, "subject"),
+        (VerificationFailed("differs"), Cause.MACHINE, "subject"),
+        (ZeroDivisionError("division by zero"), Cause.MACHINE, "subject"),
+        (SystemExit(1), Cause.MACHINE, "subject"),
     ],
 )
-def test_what_could_not_be_checked_is_not_failed_and_damage_is(
-    error: CliCooperError, check: Check, verdict: Verdict, subject: str
-) -> None:
+def test_an_error_that_contradicts_nobody_convicts_nobody(error: BaseException, cause: Cause, subject: str) -> None:
     result = CheckResult.of_error(Check.MARK, "subject", error, round_=1, seat=2)
-    assert (result.check, result.verdict, result.subject) == (check, verdict, subject)
-    assert (result.round, result.seat, result.detail) == (1, 2, error.message)
+    assert (result.check, result.verdict, result.subject) == (Check.MARK, OPEN, subject)
+    assert (result.round, result.seat, result.culprit, result.cause) == (1, 2, None, cause)
+    assert str(error) in result.detail
+
+
+@pytest.mark.parametrize(
+    ("check", "party", "at", "culprit"),
+    [
+        (Check.MANIFEST, 2, 1, 2),
+        (Check.MANIFEST, 2, None, 2),
+        (Check.MANIFEST, 2, 0, None),
+        (Check.MANIFEST, 1, 1, None),
+        (Check.MANIFEST, ACCUSED_OWNER, None, None),
+        (Check.LABELS, ACCUSED_OWNER, 1, ACCUSED_OWNER),
+        (Check.LABELS, 2, 1, None),
+    ],
+)
+def test_a_contradiction_convicts_the_party_that_the_claim_is_about(
+    check: Check, party: int, at: int | None, culprit: int | None
+) -> None:
+    error = Contradiction("it differs", party=party, round_=at, expected="this", actual="that")
+    seat = None if check is Check.LABELS else 2
+    result = CheckResult.of_error(check, "subject", error, round_=1, seat=seat)
+    assert (result.verdict, result.culprit) == (OPEN if culprit is None else FAIL, culprit)
+    assert (result.expected, result.actual) == (("", "") if culprit is None else ("this", "that"))
+    assert result.cause is (Cause.TERMS if culprit is None and party == ACCUSED_OWNER else None)
+
+
+def test_a_record_against_the_contracts_rules_fails_and_accuses_nobody() -> None:
+    broken = CheckResult.of_error(Check.RECORD, "record", RecordError("altered"))
+    assert (broken.verdict, broken.culprit) == (FAIL, None)
+    damaged = CheckResult.of_error(Check.RECORD, "record", RecordDamaged("cut off"))
+    assert (damaged.verdict, damaged.cause) == (OPEN, Cause.STORE)
 
 
 @pytest.mark.parametrize(("actual", "verdict"), [(b"\x01", PASS), (b"\x02", FAIL)])
@@ -100,6 +141,6 @@ def test_report_is_what_audit_prints() -> None:
     assert printed["seconds"] == 1.235
     assert [set(printed["checks"][0])] == [
         {"check", "round", "seat", "subject", "verdict", "expected", "actual", "detail"}
-        | {"step", "interval", "field", "seats", "culprit"}
+        | {"step", "interval", "field", "seats", "culprit", "cause", "remedy"}
     ]
     assert [report.count(verdict) for verdict in (PASS, FAIL, OPEN)] == [2, 0, 1]

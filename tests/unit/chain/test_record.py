@@ -143,7 +143,7 @@ def test_reader_rejects_what_is_no_record(data: bytes) -> None:
 
 
 def test_reader_rejects_a_repeated_key() -> None:
-    with pytest.raises(RecordError, match="layout"):
+    with pytest.raises(RecordError, match="twice"):
         record_from_json(EXAMPLE.replace(b'  "job": 2,', b'  "job": 2,\n  "job": 2,', 1))
 
 
@@ -179,6 +179,10 @@ FORGERIES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a number for an event": (lambda c: c["events"].append(1), r"events\[16\] is no object"),
     "control characters": (lambda c: c.update(source="a\nb"), "source is no printable"),
     "an empty source": (lambda c: c.update(source=""), "source is no printable"),
+}
+"""Files that this program did not write: damage, that accuses nobody."""
+
+DISORDER: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "reordered events": (lambda c: c["events"].reverse(), "not in chain order"),
     "a doubled event": (lambda c: c["events"].insert(0, c["events"][0]), "not in chain order"),
     "an event beyond the range": (lambda c: c.update(blocks=[0, 6]), "outside of the searched blocks"),
@@ -186,14 +190,14 @@ FORGERIES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", FORGERIES)
+@pytest.mark.parametrize("name", [*FORGERIES, *DISORDER])
 def test_reader_rejects_a_resealed_forgery(name: str) -> None:
-    forge, message = FORGERIES[name]
+    forge, message = (FORGERIES | DISORDER)[name]
     content = json.loads(EXAMPLE)
     forge(content)
     with pytest.raises(RecordError, match=message) as caught:
         record_from_json(resealed(content))
-    assert caught.value.exit_code == 1
+    assert caught.value.exit_code == (4 if name in FORGERIES else 1)
 
 
 def test_writer_refuses_what_no_reader_accepts() -> None:

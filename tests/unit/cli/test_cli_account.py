@@ -237,3 +237,38 @@ def test_account_that_cannot_be_made_leaves_no_identity(folder: Path, capsys: py
     (folder / ".clicooper" / "keystore" / "default.recipient").mkdir(parents=True)
     assert "default.recipient" in refused(capsys, "account", "new", *WITH_PASSWORD)
     assert {path.name for path in (folder / ".clicooper" / "keystore").iterdir()} == {"default.recipient"}
+
+
+# --- text of other editors ---
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_key_and_password_that_windows_wrote_are_read(
+    encoding: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "key").write_bytes(f"0x{KEY.key.hex().removeprefix('0x')}\r\n".encode(encoding))
+    (folder / "password").write_bytes(f"{PASSWORD}\r\n".encode(encoding))
+    made = answered(capsys, "account", "import", "--key-file", "key", *WITH_PASSWORD)
+    assert load_keystore(folder / made["file"], PASSWORD).address == KEY.address
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_keystore_that_windows_wrote_is_imported(
+    encoding: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_keystore(folder / "other.json", KEY, PASSWORD)
+    (folder / "other.json").write_text("\n" + (folder / "other.json").read_text(), encoding=encoding)
+    made = answered(capsys, "account", "import", "--key-file", "other.json", *WITH_PASSWORD)
+    assert made["address"] == KEY.address
+
+
+def test_secrets_in_an_unmarked_encoding_are_told_so_and_not_repeated(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digits = KEY.key.hex().removeprefix("0x")
+    (folder / "key").write_bytes(digits.encode("utf-16-le"))
+    message = refused(capsys, "account", "import", "--key-file", "key", *WITH_PASSWORD)
+    assert message.startswith("cannot read the key file key: ") and "UTF-8" in message
+    (folder / "password").write_bytes("pässword".encode("latin-1"))
+    message = refused(capsys, "account", "new", *WITH_PASSWORD)
+    assert message.startswith("cannot read the password from password: ") and "UTF-8" in message

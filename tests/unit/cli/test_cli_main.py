@@ -168,20 +168,26 @@ def test_audit_of_what_is_no_complete_run(folder: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(
-    ("options", "kind", "message"),
+    ("options", "kind", "message", "code"),
     [
-        (["--data", "absent.npz"], "DataError", "absent.npz: no such data set, file or folder"),
-        (["--data", "clicooper.toml"], "DataError", "clicooper.toml: no such data set, file or folder"),
-        (["--model", "transformer"], "SpecError", "unknown model kind 'transformer'"),
-        (["--model", "absent_module:blocks"], "SpecError", "model absent_module:blocks cannot be made"),
-        (["--gamma", "10000"], "DataError", "class "),
-        (["--rounds", "1000"], "DataError", ""),
+        (["--data", "absent.npz"], "DataError", "absent.npz: no such data set, file or folder", 2),
+        (["--data", "clicooper.toml"], "DataError", "clicooper.toml: no such data set, file or folder", 2),
+        (["--model", "transformer"], "SpecError", "unknown model kind 'transformer'", 2),
+        (["--model", "absent_module:blocks"], "ModelUnusable", "module absent_module of model absent_module:blocks", 4),
+        (["--gamma", "10000"], "DataError", "class ", 2),
+        (["--rounds", "1000"], "DataError", "", 2),
     ],
 )
 def test_job_that_cannot_work_leaves_nothing(
-    blobs: str, options: list[str], kind: str, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+    blobs: str,
+    options: list[str],
+    kind: str,
+    message: str,
+    code: int,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert refused(["demo", "--data", blobs, "--out", "run", *options], 2, capsys, kind).startswith(message)
+    assert refused(["demo", "--data", blobs, "--out", "run", *options], code, capsys, kind).startswith(message)
     assert {path.name for path in folder.iterdir()} == {"blobs.npz", "clicooper.toml"}
 
 

@@ -5,6 +5,7 @@ import math
 from types import MappingProxyType
 from typing import Any
 
+import dag_cbor
 import numpy as np
 import pytest
 from multiformats import CID
@@ -18,6 +19,7 @@ from clicooper.commitments.canonical import (
     digest_of_cid,
     encode,
     encode_tensor,
+    parse,
     sha256,
     tensor_digest,
 )
@@ -90,6 +92,30 @@ class TestRecords:
         value["v"] = value
         with pytest.raises(SpecError, match="nested"):
             encode(value)
+
+
+BULK = {
+    "deep lists": b"\xa1\x61a" + b"\x81" * 100_000 + b"\x80",
+    "deep maps": b"\xa1\x61a" * 100_000 + b"\x80",
+    "deep links": b"\xa1\x61a" + b"\xd8\x2a" * 100_000,
+    "many items": b"\xa1\x61a\x9a\x00\x0f\x00\x00" + b"\x80" * 0xF0000,
+    "more items announced than there are": b"\xa1\x61a\x9b" + b"\xff" * 8 + b"\x80" * 0xF0000,
+}
+
+
+@pytest.mark.parametrize("what", BULK)
+def test_what_costs_more_than_its_bytes_is_refused_before_it_is_decoded(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dag_cbor, "decode", lambda _: pytest.fail("decoded"))
+    with pytest.raises(SpecError, match="nested deeper than 32, or of more than"):
+        parse(BULK[what])
+
+
+def test_as_many_links_as_a_block_holds_are_counted_as_few() -> None:
+    link = cid_of_block(b"x")
+    block = encode({"v": [link] * 2000, "w": bytes(900_000)})
+    assert decode(block)["v"] == [link] * 2000
 
 
 HOSTILE = {

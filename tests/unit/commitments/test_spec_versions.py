@@ -73,3 +73,18 @@ def test_spec_whose_version_does_not_say_what_it_holds_is_refused(publication: s
         content["replay"] = content["replay"] | {"publication": publication}
     with pytest.raises(SpecError):
         JobSpec.from_block(encode(content))
+
+
+def test_golden_spec_of_a_model_of_code_is_read_and_written_the_same() -> None:
+    block = bytes.fromhex(VECTORS["own_model"]["block"])
+    spec = JobSpec.from_block(block)
+    assert spec.model.code is not None and len(spec.model.code) == 32
+    assert (spec.to_block(), spec.digest.hex()) == (block, VECTORS["own_model"]["sha256"])
+    without = spec.model_copy(update={"model": spec.model.model_copy(update={"code": None})})
+    assert b"dcode" not in without.to_block()
+
+
+def test_code_that_is_written_as_absent_is_refused() -> None:
+    content = decode(bytes.fromhex(VECTORS["all"]["block"]))
+    with pytest.raises(SpecError, match="canonical"):
+        JobSpec.from_block(encode(content | {"model": content["model"] | {"code": None}}))

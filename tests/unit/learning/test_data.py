@@ -106,7 +106,7 @@ def test_image_folder_scaled_to_one_size(tmp_path):
     assert load_dataset(str(folder), size=5).inputs.shape == (4, 3, 5, 5)
 
 
-@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1"])
+@pytest.mark.parametrize("mode", ["L", "P", "RGB", "1"])
 def test_images_of_every_mode_become_colour(tmp_path, mode):
     assert load_dataset(str(write_images(tmp_path / "images", mode=mode))).shape == (3, 4, 6)
 

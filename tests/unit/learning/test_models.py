@@ -5,20 +5,16 @@ import pytest
 import torch
 
 from clicooper.commitments.manifest import ModelSpec
-from clicooper.errors import SpecError
+from clicooper.errors import ModelUnusable, SpecError
 from clicooper.learning.models import build_segment, build_segments, carrying_weights, suggest_cuts
 from clicooper.learning.segments import initial_state
-from tests.learning_jobs import MLP, SEEDS, segment_sizes
+from tests.learning_jobs import MLP, SEEDS, own_model, segment_sizes
 
 CNN = ModelSpec(kind="cnn", input_shape=(1, 8, 8), outputs=10, widths=(4, 6, 8), cuts=(1, 3))
 RESNET = ModelSpec(kind="resnet18", input_shape=(3, 8, 8), outputs=10, widths=(4, 4, 8, 8), cuts=(3, 6))
 
 
-def custom(name: str, *cuts: int) -> ModelSpec:
-    return ModelSpec(kind=f"tests.learning_jobs:{name}", input_shape=(6,), outputs=4, widths=(), cuts=cuts)
-
-
-@pytest.mark.parametrize("spec", [MLP, CNN, RESNET, custom("normalised_blocks", 2)])
+@pytest.mark.parametrize("spec", [MLP, CNN, RESNET, own_model("normalised_blocks", 2)])
 def test_segments_chain_from_input_to_outputs(spec: ModelSpec) -> None:
     x = torch.zeros(3, *spec.input_shape)
     segments = build_segments(spec)
@@ -52,7 +48,7 @@ def test_resnet_has_the_published_number_of_parameters() -> None:
 def test_building_leaves_the_callers_generator_alone() -> None:
     before = torch.get_rng_state()
     build_segments(RESNET)
-    build_segment(custom("normalised_blocks"), 0)
+    build_segment(own_model("normalised_blocks"), 0)
     suggest_cuts(MLP, 2)
     assert torch.equal(before, torch.get_rng_state())
 
@@ -79,13 +75,14 @@ def test_cuts_that_do_not_fit_are_refused(cuts: tuple[int, ...]) -> None:
         ("wrong_outputs", (), "one number per output"),
         ("no_list", (), "not a list"),
         ("raises", (), "no model for"),
-        ("absent", (), "cannot be made"),
+        ("absent", (), "cannot be imported"),
         ("normalised_blocks", (1, 2), "has no weights"),
+        ("normalised_blocks", (5,), "cuts .5. do not fit"),
     ],
 )
-def test_custom_models_that_break_a_rule_are_refused(name: str, cuts: tuple[int, ...], message: str) -> None:
-    with pytest.raises(SpecError, match=message) as caught:
-        build_segments(custom(name, *cuts))
+def test_code_that_breaks_a_rule_is_unusable_and_accuses_nobody(name: str, cuts: tuple[int, ...], message: str) -> None:
+    with pytest.raises(ModelUnusable, match=message) as caught:
+        build_segments(own_model(name, *cuts))
     assert caught.value.hint
 
 
@@ -93,9 +90,9 @@ def test_custom_models_that_break_a_rule_are_refused(name: str, cuts: tuple[int,
     "changes",
     [
         {"kind": "transformer"},
-        {"kind": "absent.package:model"},
         {"kind": ":model"},
-        {"kind": "os:getcwd"},
+        {"kind": "mlp", "code": bytes(32)},
+        {"kind": "tests.learning_jobs:normalised_blocks"},
         {"widths": (4, 0)},
         {"input_shape": ()},
         {"input_shape": (0,)},
@@ -127,7 +124,7 @@ def test_suggested_cuts_prefer_room_for_marks_over_balance() -> None:
 
 
 def test_suggested_cuts_give_every_seat_weights() -> None:
-    assert suggest_cuts(custom("normalised_blocks"), 2) in {(1,), (2,)}
+    assert suggest_cuts(own_model("normalised_blocks"), 2) in {(1,), (2,)}
     for seats in (0, 3):
         with pytest.raises(SpecError, match="cannot be cut"):
-            suggest_cuts(custom("normalised_blocks"), seats)
+            suggest_cuts(own_model("normalised_blocks"), seats)

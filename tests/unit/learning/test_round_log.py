@@ -112,7 +112,7 @@ def test_damaged_state_is_never_gone_on_from(tmp_path: Path) -> None:
 
 def test_unusable_folder_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(StorageError, match="cannot use the round log"):
+    with pytest.raises(StorageError, match="cannot read the round log"):
         DiskRoundLog(tmp_path / "file" / "round-log", WORK)
 
 

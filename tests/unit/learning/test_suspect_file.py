@@ -1,8 +1,10 @@
 """Reading a stranger's model file: every kind of tensor, and no kind of code."""
 
 import hashlib
+import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,3 +94,107 @@ def test_files_without_tensors_or_without_end_are_refused(tmp_path: Path) -> Non
         read_suspect(tmp_path / "arrays.npz")
     with pytest.raises(DataError, match="above the limit of 100"):
         read_suspect(tmp_path / "list.pt", max_bytes=100)
+
+
+# --- no tensor is lost in silence: pytorch/pytorch#105963, pytorch/tensordict#29 ---
+
+CLASHES = {
+    "dots": {"a.b": torch.ones(2), "a": {"b": torch.zeros(2)}},
+    "a number and its digits": {1: torch.ones(2), "1": torch.zeros(2)},
+    "a list and its place": {"a": [torch.ones(2)], "a.0": torch.zeros(2)},
+    "true and its word": {True: torch.ones(2), "True": torch.zeros(2)},
+}
+
+
+@pytest.mark.parametrize("kind", CLASHES)
+def test_tensors_of_one_name_are_both_kept(kind: str, tmp_path: Path) -> None:
+    torch.save(CLASHES[kind], tmp_path / "s.pt")
+    state = read_suspect(tmp_path / "s.pt").state
+    assert sorted(array.sum() for array in state.values()) == [0, 2]
+    assert [name.endswith("#2") for name in state] == [False, True]
+
+
+def test_numbered_name_that_is_taken_is_passed_over(tmp_path: Path) -> None:
+    torch.save({1: VALUES, "1#2": VALUES + 1, "1": VALUES + 2}, tmp_path / "s.pt")
+    state = read_suspect(tmp_path / "s.pt").state
+    assert {name: float(array[0, 0]) for name, array in state.items()} == {"1": 0, "1#2": 1, "1#3": 2}
+
+
+@pytest.mark.parametrize("wrap", [list, tuple, lambda one: [{"deep": (one[0], [one[1]])}]])
+def test_tensors_in_lists_are_read(wrap: Any, tmp_path: Path) -> None:
+    torch.save({"blocks": wrap([VALUES, VALUES + 1]), "epoch": 3, "name": None}, tmp_path / "s.pt")
+    state = read_suspect(tmp_path / "s.pt").state
+    assert [float(array[0, 0]) for array in state.values()] == [0, 1]
+    assert all(name.startswith("blocks.0") or name.startswith("blocks.1") for name in state)
+
+
+def nested(depth: int) -> object:
+    return {"deep": nested(depth - 1)} if depth else VALUES
+
+
+def test_tensor_below_the_deepest_level_is_no_silent_loss(tmp_path: Path) -> None:
+    torch.save({"w": VALUES, "x": nested(10)}, tmp_path / "s.pt")
+    assert len(read_suspect(tmp_path / "s.pt").state) == 2
+    torch.save({"w": VALUES, "x": nested(40)}, tmp_path / "s.pt")
+    with pytest.raises(DataError, match=r"nested too deep, at x\.deep"):
+        read_suspect(tmp_path / "s.pt")
+
+
+def test_lists_that_unfold_without_end_are_refused(tmp_path: Path) -> None:
+    content: list[object] = [VALUES]
+    for _ in range(7):
+        content = [content] * 10
+    torch.save({"w": VALUES, "x": content}, tmp_path / "s.pt")
+    with pytest.raises(DataError, match="more than"):
+        read_suspect(tmp_path / "s.pt")
+
+
+FORMS = {
+    "coordinates": (VALUES.to_sparse, {"w": VALUES}),
+    "rows": (VALUES.to_sparse_csr, {"w": VALUES}),
+    "columns": (VALUES.to_sparse_csc, {"w": VALUES}),
+    "quantised": (lambda: torch.quantize_per_tensor(VALUES, 0.125, 0, torch.qint8), {"w": VALUES}),
+    "complex": (lambda: torch.complex(VALUES, VALUES + 1), {"w.real": VALUES, "w.imag": VALUES + 1}),
+    "conjugate": (lambda: torch.complex(VALUES, VALUES + 1).conj(), {"w.real": VALUES, "w.imag": -VALUES - 1}),
+    "parameter": (lambda: torch.nn.Parameter(VALUES), {"w": VALUES}),
+    "float8": (lambda: (8 * VALUES).to(torch.float8_e4m3fn), {"w": 8 * VALUES}),
+    "large whole numbers": (lambda: torch.tensor([[2**32 - 1]]).to(torch.uint32), {"w": torch.tensor([[2**32 - 1]])}),
+}
+
+
+@pytest.mark.parametrize("kind", FORMS)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_unusual_forms_of_tensors_keep_their_values(kind: str, tmp_path: Path) -> None:
+    make, expected = FORMS[kind]
+    torch.save({"w": make()}, tmp_path / "s.pt")
+    state = read_suspect(tmp_path / "s.pt").state
+    assert {name: array.tolist() for name, array in state.items()} == {n: e.tolist() for n, e in expected.items()}
+
+
+REFUSED_TENSORS = {
+    "without values": lambda: torch.empty(4, 4, device="meta"),
+    "nested": lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
+    "endless sparse": lambda: torch.sparse_coo_tensor(torch.tensor([[0], [0]]), torch.ones(1), (1 << 20, 1 << 20)),
+    "endless by repetition": lambda: torch.ones(1).expand(1 << 20, 1 << 20),
+    "storage": lambda: torch.ones(2).untyped_storage(),
+    "sparse beyond its shape": lambda: torch.sparse_coo_tensor(
+        torch.tensor([[1 << 40], [0]]), torch.ones(1), (2, 2), check_invariants=False
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED_TENSORS)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_tensor_that_is_no_array_is_named(kind: str, tmp_path: Path) -> None:
+    torch.save({"good": VALUES, "model": {"odd": REFUSED_TENSORS[kind]()}}, tmp_path / "s.pt")
+    with pytest.raises(DataError) as caught:
+        read_suspect(tmp_path / "s.pt")
+    assert str(tmp_path / "s.pt") in caught.value.message
+    assert "model.odd" in caught.value.message or "not a file of tensors alone" in caught.value.message
+    assert caught.value.hint
+
+
+def test_pipe_is_no_suspect(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="is no file"):
+        read_suspect(tmp_path / "pipe")

@@ -136,6 +136,42 @@ def test_policy_that_cannot_be_used_is_refused(text: str, message: str, tmp_path
     assert refusal.value.hint
 
 
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("samples = true", "samples"),
+        ('samples = "5"', "samples"),
+        ("samples = 1.5", "samples"),
+        ("samples = [1]", "samples"),
+        ("progress_floor = true", "progress_floor"),
+        ("progress_floor = nan", "progress_floor"),
+        ('progress_floor = "0.5"', "progress_floor"),
+        ("publish_deadline_s = true", "publish_deadline_s"),
+        ("publish_deadline_s = nan", "publish_deadline_s"),
+        ('fatal = "replay"', "fatal"),
+        ("fatal = true", "fatal"),
+        ("fatal = {replay = true}", "fatal"),
+        ("withheld = true", "withheld"),
+        ("detect = true", "detect"),
+        ("[detect]\nshare = true\nprobability = 0.5", "detect.share"),
+        ('[detect]\nshare = 0.5\nprobability = "0.5"', "detect.probability"),
+        ("[detect]\nshare = nan\nprobability = 0.5", "detect.share"),
+        ("[detect]\nshare = 5e-324\nprobability = 0.5", "detect"),
+    ],
+)
+def test_policy_value_of_another_kind_is_refused_with_its_key(text: str, key: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as refusal:
+        read_policy(written(tmp_path, text))
+    assert f": {key}: " in refusal.value.message
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_policy_that_windows_wrote_is_read(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_bytes("samples = 7\r\n".encode(encoding))
+    assert read_policy(path).samples == 7
+
+
 DOCUMENT = (Path(__file__).resolve().parents[3] / "docs" / "verify.md").read_text(encoding="utf-8")
 
 

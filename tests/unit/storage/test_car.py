@@ -230,6 +230,7 @@ HOSTILE: dict[str, tuple[bytes, int]] = {
     "a header of 2^28 bytes": (b"\xff\xff\xff\x7f" + encode({"roots": [LEAF], "version": 1}), 0),
     "a header of 2^63 bytes": (b"\xff" * 8 + b"\x7f", 0),
     "an endless length": (b"\xff" * 1000, 0),
+    "a header of more roots than any file has": (header(encode({"roots": [LEAF] * 2000, "version": 1})), 0),
     "a cut header": (HEAD[:20], 0),
     "a root by its identity": (header(b"\xa2\x65roots\x81\xd8\x2a\x49\x00" + IDENTITY + b"\x67version\x01"), 0),
     "a section of no bytes": (GOOD + b"\x00", len(GOOD)),
@@ -280,6 +281,12 @@ def test_hostile_file_is_not_imported(kind: str, tmp_path: Path) -> None:
     with pytest.raises(CarError, match=r"hostile\.car"):
         import_car(path, LocalStore(target))
     assert not target.exists()
+
+
+def test_very_many_small_sections_take_no_longer_than_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    sections = b"".join(section(NAME[:4] + i.to_bytes(32, "big"), b"") for i in range(1000))
+    monkeypatch.setattr("clicooper.storage.ipld.car.cid_of_bytes", lambda _: pytest.fail("made a CID of a section"))
+    skim(HEAD + sections)
 
 
 def test_the_good_file_that_the_hostile_ones_vary_is_read() -> None:

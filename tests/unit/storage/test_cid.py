@@ -339,3 +339,19 @@ class TestHostileGraphs:
         block = bytes(17)
         with pytest.raises(ArtifactCorrupt):
             _read(block_cid(block, "raw"), {block_cid(block, "raw"): block})
+
+
+@pytest.mark.parametrize("first", ["z", "b", "f", "k", "9", "0", "u", "Qm", "\N{ROCKET}", "\0", "bafy"])
+def test_a_text_longer_than_any_cid_is_refused_before_it_is_decoded(
+    first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CID, "decode", lambda _: pytest.fail("decoded"))
+    with pytest.raises(SpecError, match="is not the CID of an artifact") as e:
+        parse_cid(first + "2" * 200_000)
+    assert len(e.value.message) < 200
+
+
+@pytest.mark.parametrize("base", ["base2", "base16", "base36", "base58btc", "base64url", "base10"])
+def test_a_cid_is_read_in_the_longest_base_too(base: str) -> None:
+    cid = block_cid(b"x", "raw")
+    assert parse_cid(str(cid.set(base=base))) == cid
