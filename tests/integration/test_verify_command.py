@@ -148,8 +148,8 @@ def test_honest_round_is_verified_and_only_then_paid_once(desk: Desk, capsys: Ca
     assert looked["decision"]["action"] == "accept"
     assert (looked["settled"], looked["sent"]) == (None, None)
     assert contract.job(number).phase is Phase.REVIEW, "looking sends nothing"
-    expected = {"record", "manifest", "links", "artifacts", "coverage", "boundary", "labels", "mark", "embed", "replay"}
-    assert checks(looked, "pass") == {*expected, "progress"}
+    expected = {"record", "manifest", "links", "artifacts", "state", "coverage", "boundary", "labels", "mark", "embed"}
+    assert checks(looked, "pass") == {*expected, "replay", "progress"}
     assert looked["escape"]["intervals"] == looked["escape"]["samples"] == looked["replayed"]["intervals"] == 2
     assert looked["escape"]["samples_for_99"] == 90
     assert [round(one["escape"], 4) for one in looked["escape"]["shares"]] == [0.9801, 0.9025, 0.64]

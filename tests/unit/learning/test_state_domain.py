@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from torch import nn
 
 from clicooper.commitments.manifest import ModelSpec
 from clicooper.learning.checkpoint import State, state_bytes
+from clicooper.learning.models import build_segment
 from clicooper.learning.state_domain import (
     MOST_COUNTED,
     StateViolation,
@@ -17,12 +19,12 @@ from clicooper.learning.state_domain import (
     state_domain,
     state_size_limit,
 )
-from tests.learning_jobs import MLP, SmallJob, small_job
+from tests.learning_jobs import MLP, SmallJob, own_model, small_job
 
 CNN = ModelSpec(kind="cnn", input_shape=(1, 6, 6), outputs=4, widths=(3, 5), cuts=(1, 2))
 RESNET = ModelSpec(kind="resnet18", input_shape=(3, 8, 8), outputs=4, widths=(4, 4, 4, 4), cuts=(3, 6))
-OWN = ModelSpec(kind="tests.learning_jobs:normalised_blocks", input_shape=(6,), outputs=4, widths=(), cuts=(1,))
-SPARE = ModelSpec(kind="tests.learning_jobs:spare_blocks", input_shape=(6,), outputs=4, widths=(), cuts=(1,))
+OWN = own_model("normalised_blocks", 1)
+SPARE = own_model("spare_blocks", 1)
 
 OPTIMIZERS = ({"optimizer": "sgd"}, {"optimizer": "sgd", "momentum": 0.0}, {"optimizer": "adamw"})
 
@@ -58,11 +60,20 @@ def test_size_limit_holds_honest_files_and_little_more(model: ModelSpec, changes
             assert size <= limit <= size + 64 + 160 * len(forms)
 
 
-def test_expected_shapes_take_no_memory_for_weights() -> None:
-    wide = ModelSpec(kind="mlp", input_shape=(1 << 20,), outputs=4, widths=(1 << 20, 8), cuts=(1, 2))
+def test_expected_shapes_take_no_memory_for_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = ModelSpec(kind="mlp", input_shape=(1 << 12,), outputs=4, widths=(1 << 13, 8), cuts=(1, 2))
+    made: list[str] = []
+
+    def build(spec: ModelSpec, seat: int) -> nn.Module:
+        segment = build_segment(spec, seat)
+        made.extend(weight.device.type for weight in segment.parameters())
+        return segment
+
+    monkeypatch.setattr("clicooper.learning.state_domain.build_segment", build)
     domain = state_domain(wide, small_job().spec.training, 0)
-    assert domain.weights["block0.linear.weight"].shape == (1 << 20, 1 << 20)
-    assert state_size_limit(domain.weights) > 1 << 42
+    assert set(made) == {"meta"}
+    assert domain.weights["block0.linear.weight"].shape == (1 << 13, 1 << 12)
+    assert 1 << 27 < state_size_limit(domain.weights) < 1 << 28
 
 
 def changed(state: State, name: str, array: np.ndarray[Any, Any] | None) -> State:
