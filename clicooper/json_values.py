@@ -16,7 +16,7 @@ MAX_DEPTH = 600
 _BRACKET = re.compile(r"[\[\]{}]")
 
 
-def parse_json(text: str | bytes) -> object:
+def parse_json(text: str | bytes, max_depth: int = MAX_DEPTH) -> object:
     """The value that ``text`` says; bytes are UTF-8.
 
     Raises:
@@ -26,6 +26,6 @@ def parse_json(text: str | bytes) -> object:
     if isinstance(text, bytes):
         text = text.decode()
     steps = (1 if match[0] in "[{" else -1 for match in _BRACKET.finditer(text))
-    if max(accumulate(steps), default=0) > MAX_DEPTH:
+    if max(accumulate(steps), default=0) > max_depth:
         raise ValueError("nested too deep")
     return json.loads(text)

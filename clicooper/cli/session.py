@@ -71,7 +71,7 @@ def contract_client(
 ) -> Contract:
     """The client of the named contract, or of the newest that was deployed from here."""
     place = latest_deployment(config.home, node.chain_id, CONTRACT).address if address is None else address
-    return Contract(node, contract_address(place), account, policy=SendPolicy.usual(node))
+    return Contract(node, contract_address(place), account, policy=SendPolicy.usual(node, home=config.home))
 
 
 def contract_address(text: str) -> Address:
