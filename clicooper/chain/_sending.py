@@ -17,8 +17,8 @@ from clicooper.types import Address
 
 __all__ = ["Outgoing", "TransactionLost", "hand_over", "wait_until_mined"]
 
-LOOKS_AFTER_ALL = 8
-"""Looks that must find no receipt before a used nonce, or a refusal, is believed: about five seconds of them."""
+LOOKS_AFTER_ALL = 12
+"""Looks that must find no receipt before a used nonce, or a refusal, is believed: about ten seconds of them."""
 
 _KNOWN = re.compile(
     r"already.?(known|imported|exists?|pending|queued|submitted|received|sent|processed)|\bknown.?transaction"
@@ -120,8 +120,12 @@ def wait_until_mined(node: Node, tx: Outgoing, looks: Looks, refusal: RpcError |
 
 
 def _is_known(node: Node, tx: Outgoing, looks: Looks) -> bool:
-    """Whether the node has it after all; a node that does not tell has shown no receipt of it either."""
-    return bool(looks.ask(lambda: node.knows(tx.tx_hash)))
+    """Whether the node may have it after all."""
+    try:
+        return node.knows(tx.tx_hash)
+    except ChainError as e:
+        looks.failed(e)
+        return True
 
 
 def _lost(tx: Outgoing, refusal: RpcError | None, *, is_replaced: bool) -> ChainError:

@@ -24,6 +24,7 @@ from clicooper.chain.rpc.node import Node
 from clicooper.config import EMBEDDED, ClientConfig, Settings, load_config
 from clicooper.errors import UsageError
 from clicooper.types import Address
+from clicooper.urls import shown_address
 
 __all__ = [
     "account_name",
@@ -84,7 +85,7 @@ def contract_address(text: str) -> Address:
     mixed = digits not in (digits.lower(), digits.upper())
     if digits == text or not is_address(text) or (mixed and to_checksum_address(text) != text):
         hint = "an address is 0x and 40 hex digits; mixed capitals must be its checksum: copy it again"
-        raise UsageError(f"{text} is no address", hint=hint)
+        raise UsageError(f"{shown_address(text)} is no address", hint=hint)
     return Address(to_checksum_address(text))
 
 

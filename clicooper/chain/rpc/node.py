@@ -14,8 +14,8 @@ from typing import Any, Self, TypeVar
 from eth_utils import keccak
 
 from clicooper.chain.rpc.messages import Block, Call, Receipt, from_hex, quantity, to_hex
-from clicooper.chain.rpc.patience import Looks, Patience, limits_rate
-from clicooper.chain.rpc.transport import RateLimited, Transport, Unanswered, plain_words
+from clicooper.chain.rpc.patience import Looks, Patience, lacks_method, limits_rate
+from clicooper.chain.rpc.transport import RateLimited, RpcError, Transport, Unanswered, plain_words
 from clicooper.errors import ChainError
 from clicooper.extras import extra
 from clicooper.types import Address, Digest
@@ -229,8 +229,14 @@ class Node:
         return self._look(read, "eth_getTransactionReceipt", to_hex(tx_hash))
 
     def knows(self, tx_hash: bytes) -> bool:
-        """Whether the node holds the transaction, mined or not."""
-        return self._look(lambda answer: answer is not None, "eth_getTransactionByHash", to_hex(tx_hash))
+        """Whether the node holds the transaction, mined or not; a node without that method shows none."""
+        method = "eth_getTransactionByHash"
+        try:
+            return self._look(lambda answer: answer is not None, method, to_hex(tx_hash))
+        except RpcError as e:
+            if lacks_method(e, method):
+                return False
+            raise
 
     def looks(self, timeout_s: float) -> Looks:
         """Repeated looks at this node, within a deadline."""
