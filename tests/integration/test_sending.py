@@ -1,4 +1,4 @@
-"""Sending through nodes that lose answers, limit their rate or say nothing: nothing is paid twice, nothing forgotten."""
+"""Sending through nodes that lose answers, limit their rate or say nothing: nothing is paid twice or forgotten."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -42,7 +42,7 @@ class Moody:
         self._chain = EmbeddedChain(chain_id)
         self._lock = threading.RLock()
         self._asked: dict[str, int] = {}
-        self.habit: Habit = lambda method, n, real: real()
+        self.habit: Habit = lambda _method, _n, real: real()
         self.sent: list[str] = []
 
     def request(self, method: str, params: Sequence[object] = ()) -> Any:
@@ -145,9 +145,9 @@ PASSING = [
         changed(blockNumber="soon"),
         changed(transactionHash="0x" + "77" * 32),
         changed(logs=7),
-        lambda real: None,
-        lambda real: {},
-        lambda real: "pending",
+        lambda _: None,
+        lambda _: {},
+        lambda _: "pending",
     ],
 )
 def test_look_for_a_receipt_that_fails_ends_no_wait(sender: Sender, act: Callable[[Callable[[], Any]], Any]) -> None:
@@ -188,7 +188,7 @@ def test_lost_answer_to_a_transaction_is_not_paid_twice(
     ],
 )
 def test_transaction_that_the_node_has_already_counts_as_sent(sender: Sender, words: str) -> None:
-    first, late = failing(SEND, 1, does_and_raises(RpcError(-32000, words))), failing(RECEIPT, 3, lambda real: None)
+    first, late = failing(SEND, 1, does_and_raises(RpcError(-32000, words))), failing(RECEIPT, 3, lambda _: None)
     sender.chain.habit = lambda method, n, real: (first if method == SEND else late)(method, n, real)
     assert sender.send().succeeded
     assert (len(sender.chain.sent), sender.arrived_wei(), sender.notes) == (1, 7, [])
@@ -213,7 +213,7 @@ def test_refused_transaction_leaves_no_note(sender: Sender, error: ChainError) -
 
 
 def test_given_up_transaction_is_named_and_waited_for_by_the_next_run(sender: Sender) -> None:
-    sender.chain.habit = failing(RECEIPT, 1, lambda real: None)
+    sender.chain.habit = failing(RECEIPT, 1, lambda _: None)
     with pytest.raises(ChainError, match="was not mined in time") as caught:
         sender.send(timeout_s=0)
     (note,) = sender.notes
@@ -235,7 +235,7 @@ def test_transaction_that_never_left_is_sent_by_the_next_run_as_it_was(sender: S
 
 
 def test_other_call_is_not_taken_for_the_unsettled_one(sender: Sender) -> None:
-    sender.chain.habit = failing(RECEIPT, 1, lambda real: None)
+    sender.chain.habit = failing(RECEIPT, 1, lambda _: None)
     with pytest.raises(ChainError):
         sender.send(7, timeout_s=0)
     assert sender.send(8).succeeded
@@ -282,7 +282,7 @@ def test_note_is_written_before_the_transaction_leaves_and_holds_no_secret(sende
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"sent": {}}', b"\xff"])
 def test_damaged_note_stops_before_anything_is_sent(sender: Sender, content: bytes) -> None:
-    sender.chain.habit = failing(RECEIPT, 1, lambda real: None)
+    sender.chain.habit = failing(RECEIPT, 1, lambda _: None)
     with pytest.raises(ChainError):
         sender.send(timeout_s=0)
     sender.notes[0].write_bytes(content)
@@ -292,7 +292,7 @@ def test_damaged_note_stops_before_anything_is_sent(sender: Sender, content: byt
 
 
 def test_fresh_development_chain_is_not_bound_by_notes_of_the_last(sender: Sender, tmp_path: Path) -> None:
-    sender.chain.habit = failing(RECEIPT, 1, lambda real: None)
+    sender.chain.habit = failing(RECEIPT, 1, lambda _: None)
     with pytest.raises(ChainError):
         sender.send(timeout_s=0)
     again = Sender(tmp_path)
@@ -341,7 +341,7 @@ def test_deployment_that_broke_off_sends_only_what_is_left(sender: Sender) -> No
     with pytest.raises(ChainError, match="0x"):
         run()
     assert len(sender.notes) == 2
-    sender.chain.habit = lambda method, n, real: real()
+    sender.chain.habit = lambda _method, _n, real: real()
     policy = SendPolicy(sent=sender.sent)
     run()
     assert (len(set(sender.chain.sent)), sender.notes) == (2, [])
@@ -351,7 +351,11 @@ def test_deployment_that_broke_off_sends_only_what_is_left(sender: Sender) -> No
 
 def test_wish_of_a_limited_node_is_kept_but_bounded(sender: Sender) -> None:
     wishes = iter([3.0, 1e6])
-    sender.chain.habit = failing(RECEIPT, 2, lambda real: raises(RateLimited("429", retry_after_s=next(wishes)))(real))
+
+    def limited(_: object) -> None:
+        raise RateLimited("429", retry_after_s=next(wishes))
+
+    sender.chain.habit = failing(RECEIPT, 2, limited)
     sender.send(timeout_s=100)
     assert 3 in sender.pauses
     assert max(sender.pauses) <= 60

@@ -75,7 +75,7 @@ class Fixed:
     def __init__(self, answer: object) -> None:
         self._answer = answer
 
-    def request(self, method: str, params: Sequence[object] = ()) -> Any:
+    def request(self, method: str, params: Sequence[object] = ()) -> Any:  # noqa: ARG002
         if method == "eth_chainId":
             return "0x1"
         if method == "eth_blockNumber":
@@ -139,7 +139,9 @@ def test_error_object_of_any_type_keeps_the_nodes_words(error: object) -> None:
 
 
 @given(st.binary(max_size=8), st.integers(0, 2**256 - 1), st.binary(max_size=64))
-@pytest.mark.parametrize("signature", ["Error(string)", "TooLate(uint256,uint256)", "WrongPhase(uint8)", "Panic(uint256)"])
+@pytest.mark.parametrize(
+    "signature", ["Error(string)", "TooLate(uint256,uint256)", "WrongPhase(uint8)", "Panic(uint256)"]
+)
 def test_revert_data_of_any_content_is_explained(signature: str, head: bytes, number: int, tail: bytes) -> None:
     for data in (number.to_bytes(32, "big") + tail, number.to_bytes(32, "big") * 2, head + tail):
         error = RpcError(3, "execution reverted", "0x" + (keccak(text=signature)[:4] + data).hex())
