@@ -96,8 +96,8 @@ class RpcError(ChainError):
         """How long the node asks to be left alone, in seconds; None if it does not say."""
         data = self.data if isinstance(self.data, Mapping) else {}
         places = [data, data["rate"]] if isinstance(data.get("rate"), Mapping) else [data]
-        wishes = [place.get(name) for place in places for name in ("backoff_seconds", "retry_after")]
-        return next((float(wish) for wish in wishes if _is_pause(wish)), None)
+        said = [place.get(name) for place in places for name in ("backoff_seconds", "retry_after")]
+        return next((float(pause) for pause in said if _is_pause(pause)), None)
 
     def revert_data(self) -> bytes | None:
         """The bytes that the contract reverted with; None if the answer holds none.
@@ -139,8 +139,8 @@ def _whole(code: object) -> int | None:
     return code if type(code) is int and not abs(code) >> _CODE_BITS else None
 
 
-def _is_pause(wish: object) -> TypeGuard[float]:
-    return isinstance(wish, int | float) and not isinstance(wish, bool) and 0 <= wish <= 1e9
+def _is_pause(said: object) -> TypeGuard[float]:
+    return isinstance(said, int | float) and not isinstance(said, bool) and 0 <= said <= 1e9
 
 
 def _find_hex(data: object, depth: int) -> bytes | None:
