@@ -113,7 +113,7 @@ def transact(
         node.call(call)
         hint = "another transaction came in between: read the job and try again"
         raise RevertError(f"{tx} reverted", name="Revert", hint=hint)
-    _confirm(node, tx, receipt, policy.confirmations)
+    _confirm(node, tx, receipt, policy)
     if not keep:
         _settle(policy, node, tx)
     return receipt
@@ -158,12 +158,12 @@ def _settle(policy: SendPolicy, node: Node, tx: Outgoing) -> None:
         policy.sent.settle(node, to_hex(tx.tx_hash))
 
 
-def _confirm(node: Node, tx: Outgoing, receipt: Receipt, confirmations: int) -> None:
-    if confirmations == 1:
+def _confirm(node: Node, tx: Outgoing, receipt: Receipt, policy: SendPolicy) -> None:
+    if policy.confirmations == 1:
         return
     try:
-        node.wait_for_block(receipt.block_number + confirmations - 1)
-        found = node.block_hash(receipt.block_number)
+        node.wait_for_block(receipt.block_number + policy.confirmations - 1)
+        found = node.looks(policy.timeout_s).insist(lambda: node.block_hash(receipt.block_number))
     except ChainError as e:
         what = f"{tx} is in block {receipt.block_number}, which is not confirmed yet: {e.message}"
         raise ChainError(what, hint=tx.again) from e

@@ -134,6 +134,7 @@ def deploy_plan(
 def _deploy_one(node: Node, account: LocalAccount, name: str, policy: SendPolicy, arguments: bytes) -> Deployment:
     address, receipt = deploy(node, account, name, policy, arguments, keep=True)
     artifact = load_artifact(name)
+    block = node.looks(policy.timeout_s).insist(lambda: node.block(receipt.block_number))
     return Deployment(
         contract=name,
         address=address,
@@ -144,5 +145,5 @@ def _deploy_one(node: Node, account: LocalAccount, name: str, policy: SendPolicy
         gas_used=receipt.gas_used,
         source_digest=f"0x{artifact.source_digest.hex()}",
         compiler=artifact.compiler,
-        deployed_at=node.block(receipt.block_number).timestamp,
+        deployed_at=block.timestamp,
     )

@@ -326,7 +326,6 @@ def test_two_senders_at_once_send_one_transaction(sender: Sender) -> None:
 def test_deployment_that_broke_off_sends_only_what_is_left(sender: Sender) -> None:
     policy = SendPolicy(timeout_s=0, sent=sender.sent)
     plan = DeploymentPlan(lens=True)
-    sender.node.genesis  # noqa: B018 - asked before the answers are counted
 
     def habit(method: str, n: int, real: Callable[[], Any]) -> Any:
         if method == SEND and len(sender.chain.sent) == 2:
@@ -361,8 +360,22 @@ def test_wish_of_a_limited_node_is_kept_but_bounded(sender: Sender) -> None:
     assert max(sender.pauses) <= 60
 
 
+@pytest.mark.parametrize("method", ["eth_blockNumber", "eth_getBlockByNumber", "evm_mine"])
+def test_look_for_confirmations_that_fails_ends_no_wait(sender: Sender, method: str) -> None:
+    assert len(sender.node.genesis) == 32
+    mood = failing(method, 2, raises(Unanswered("dropped")))
+
+    def habit(asked: str, n: int, real: Callable[[], Any]) -> Any:
+        return mood(asked, n, real) if sender.chain.sent else real()
+
+    sender.chain.habit = habit
+    policy = SendPolicy(confirmations=3, sent=sender.sent)
+    assert transact(sender.node, sender.account, Call(TO, b"", sender.address, 7), policy).succeeded
+    assert (len(sender.chain.sent), sender.arrived_wei(), sender.notes) == (1, 7, [])
+
+
 def test_confirmation_that_cannot_be_looked_up_names_the_transaction(sender: Sender) -> None:
-    sender.chain.habit = failing("evm_mine", 1, raises(Unanswered("dropped")))
+    sender.chain.habit = failing("evm_mine", 1, raises(RpcError(-32601, "no such method")))
     policy = SendPolicy(confirmations=3, sent=sender.sent)
     call = Call(TO, b"", sender.address, 7)
     with pytest.raises(ChainError, match="which is not confirmed yet") as caught:

@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 from eth_utils import keccak
 
 from clicooper.chain.rpc.messages import Block, Call, Receipt, from_hex, quantity, to_hex
-from clicooper.chain.rpc.patience import Looks, Patience, lacks_method, limits_rate
+from clicooper.chain.rpc.patience import Looks, Patience, lacks_method, limits_rate, may_pass
 from clicooper.chain.rpc.transport import RateLimited, RpcError, Transport, Unanswered, plain_words
 from clicooper.errors import ChainError
 from clicooper.extras import extra
@@ -130,10 +130,9 @@ class Node:
         """
         looks = self.looks(timeout_s)
         while (latest := looks.ask(self.block_number)) is None or latest < number:
-            if self.is_local and latest is not None:
-                for _ in range(number - latest):
-                    self._transport.request("evm_mine")
-            elif not looks.wait():
+            if self.is_local and latest is not None and self._mine(number - latest, looks):
+                continue
+            if not looks.wait():
                 hint = "read the node's own log: the chain has stopped or the node is behind; or name another node"
                 what = f"block {number} did not come in {timeout_s:g} s, latest is {latest}"
                 raise ChainError(f"{what}{looks.failure}", hint=hint)
@@ -299,6 +298,18 @@ class Node:
         except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as e:
             hint = "give the address of an EVM node's JSON-RPC port"
             raise ChainError(f"{self.source} gives an unusable answer to {method}", hint=hint) from e
+
+    def _mine(self, blocks: int, looks: Looks) -> bool:
+        """Mines on a development chain; false if it failed this time."""
+        try:
+            for _ in range(blocks):
+                self._transport.request("evm_mine")
+        except ChainError as e:
+            if not may_pass(e):
+                raise
+            looks.failed(e)
+            return False
+        return True
 
     def _require_local(self, act: str) -> None:
         if not self.is_local:

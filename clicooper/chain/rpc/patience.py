@@ -94,8 +94,19 @@ class Looks:
         self._failed = None
         return found
 
+    def insist(self, question: Callable[[], _T]) -> _T:
+        """The answer, however many looks it takes.
+
+        Raises:
+            ChainError: the last look's failure, once the deadline has passed.
+        """
+        while (found := self.ask(question)) is None:
+            if not self.wait():
+                raise self._failed or ChainError("no answer came in time", hint="try again later")
+        return found
+
     def failed(self, error: ChainError) -> None:
-        """Remembers a failure of something else than a look, so that its wishes are kept and its words repeated."""
+        """Remembers a failure of something else than a look, so that its pause is kept and its words repeated."""
         self._failed = error
 
     @property
