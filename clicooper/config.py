@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,6 +27,7 @@ from pydantic_settings import (
 
 from clicooper.errors import UsageError
 from clicooper.setting_sources import EnvironmentSource, SettingsFileSource, TypedModel
+from clicooper.urls import hide_paths, shown_address
 
 __all__ = [
     "BUILT_IN_NETWORKS",
@@ -43,7 +44,6 @@ __all__ = [
     "Settings",
     "explain_config",
     "load_config",
-    "public_url",
 ]
 
 SETTINGS_FILE = "clicooper.toml"
@@ -60,7 +60,6 @@ IPFS_URL = "http://127.0.0.1:5001"
 """Where an IPFS node has its RPC by default."""
 
 _MULTIADDR = re.compile(r"/(ip4|ip6|dns|dns4|dns6)/[^/]+/tcp/[0-9]{1,5}(/https?)?/?")
-_CREDENTIALS = re.compile(r"//[^/\s]*@")
 
 BUILT_IN_NETWORKS: Mapping[str, str] = {
     EMBEDDED: EMBEDDED,
@@ -103,13 +102,6 @@ def _is_url(text: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0
 
 
-def public_url(url: str) -> str:
-    """Scheme, host and port of an address: credentials and path may hold an API key."""
-    parts = urlsplit(url)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")
-
-
 class ClientConfig(TypedModel):
     """Where a party works and as whom: its folder, node, store and keystore. No term of any job.
 
@@ -137,8 +129,10 @@ class ClientConfig(TypedModel):
     @classmethod
     def _check_networks(cls, value: dict[str, str]) -> dict[str, str]:
         for name, url in value.items():
+            if not url:
+                raise ValueError("a network has no URL, or one with a comma in it")
             if name in BUILT_IN_NETWORKS or "/" in name or not name:
-                raise ValueError(f"the name {name!r} is taken or unusable")
+                raise ValueError(f"the name {shown_address(name)!r} is taken or unusable")
             if not _is_url(url):
                 raise ValueError(f"{name} is not an http(s) URL")
         return value
@@ -360,16 +354,20 @@ def _refusal(e: ValidationError, given: Mapping[str, object]) -> UsageError:
 
 
 def _origin(name: str, given: Mapping[str, object], value: Any) -> str:
-    """The setting as its user wrote it, without a password: option, variable or line of the file."""
-    return _CREDENTIALS.sub("//", _written(name, given, value))
-
-
-def _written(name: str, given: Mapping[str, object], value: Any) -> str:
+    """The setting as its user wrote it, without what may be a secret: option, variable or line of the file."""
+    shown = shown_address if name in ("network", "store") else hide_paths
+    variable = _variable(name)
+    if name == "networks":
+        return variable or f"{SETTINGS_FILE}: {name}"
     if name in given:
-        return f"--{name.replace('_', '-')} {given[name]}"
-    if variable := _variable(name):
-        return f"{variable}={os.environ[variable]}"
-    return f"{SETTINGS_FILE}: {name} = {value!r}"
+        return f"--{name.replace('_', '-')} {shown(str(given[name]))}"
+    if variable:
+        return f"{variable}={shown(os.environ[variable])}"
+    return f"{SETTINGS_FILE}: {name} = {_as_written(value, shown)}"
+
+
+def _as_written(value: object, shown: Callable[[str], str]) -> str:
+    return repr(shown(value)) if isinstance(value, str) else shown(repr(value))
 
 
 def _check_environment(environment: Mapping[str, str]) -> None:

@@ -153,7 +153,7 @@ class JobSource:
 
     def client(self, account: LocalAccount | None = None) -> Contract:
         """The contract on the first node, as ``account`` acts on it."""
-        return act_on(self.node, self.place.contract, account)
+        return act_on(self.node, self.place.contract, account, self.config.home)
 
     @cached_property
     def index(self) -> RecordIndex:
@@ -295,9 +295,13 @@ def choose_nodes(config: ClientConfig, endpoints: Sequence[str] = ()) -> tuple[s
     return tuple(url for url in (config.network_url, *endpoints) if url != EMBEDDED)
 
 
-def act_on(node: Node, address: Address, account: LocalAccount | None = None) -> Contract:
-    """A contract as an account acts on it, which waits for enough blocks where others use the chain too."""
-    return Contract(node, address, account, policy=SendPolicy.usual(node))
+def act_on(node: Node, address: Address, account: LocalAccount | None = None, home: Path | None = None) -> Contract:
+    """A contract as an account acts on it, which waits for enough blocks where others use the chain too.
+
+    Args:
+        home: the client's folder, in which what is sent is noted; not needed for reading.
+    """
+    return Contract(node, address, account, policy=SendPolicy.usual(node, home=home))
 
 
 def audit_job(source: JobSource, plan: Plan = FULL, progress: Progress = silent) -> AuditReport:

@@ -27,7 +27,7 @@ _STEPS = bytes.maketrans(_OPEN + _CLOSE, b"\x01\x01\xff\xff")
 _REST = bytes(set(range(256)) - set(_OPEN + _CLOSE))
 
 
-def parse_json(text: str | bytes, *, finite: bool = True) -> object:
+def parse_json(text: str | bytes, *, max_depth: int = MAX_DEPTH, finite: bool = True) -> object:
     """The value that ``text`` says; bytes are as ``decode_text`` reads them. Time and memory are linear in its length.
 
     Args:
@@ -41,7 +41,7 @@ def parse_json(text: str | bytes, *, finite: bool = True) -> object:
     data = text if isinstance(text, bytes) else text.encode(errors="surrogatepass")
     if len(data) > MAX_JSON_BYTES:
         raise ValueError(f"larger than {MAX_JSON_BYTES} bytes")
-    if _depth(data) > MAX_DEPTH:
+    if _depth(data) > max_depth:
         raise ValueError("nested too deep")
     if isinstance(text, bytes):
         text = decode_text(text)

@@ -321,7 +321,7 @@ class Artifacts:
         """
         if self.keys.label_secret is None:
             raise SealError("the label secret was not granted", hint=NO_GRANT)
-        if round_ >= len(self.history.rounds):
+        if not 0 <= round_ < min(len(self.history.rounds), len(self.spec.labels)):
             raise ArtifactMissing(f"the labels of round {round_} are not released", cid=f"labels of round {round_}")
         sealed = self.spec.labels[round_]
         key = labels_file_key(self.keys.label_secret, self.history.rounds[round_].label_key)

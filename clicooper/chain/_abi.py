@@ -20,6 +20,9 @@ __all__ = ["Abi", "DecodedError"]
 
 _WORD = 32
 
+_UNDECODABLE = (DecodingError, ValueError, OverflowError)
+"""What eth-abi raises for bytes of another shape: text that is no UTF-8 and huge offsets have errors of their own."""
+
 _BUILT_IN_ERRORS: tuple[Mapping[str, Any], ...] = (
     {"type": "error", "name": "Error", "inputs": [{"name": "message", "type": "string"}]},
     {"type": "error", "name": "Panic", "inputs": [{"name": "code", "type": "uint256"}]},
@@ -80,7 +83,7 @@ class Abi:
         """
         try:
             (value,) = decode(self._functions[name].outputs, data)
-        except DecodingError as e:
+        except _UNDECODABLE as e:
             raise ChainError(
                 f"unusable result of {name}", hint="compare its code: clicooper contract verify ADDRESS"
             ) from e
@@ -107,7 +110,7 @@ class Abi:
             )
         try:
             return event.name, event.read(topics, data)
-        except (DecodingError, ValueError) as e:
+        except _UNDECODABLE as e:
             raise ChainError(f"unusable log of {event.name}: {e}", hint="ask another node") from e
 
     def decode_error(self, data: bytes) -> DecodedError:
@@ -119,7 +122,7 @@ class Abi:
             if error is not None:
                 names = [item["name"] for item in error.inputs]
                 return DecodedError(error.name, dict(zip(names, decode(error.types, data[4:]), strict=True)))
-        except DecodingError:
+        except _UNDECODABLE:
             pass
         return DecodedError("0x" + data[:4].hex(), {"data": "0x" + data[4:].hex()})
 

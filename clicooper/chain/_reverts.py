@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from clicooper.chain._abi import Abi
-from clicooper.chain.rpc.transport import RpcError
+from clicooper.chain.rpc.transport import RpcError, plain_words
 from clicooper.errors import ChainError, RevertError
 from clicooper.types import Phase
 
 __all__ = ["HINTS", "explain"]
+
+_YEAR_10000 = 253_402_300_800
 
 HINTS: Mapping[str, str] = {
     "AlreadyVoted": "a member's vote is final",
@@ -76,9 +78,11 @@ def explain(error: RpcError, abi: Abi, act: str) -> ChainError | RevertError:
 
 def _readable(error: str, name: str, value: object) -> object:
     if isinstance(value, bytes):
-        return "0x" + value.hex()
+        return plain_words("0x" + value.hex())
     if error == "WrongPhase" and isinstance(value, int) and value in set(Phase):
         return Phase(value).name
-    if name in ("timestamp", "deadline") and isinstance(value, int) and value < 2**40:
+    if isinstance(value, str):
+        return plain_words(value)
+    if name in ("timestamp", "deadline") and isinstance(value, int) and value < _YEAR_10000:
         return datetime.fromtimestamp(value, UTC).isoformat()
     return value

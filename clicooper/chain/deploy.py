@@ -23,6 +23,8 @@ def deploy(
     name: str = CONTRACT,
     policy: SendPolicy = DEFAULT_POLICY,
     arguments: bytes = b"",
+    *,
+    keep: bool = False,
 ) -> tuple[Address, Receipt]:
     """Creates a new contract out of a committed artifact.
 
@@ -32,6 +34,7 @@ def deploy(
         name: the artifact's.
         policy: fees and confirmations.
         arguments: of the constructor, ABI-encoded; see ``clicooper.chain.committee.committee_arguments``.
+        keep: leave the transaction's note to the caller, as ``transact`` does.
 
     Raises:
         RevertError: the chain refused the code, for instance because it lacks the rules that it was compiled for, or
@@ -39,7 +42,7 @@ def deploy(
         ChainError: the node refused, for instance for lack of coin, or asks more than the policy's cap.
     """
     try:
-        receipt = transact(node, account, _creation(sender_of(account), name, arguments), policy)
+        receipt = transact(node, account, _creation(sender_of(account), name, arguments), policy, keep=keep)
     except RpcError as e:
         raise explain(e, Abi(load_artifact(name).abi), "deploy") from e
     if receipt.contract_address is None:

@@ -112,6 +112,8 @@ def deploy_plan(
 ) -> tuple[Deployment, ...]:
     """Deploys every contract of the plan and records each under ``home`` as soon as it is there.
 
+    Until the whole plan is done, the same plan waits for what it has sent and sends only what is left.
+
     Raises:
         ChainError: the chain or the node refused one; those before it are deployed and recorded.
     """
@@ -123,12 +125,16 @@ def deploy_plan(
         add_deployment(home, node.chain_id, deployment)
         contract = deployment.address if name == CONTRACT else contract
         done.append(deployment)
+    if policy.sent is not None:
+        for deployment in done:
+            policy.sent.settle(node, deployment.tx_hash)
     return tuple(done)
 
 
 def _deploy_one(node: Node, account: LocalAccount, name: str, policy: SendPolicy, arguments: bytes) -> Deployment:
-    address, receipt = deploy(node, account, name, policy, arguments)
+    address, receipt = deploy(node, account, name, policy, arguments, keep=True)
     artifact = load_artifact(name)
+    block = node.looks(policy.timeout_s).insist(lambda: node.block(receipt.block_number))
     return Deployment(
         contract=name,
         address=address,
@@ -139,5 +145,5 @@ def _deploy_one(node: Node, account: LocalAccount, name: str, policy: SendPolicy
         gas_used=receipt.gas_used,
         source_digest=f"0x{artifact.source_digest.hex()}",
         compiler=artifact.compiler,
-        deployed_at=node.block(receipt.block_number).timestamp,
+        deployed_at=block.timestamp,
     )

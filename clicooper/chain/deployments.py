@@ -85,13 +85,14 @@ def read_deployments(home: Path, chain_id: int) -> tuple[Deployment, ...]:
 
 
 def add_deployment(home: Path, chain_id: int, deployment: Deployment) -> Path:
-    """Appends to the chain's file, whole or not at all; returns the file.
+    """Appends to the chain's file, whole or not at all, unless it is there; returns the file.
 
     Raises:
         UsageError: what is there is damaged.
         StorageError: the file cannot be written.
     """
-    known = (*read_deployments(home, chain_id), deployment)
+    known = read_deployments(home, chain_id)
+    known = known if deployment in known else (*known, deployment)
     value = {"format": FORMAT, "chain_id": chain_id, "deployments": [asdict(one) for one in known]}
     path = deployments_file(home, chain_id)
     write_whole(path, json.dumps(value, indent=1).encode() + b"\n")

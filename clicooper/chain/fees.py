@@ -4,8 +4,10 @@ Prices come from the node; nothing here signs or sends.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from clicooper.chain.rpc.node import Node
+from clicooper.chain.sent import SentTransactions
 from clicooper.errors import ChainError, UsageError
 
 __all__ = ["GAS_MARGIN", "GWEI", "Fees", "SendPolicy", "gas_limit", "quote"]
@@ -23,6 +25,9 @@ class SendPolicy:
     Args:
         max_fee_wei: most that a unit of gas may cost, tip included; None leaves it to the network.
         confirmations: blocks that must hold the transaction or stand on it; 1 is the transaction's own block.
+        timeout_s: how long a transaction may take into its block before it is given up for now, in seconds.
+        sent: where every transaction is noted before it leaves; None notes nothing, so that what was given up is
+            sent anew the next time.
 
     Raises:
         UsageError: a cap or a number of confirmations below 1.
@@ -30,15 +35,28 @@ class SendPolicy:
 
     max_fee_wei: int | None = None
     confirmations: int = 1
+    timeout_s: float = 180
+    sent: SentTransactions | None = None
 
     def __post_init__(self) -> None:
         if self.confirmations < 1 or (self.max_fee_wei is not None and self.max_fee_wei < 1):
             raise UsageError("a fee cap and a number of confirmations are at least 1", hint="give a larger one")
 
     @classmethod
-    def usual(cls, node: Node, max_fee_wei: int | None = None, confirmations: int | None = None) -> "SendPolicy":
-        """Waits for the transaction's own block on a local chain, and for two more where others use the chain too."""
-        return cls(max_fee_wei, confirmations or (1 if node.is_local else CONFIRMATIONS))
+    def usual(
+        cls,
+        node: Node,
+        max_fee_wei: int | None = None,
+        confirmations: int | None = None,
+        home: Path | None = None,
+    ) -> "SendPolicy":
+        """Waits for the transaction's own block on a local chain, and for two more where others use the chain too.
+
+        Args:
+            home: the client's folder, in which what is sent is noted.
+        """
+        sent = None if home is None else SentTransactions(home)
+        return cls(max_fee_wei, confirmations or (1 if node.is_local else CONFIRMATIONS), sent=sent)
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from rich.console import Console
 from clicooper.chain.rpc.node import Node
 from clicooper.cli import session
 from clicooper.cli.output import finish
-from clicooper.config import EMBEDDED, Setting, explain_config, public_url
+from clicooper.config import EMBEDDED, Setting, explain_config
 from clicooper.errors import ChainError
 from clicooper.reports.tables import table
+from clicooper.urls import public_url
 
 __all__ = ["app", "networks"]
 

@@ -60,7 +60,7 @@ def deploy(
     with session.connected(config) as node:
         check_contract(node, plan)
         max_fee_wei = None if max_fee_gwei is None else round(max_fee_gwei * GWEI)
-        policy = SendPolicy.usual(node, max_fee_wei, confirmations)
+        policy = SendPolicy.usual(node, max_fee_wei, confirmations, config.home)
         if dry_run:
             sender = _known_sender(config)
             result = _price(node, sender, plan, policy) | _committee_result(plan, plan.contract) | {"dry_run": True}
@@ -151,19 +151,25 @@ def _deploy(
     account = session.open_account(config)
     sender = Address(account.address)
     result = _price(node, sender, plan, policy)
-    _afford(node, sender, int(result["most_wei"]))
+    _afford(node, sender, int(result["most_wei"]), begun=bool(policy.sent and policy.sent.unsettled(node, sender)))
     done = deploy_plan(node, account, plan, policy, config.home, progress)
     new = next((one.address for one in done if one.contract == CONTRACT), plan.contract)
     result |= _committee_result(plan, new) | {"dry_run": False, "deployments": [asdict(one) for one in done]}
     return result | {"record": str(deployments_file(config.home, node.chain_id))}
 
 
-def _afford(node: Node, sender: Address, most_wei: int) -> None:
-    """Sees to the account's coin: a development node gives it, elsewhere its owner must have it."""
+def _afford(node: Node, sender: Address, most_wei: int, *, begun: bool) -> None:
+    """Sees to the account's coin: a development node gives it, elsewhere its owner must have it.
+
+    Args:
+        begun: an earlier run has sent something that is not settled, and paid for it: it needs less than ``most_wei``.
+    """
     missing_wei = most_wei - node.balance(sender)
     if missing_wei <= 0:
         return
     if not node.is_local:
+        if begun:
+            return
         hint = f"send it {coin(missing_wei)} more; the unused part stays there"
         raise ChainError(f"{sender} has too little coin for the deployment", hint=hint)
     node.fund(sender, missing_wei)

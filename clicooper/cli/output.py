@@ -17,6 +17,7 @@ import typer
 
 from clicooper.errors import CliCooperError
 from clicooper.plain_text import plain
+from clicooper.urls import hide_paths
 
 __all__ = ["Output", "Show", "finish", "output_of"]
 
@@ -57,11 +58,11 @@ class Output:
     def fail(self, error: CliCooperError) -> None:
         """Prints an error: one line and its hint on stderr, and with ``--json`` the object on stdout."""
         if self.json:
-            body = {"type": type(error).__name__, "message": error.message, "hint": error.hint}
+            body = {"type": type(error).__name__, "message": hide_paths(error.message), "hint": error.hint}
             self._write({"ok": False, "code": error.exit_code, "error": body})
         console = self.console(stderr=True)
         console.print("error:", style="bold red", end=" ")
-        console.print(_one_line(error.message))
+        console.print(_one_line(hide_paths(error.message)))
         if error.hint:
             console.print(f"  hint: {_one_line(error.hint)}")
 

@@ -26,6 +26,7 @@ from clicooper.errors import UsageError
 from clicooper.files import read_bounded
 from clicooper.plain_text import plain
 from clicooper.types import Address
+from clicooper.urls import shown_address
 from clicooper.user_text import decode_text
 
 __all__ = [
@@ -74,7 +75,7 @@ def contract_client(
 ) -> Contract:
     """The client of the named contract, or of the newest that was deployed from here."""
     place = latest_deployment(config.home, node.chain_id, CONTRACT).address if address is None else address
-    return Contract(node, contract_address(place), account, policy=SendPolicy.usual(node))
+    return Contract(node, contract_address(place), account, policy=SendPolicy.usual(node, home=config.home))
 
 
 def contract_address(text: str) -> Address:
@@ -87,7 +88,7 @@ def contract_address(text: str) -> Address:
     mixed = digits not in (digits.lower(), digits.upper())
     if digits == text or not is_address(text) or (mixed and to_checksum_address(text) != text):
         hint = "an address is 0x and 40 hex digits; mixed capitals must be its checksum: copy it again"
-        raise UsageError(f"{text} is no address", hint=hint)
+        raise UsageError(f"{shown_address(text)} is no address", hint=hint)
     return Address(to_checksum_address(text))
 
 

@@ -11,7 +11,7 @@ from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
-__all__ = ["Alter", "Refusal", "RpcProxy", "Status", "running_rpc_proxy"]
+__all__ = ["Alter", "Dropped", "Refusal", "RpcProxy", "Status", "running_rpc_proxy"]
 
 Alter = Callable[[dict[str, Any], Any], Any]
 """Makes the ``result`` that is passed on, out of the call and the node's own result; may raise ``Status``."""
@@ -24,6 +24,10 @@ class Status(Exception):
         super().__init__(status)
         self.status = status
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+class Dropped(Exception):
+    """Close the connection without an answer."""
 
 
 class Refusal(Exception):
@@ -91,6 +95,10 @@ class _Handler(BaseHTTPRequestHandler):
             altered = [self._altered(call, answers[call["id"]]) for call in calls]
         except Status as e:
             self._answer(e.status, b"", e.headers)
+            return
+        except Dropped:
+            self.close_connection = True
+            self.connection.shutdown(2)
             return
         self._answer(200, json.dumps(altered if isinstance(asked, list) else altered[0]).encode(), {})
 

@@ -1,9 +1,10 @@
 """Every kind of node answers alike; what is no node is refused."""
 
+import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import pytest
 from chain_world import PARAMS, RETURN_CHAIN_ID, create_raw, funded
@@ -11,7 +12,9 @@ from chain_world import PARAMS, RETURN_CHAIN_ID, create_raw, funded
 from clicooper.chain.client import Contract
 from clicooper.chain.deploy import deploy
 from clicooper.chain.keys import random_account
+from clicooper.chain.rpc import http
 from clicooper.chain.rpc.node import Call, Node
+from clicooper.chain.rpc.transport import TooLarge
 from clicooper.commitments.head import genesis
 from clicooper.errors import ChainError
 from clicooper.types import Address
@@ -128,3 +131,50 @@ def test_public_chain_gives_no_coin_and_keeps_its_clock(web_server: str) -> None
 def test_missing_block_of_a_public_chain_is_waited_for_only_so_long(web_server: str) -> None:
     with Node.connect(f'{web_server}/200/{{"result":"0x1"}}') as node, pytest.raises(ChainError, match="did not come"):
         node.wait_for_block(5, timeout_s=0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ('200/{"error":{"code":"RATE_LIMITED","message":"quota used up"}}', "quota used up (code RATE_LIMITED)"),
+        ('200/{"error":{"code":null,"message":"quota used up"}}', "quota used up (code 0)"),
+        ('200/{"error":{"message":"quota used up"}}', "quota used up (code 0)"),
+        ('200/{"error":{"code":[],"message":"quota used up"}}', "quota used up (code [])"),
+        ('200/{"error":{"code":1e999,"message":"quota used up"}}', "quota used up (code inf)"),
+        ('200/{"error":{"code":"-32602","message":"quota used up"}}', "quota used up (code -32602)"),
+        ('200/{"error":{"code":-32602.0,"message":"quota used up"}}', "quota used up (code -32602)"),
+        ('200/{"error":{"code":1,"message":{"detail":"quota used up"}}}', "{'detail': 'quota used up'} (code 1)"),
+        ('200/{"error":{"code":1,"message":null,"reason":"used up"}}', "'reason': 'used up'"),
+        ('200/{"error":"quota used up"}', "quota used up (code 0)"),
+        ('200/{"error":["quota used up"]}', "['quota used up'] (code 0)"),
+        ('200/{"error":true}', "True (code 0)"),
+        ('200/{"error":{"code":1,"message":"used\\u001b[31m up\\n\\u202e"}}', "used [31m up (code 1)"),
+        ('403/{"jsonrpc":"2.0","error":{"code":1,"message":"quota used up"}}', "quota used up (code 1)"),
+        ('400/{"jsonrpc":"2.0","error":"quota used up"}', "quota used up (code 0)"),
+        ("403/no", "refuses with status 403"),
+        ("500/no", "status 500"),
+        ("200/" + "[" * 100, "does not answer as an EVM node"),
+        ('200/{"result":' + "9" * 5000 + "}", "does not answer as an EVM node"),
+        ('200/{"error":{},"jsonrpc":"2.0"}', "the node refused"),
+        ('200/{"result":"0x' + "f" * 100 + '"}', "gives an unusable answer to eth_chainId"),
+        ('200/{"result":"0x-1"}', "gives an unusable answer to eth_chainId"),
+        ('200/{"result":null}', "gives an unusable answer to eth_chainId"),
+    ],
+)
+def test_broken_answer_is_told_in_the_nodes_words(web_server: str, answer: str, words: str) -> None:
+    with pytest.raises(ChainError) as caught:
+        Node.connect(f"{web_server}/{quote(answer)}")
+    assert words in caught.value.message
+    assert caught.value.message.isprintable()
+
+
+def test_long_words_of_a_node_are_shortened(web_server: str) -> None:
+    with pytest.raises(ChainError) as caught:
+        Node.connect(f"{web_server}/{quote('200/' + json.dumps({'error': {'message': 'no ' * 5000}}))}")
+    assert len(caught.value.message) < 400
+
+
+def test_answer_without_end_is_not_read_to_its_end(web_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "MAX_ANSWER_BYTES", 1000)
+    with pytest.raises(TooLarge, match="is too large"):
+        Node.connect(f"{web_server}/{quote('200/' + json.dumps({'result': '0x' + '0' * 2000}))}")

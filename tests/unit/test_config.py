@@ -246,3 +246,48 @@ def test_file_that_is_a_folder_a_pipe_or_endless_is_refused(folder: Path) -> Non
 def test_file_nested_without_end_is_refused(folder: Path) -> None:
     settings(folder, "widths = " + "[" * 20_000)
     assert "nested too deep" in refusal().message
+
+
+KEY = "KEY0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f'network = "wss://mainnet.example/ws/v3/{KEY}"',
+        f'network = ["https://mainnet.example/v3/{KEY}"]',
+        f'network = ["mainnet.example/v3/{KEY}"]',
+        f'networks = "https://mainnet.example/v3/{KEY}"',
+        f'networks = ["https://mainnet.example/v3/{KEY}"]',
+        f'store = "https://mainnet.example/{KEY}"',
+        f'store = "ipfs:wss://mainnet.example/{KEY}"',
+        f'head = "https://mainnet.example/{KEY}"',
+        f'[networks]\nlab = "wss://mainnet.example/ws/v3/{KEY}"',
+        f'[networks]\nlab = ["https://mainnet.example/v3/{KEY}"]',
+        f'[networks]\n"https://mainnet.example/v3/{KEY}" = "http://lab"',
+        f'network = "wss://mainnet.example/ws/v3/{KEY}',
+    ],
+)
+def test_refused_address_in_the_file_keeps_its_key(folder: Path, line: str) -> None:
+    settings(folder, line)
+    assert KEY not in refusal().diagnostics()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("CLICOOPER_NETWORK", f"wss://mainnet.example/ws/v3/{KEY}"),
+        ("CLICOOPER_NETWORK", f"https://user:{KEY}@mainnet.example:port"),
+        ("CLICOOPER_NETWORKS", f"lab=wss://mainnet.example/ws/v3/{KEY}"),
+        ("CLICOOPER_NETWORKS", f"https://mainnet.example/v3/{KEY}"),
+        ("CLICOOPER_NETWORKS", f"lab=https://mainnet.example/?a=1,{KEY}"),
+        ("CLICOOPER_STORE", f"ipfs:wss://mainnet.example/{KEY}"),
+    ],
+)
+def test_refused_address_in_the_environment_keeps_its_key(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    error = refusal()
+    assert variable in error.message
+    assert KEY not in error.diagnostics()

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 from clicooper.chain.index.database import TxRow
 from clicooper.chain.index.page import ChainMoved, Page, block_txs, checked_page, suspects
 from clicooper.chain.index.paging import Pager
-from clicooper.chain.rpc.messages import Block, Header, Log
+from clicooper.chain.rpc.messages import INT64_BITS, Block, Header, Log, quantity
 from clicooper.chain.rpc.node import Node
-from clicooper.chain.rpc.patience import Patience, speaks_of_range
+from clicooper.chain.rpc.patience import Patience, lacks_method, refuses_size
 from clicooper.chain.rpc.transport import RequestTimeout, RpcError, TooLarge
 from clicooper.errors import ChainError
 from clicooper.types import Address
@@ -21,7 +21,6 @@ __all__ = ["BlockReader"]
 
 MOST_CALLS = 100
 """Calls of one batch; public endpoints commonly allow that many."""
-NO_METHOD = (-32601, -32600, -32004)
 
 _Call = tuple[str, Sequence[object]]
 _T = TypeVar("_T")
@@ -45,7 +44,8 @@ class BlockReader:
 
     def latest(self) -> int:
         """The number of the latest block."""
-        return self._patience.ask(self._node.block_number)
+        answer = self._patience.ask(lambda: self._node.ask("eth_blockNumber"))
+        return self._read(lambda: quantity(answer, INT64_BITS))
 
     def pages(self, pager: Pager, parent: bytes | None, *, every_header: bool = False) -> Iterator[tuple[int, Page]]:
         """The pages of a walk, each with its last block, in order; pages that the node refuses are asked by halves.
@@ -72,7 +72,7 @@ class BlockReader:
                 try:
                     logs = asked.result()
                 except (TooLarge, RequestTimeout, RpcError) as e:
-                    if not _refuses_size(e):
+                    if not refuses_size(e):
                         raise
                     pager.refused()
                     asked = self._asked_ahead(ahead, pager)
@@ -85,8 +85,7 @@ class BlockReader:
         return None if pager.page is None else ahead.submit(self._logs, pager.page)
 
     def _logs(self, span: tuple[int, int]) -> Any:
-        query = {"address": self._contract, "topics": [], "fromBlock": hex(span[0]), "toBlock": hex(span[1])}
-        return self._patience.ask(lambda: self._node.ask("eth_getLogs", query))
+        return self._node.logs(self._contract, (), *span, patience=self._patience)
 
     def headers(self, numbers: Iterable[int]) -> list[Block]:
         """Blocks by number, in that order; raises ChainMoved if the node has none of that number."""
@@ -137,7 +136,7 @@ class BlockReader:
             try:
                 answers = self._many([("eth_getBlockReceipts", (hex(header.number),)) for header, _ in blocks])
             except RpcError as e:
-                if e.code not in NO_METHOD and "eth_getBlockReceipts" not in e.node_message:
+                if not lacks_method(e, "eth_getBlockReceipts"):
                     raise
                 self._block_receipts = False
             else:
@@ -155,7 +154,7 @@ class BlockReader:
             try:
                 results += self._patience.ask(lambda part=part: self._asked(part))  # type: ignore[misc]
             except (TooLarge, RequestTimeout, RpcError) as e:
-                if len(part) == 1 or not (_refuses_size(e) or "batch" in str(e).lower()):
+                if len(part) == 1 or not (refuses_size(e) or "batch" in e.message.lower()):
                     raise
                 self._batch = (len(part) + 1) // 2
         return results
@@ -167,7 +166,7 @@ class BlockReader:
     def _read(self, read: Callable[[], _T]) -> _T:
         try:
             return read()
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as e:
+        except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as e:
             raise self._unusable("what was asked of it") from e
         except ChainMoved:
             raise
@@ -177,7 +176,3 @@ class BlockReader:
     def _unusable(self, method: str) -> ChainError:
         hint = "give the address of an EVM node's JSON-RPC port"
         return ChainError(f"{self._node.source} gives an unusable answer to {method}", hint=hint)
-
-
-def _refuses_size(error: ChainError) -> bool:
-    return isinstance(error, (TooLarge, RequestTimeout)) or speaks_of_range(error)

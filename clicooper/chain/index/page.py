@@ -13,7 +13,7 @@ from typing import Any
 from eth_utils import keccak
 
 from clicooper.chain.index.database import TxRow
-from clicooper.chain.rpc.messages import Block, Header, Log, from_hex
+from clicooper.chain.rpc.messages import INT64_BITS, Block, Header, Log, from_hex, quantity
 from clicooper.errors import ChainError
 from clicooper.types import Address
 
@@ -138,7 +138,11 @@ def block_txs(
         raise ChainError(f"block {header.number} is not read in full: {missing}", hint=hint)
     used = {row.tx_hash for row in known}
     rows = ((from_hex(r["transactionHash"]), r) for r in receipts)
-    return [TxRow(tx_hash, from_hex(r["from"]), int(r["gasUsed"], 16)) for tx_hash, r in rows if tx_hash in used]
+    return [
+        TxRow(tx_hash, from_hex(r["from"]), quantity(r["gasUsed"], INT64_BITS))
+        for tx_hash, r in rows
+        if tx_hash in used
+    ]
 
 
 def _moved(number: int) -> ChainMoved:

@@ -1,5 +1,6 @@
 """What is asked of a node and what it answers, as frozen records; parsing raises KeyError, TypeError or ValueError."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -9,9 +10,13 @@ from eth_utils import to_checksum_address
 
 from clicooper.types import Address, Digest
 
-__all__ = ["Block", "Call", "Header", "Log", "Receipt", "from_hex", "to_address", "to_hex"]
+__all__ = ["INT64_BITS", "Block", "Call", "Header", "Log", "Receipt", "from_hex", "quantity", "to_address", "to_hex"]
 
 WORD = 32
+INT64_BITS = 63
+"""What a database keeps of a whole number; no block, time or place comes near."""
+
+_QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -36,12 +41,12 @@ class Block(Header):
         """Parses an ``eth_getBlockByNumber`` result."""
         bloom = answer.get("logsBloom")
         return cls(
-            number=int(answer["number"], 16),
+            number=quantity(answer["number"], INT64_BITS),
             hash=_digest(answer["hash"]),
-            timestamp=int(answer["timestamp"], 16),
+            timestamp=quantity(answer["timestamp"], INT64_BITS),
             parent_hash=_digest(answer["parentHash"]),
             bloom=None if bloom is None else int(bloom, 16),
-            base_fee_wei=int(answer.get("baseFeePerGas", "0x0"), 16),
+            base_fee_wei=quantity(answer.get("baseFeePerGas") or "0x0"),
         )
 
 
@@ -64,6 +69,8 @@ class Log(NamedTuple):
         raw = bytes.fromhex((tx_hash + topics + answer["data"]).replace("0x", ""))
         end = WORD * (1 + count)
         number, log_index = int(answer["blockNumber"], 16), int(answer["logIndex"], 16)
+        if not (0 <= number < 1 << INT64_BITS and 0 <= log_index < 1 << INT64_BITS):
+            raise ValueError("no place in a block")
         return cls(number, log_index, raw[:WORD], raw[WORD:end], raw[end:])
 
     @property
@@ -91,12 +98,12 @@ class Receipt:
         created = answer.get("contractAddress")
         return cls(
             tx_hash=_digest(answer["transactionHash"]),
-            block_number=int(answer["blockNumber"], 16),
+            block_number=quantity(answer["blockNumber"], INT64_BITS),
             block_hash=_digest(answer["blockHash"]),
-            gas_used=int(answer["gasUsed"], 16),
+            gas_used=quantity(answer["gasUsed"], INT64_BITS),
             sender=to_address(answer["from"]),
             contract_address=to_address(created) if created else None,
-            succeeded=int(answer["status"], 16) == 1,
+            succeeded=quantity(answer["status"]) == 1,
             logs=tuple((log["address"].lower(), Log.from_json(log)) for log in answer["logs"]),
         )
 
@@ -123,9 +130,16 @@ def to_hex(data: bytes) -> str:
 
 def from_hex(text: str) -> bytes:
     """The inverse of ``to_hex``; raises ValueError for anything else."""
-    if not text.startswith("0x"):
+    if not text.startswith("0x") or not text.isalnum():
         raise ValueError("not 0x-hex")
     return bytes.fromhex(text[2:])
+
+
+def quantity(text: str, bits: int = 256) -> int:
+    """A whole number as JSON-RPC writes it; raises ValueError for anything else, and for one of more than ``bits``."""
+    if not _QUANTITY.fullmatch(text) or (number := int(text, 16)) >> bits:
+        raise ValueError("no quantity")
+    return number
 
 
 @lru_cache(maxsize=4096)

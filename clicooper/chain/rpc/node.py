@@ -6,11 +6,16 @@ transactions, but nothing of the contract (``client``) and holds no keys (``keys
 
 import time
 from collections.abc import Callable, Sequence
+from functools import cached_property
+from statistics import median_low
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from clicooper.chain.rpc.messages import Block, Call, Receipt, from_hex, to_hex
-from clicooper.chain.rpc.transport import Transport
+from eth_utils import keccak
+
+from clicooper.chain.rpc.messages import Block, Call, Receipt, from_hex, quantity, to_hex
+from clicooper.chain.rpc.patience import Looks, Patience, lacks_method, limits_rate, may_pass
+from clicooper.chain.rpc.transport import RateLimited, RpcError, Transport, Unanswered, plain_words
 from clicooper.errors import ChainError
 from clicooper.extras import extra
 from clicooper.types import Address, Digest
@@ -20,8 +25,11 @@ __all__ = ["Block", "Call", "Node", "Receipt"]
 LOCAL_CHAIN_IDS = frozenset({1337, 31337})
 """Chain ids of development nodes, whose own accounts, clock and mining are free to use."""
 
-POLL_FIRST_S = 0.02
-POLL_MOST_S = 2.0
+TRIES = 4
+"""How often a plain question is asked of a node that limits its rate."""
+
+TIP_BLOCKS, TIP_PERCENTILE = 20, 60
+"""What Geth takes a tip from where a node suggests none."""
 
 _T = TypeVar("_T")
 
@@ -31,15 +39,18 @@ class Node:
 
     Args:
         transport: what carries the calls; ``embedded`` and ``connect`` make one.
+        pause: waits for a number of seconds.
 
     Raises:
         ChainError: nothing there answers as an EVM node.
     """
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, pause: Callable[[float], None] = time.sleep) -> None:
         self._transport = transport
+        self._pause = pause
+        self._patience = Patience(pause, TRIES)
         self.source = transport.source
-        self.chain_id = self._ask(_quantity, "eth_chainId")
+        self.chain_id = self._ask(quantity, "eth_chainId")
         self.is_local = self.source == "embedded" or self.chain_id in LOCAL_CHAIN_IDS
 
     @classmethod
@@ -86,7 +97,13 @@ class Node:
 
     def block_number(self) -> int:
         """The number of the latest block."""
-        return self._ask(_quantity, "eth_blockNumber")
+        return self._ask(quantity, "eth_blockNumber")
+
+    @cached_property
+    def genesis(self) -> Digest:
+        """The hash of block 0, which tells chains of one id apart; zero where the node keeps no such block."""
+        found = self._ask(_if_any(Block.from_json), "eth_getBlockByNumber", "0x0", False)
+        return Digest(bytes(32)) if found is None else found.hash
 
     def block(self, number: int | None = None) -> Block:
         """A block, the latest by default.
@@ -97,7 +114,8 @@ class Node:
         tag = "latest" if number is None else hex(number)
         found = self._ask(_if_any(Block.from_json), "eth_getBlockByNumber", tag, False)
         if found is None:
-            raise ChainError(f"{self.source} has no block {number}", hint="wait until it is mined")
+            which = "no latest block" if number is None else f"no block {number}"
+            raise ChainError(f"{self.source} has {which}", hint="wait until it is mined, or ask another node")
         return found
 
     def block_hash(self, number: int) -> Digest:
@@ -105,35 +123,58 @@ class Node:
         return self.block(number).hash
 
     def wait_for_block(self, number: int, timeout_s: float = 600) -> None:
-        """Returns once block ``number`` exists. A development chain mines it at once.
+        """Returns once block ``number`` exists, whatever look fails. A development chain mines it at once.
 
         Raises:
             ChainError: it did not come within ``timeout_s`` seconds.
         """
-        poll = _Poll(timeout_s)
-        while (latest := self.block_number()) < number:
-            if self.is_local:
-                for _ in range(number - latest):
-                    self._transport.request("evm_mine")
-            elif not poll.wait():
+        looks = self.looks(timeout_s)
+        while (latest := looks.ask(self.block_number)) is None or latest < number:
+            if self.is_local and latest is not None and self._mine(number - latest, looks):
+                continue
+            if not looks.wait():
                 hint = "read the node's own log: the chain has stopped or the node is behind; or name another node"
-                raise ChainError(f"block {number} did not come in {timeout_s} s, latest is {latest}", hint=hint)
+                what = f"block {number} did not come in {timeout_s:g} s, latest is {latest}"
+                raise ChainError(f"{what}{looks.failure}", hint=hint)
 
     def balance(self, address: Address) -> int:
         """The account's coin, in wei."""
-        return self._ask(_quantity, "eth_getBalance", address, "latest")
+        return self._ask(quantity, "eth_getBalance", address, "latest")
 
     def code(self, address: Address) -> bytes:
         """The runtime code at an address; empty if there is none."""
         return self._ask(from_hex, "eth_getCode", address, "latest")
 
-    def nonce(self, address: Address) -> int:
-        """The nonce that the account's next transaction needs, pending ones counted."""
-        return self._ask(_quantity, "eth_getTransactionCount", address, "pending")
+    def nonce(self, address: Address, *, mined: bool = False) -> int:
+        """The nonce that the account's next transaction needs, pending ones counted unless only ``mined`` are."""
+        return self._ask(quantity, "eth_getTransactionCount", address, "latest" if mined else "pending")
 
     def tip_wei(self) -> int:
-        """The priority fee per gas that the node suggests."""
-        return self._ask(_quantity, "eth_maxPriorityFeePerGas")
+        """The priority fee per gas that the node suggests; where it suggests none, what the last blocks paid.
+
+        Raises:
+            ChainError: the node has no method that tells it.
+        """
+        for question in (self._suggested_tip_wei, self._paid_tip_wei, self._tip_wei_in_price):
+            try:
+                return question()
+            except (RateLimited, Unanswered):
+                raise
+            except ChainError as e:
+                if limits_rate(e):
+                    raise
+                refusal = e
+        what = f"{self.source} names no tip for a transaction: {refusal.message}"
+        raise ChainError(what, hint="name another node of the same chain") from refusal
+
+    def _suggested_tip_wei(self) -> int:
+        return self._ask(quantity, "eth_maxPriorityFeePerGas")
+
+    def _paid_tip_wei(self) -> int:
+        return self._ask(_usual_tip_wei, "eth_feeHistory", hex(TIP_BLOCKS), "latest", [TIP_PERCENTILE])
+
+    def _tip_wei_in_price(self) -> int:
+        return max(0, self._ask(quantity, "eth_gasPrice") - self.block().base_fee_wei)
 
     def call(self, call: Call) -> bytes:
         """What the call returns on the latest state, changing nothing; raises RpcError if it reverts."""
@@ -141,7 +182,16 @@ class Node:
 
     def estimate_gas(self, call: Call) -> int:
         """Gas that suffices for the call now, without a margin; raises RpcError if it reverts."""
-        return self._ask(_quantity, "eth_estimateGas", call.to_json())
+        return self._ask(quantity, "eth_estimateGas", call.to_json())
+
+    def broadcast(self, raw: bytes) -> None:
+        """Hands a signed transaction to the node, once; its hash is known from its bytes, whatever the node answers.
+
+        Raises:
+            RpcError: the node refused it.
+            ChainError: the answer did not come: the node may have it.
+        """
+        self._transport.request("eth_sendRawTransaction", [to_hex(raw)])
 
     def send(self, raw: bytes, timeout_s: float = 180) -> Receipt:
         """Sends a signed transaction and waits until it is mined.
@@ -150,14 +200,61 @@ class Node:
             RpcError: the node refused it.
             ChainError: it was not mined within ``timeout_s`` seconds; it may still be later.
         """
-        return self._wait_for_receipt(self._ask(from_hex, "eth_sendRawTransaction", to_hex(raw)), timeout_s)
+        self.broadcast(raw)
+        return self._wait_for_receipt(keccak(raw), timeout_s)
 
     def receipt(self, tx_hash: bytes) -> Receipt:
         """The receipt of a mined transaction; raises ChainError if it is not mined."""
-        found = self._receipt(tx_hash)
+        found = self.find_receipt(tx_hash)
         if found is None:
             raise ChainError(f"transaction {to_hex(tx_hash)} is not mined", hint="wait, or send it again")
         return found
+
+    def find_receipt(self, tx_hash: bytes) -> Receipt | None:
+        """The receipt of a mined transaction; None while it is in no block.
+
+        Raises:
+            ChainError: this look failed; the next one may not.
+        """
+
+        def read(answer: Any) -> Receipt | None:
+            if answer is None or answer["blockNumber"] is None or answer["blockHash"] is None:
+                return None
+            receipt = Receipt.from_json(answer)
+            if receipt.tx_hash != tx_hash:
+                raise ValueError("another transaction's")
+            return receipt
+
+        return self._look(read, "eth_getTransactionReceipt", to_hex(tx_hash))
+
+    def knows(self, tx_hash: bytes) -> bool:
+        """Whether the node holds the transaction, mined or not; a node without that method shows none."""
+        method = "eth_getTransactionByHash"
+        try:
+            return self._look(lambda answer: answer is not None, method, to_hex(tx_hash))
+        except RpcError as e:
+            if lacks_method(e, method):
+                return False
+            raise
+
+    def looks(self, timeout_s: float) -> Looks:
+        """Repeated looks at this node, within a deadline."""
+        return Looks(timeout_s, self._pause)
+
+    def logs(
+        self, address: Address, topics: Sequence[object], first: int, last: int, patience: Patience | None = None
+    ) -> Any:
+        """The raw log entries of a contract in these blocks, as the node gives them.
+
+        Args:
+            topics: filter, as JSON-RPC has it; empty for all.
+            patience: how to wait for a node that limits its rate.
+
+        Raises:
+            RpcError, TooLarge, RequestTimeout: the range is refused; ``refuses_size`` tells whether a smaller may do.
+        """
+        query = {"address": address, "topics": list(topics), "fromBlock": hex(first), "toBlock": hex(last)}
+        return (patience or self._patience).ask(lambda: self.ask("eth_getLogs", query))
 
     def ask(self, method: str, *params: object) -> Any:
         """The raw result of any call, for readers that decode much at once; raises what the transport raises."""
@@ -191,54 +288,56 @@ class Node:
         self._transport.request("evm_mine")
 
     def _ask(self, read: Callable[[Any], _T], method: str, *params: object) -> _T:
+        """The answer to a question, which waits a little for a node that limits its rate."""
+        return self._patience.ask(lambda: self._look(read, method, *params))
+
+    def _look(self, read: Callable[[Any], _T], method: str, *params: object) -> _T:
         answer = self._transport.request(method, params)
         try:
             return read(answer)
-        except (AttributeError, KeyError, TypeError, ValueError) as e:
+        except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as e:
             hint = "give the address of an EVM node's JSON-RPC port"
             raise ChainError(f"{self.source} gives an unusable answer to {method}", hint=hint) from e
+
+    def _mine(self, blocks: int, looks: Looks) -> bool:
+        """Mines on a development chain; false if it failed this time."""
+        try:
+            for _ in range(blocks):
+                self._transport.request("evm_mine")
+        except ChainError as e:
+            if not may_pass(e):
+                raise
+            looks.failed(e)
+            return False
+        return True
 
     def _require_local(self, act: str) -> None:
         if not self.is_local:
             hint = "only development chains (chain id 31337 or 1337) allow it"
             raise ChainError(f"cannot {act} on chain {self.chain_id}", hint=hint)
 
-    def _receipt(self, tx_hash: bytes) -> Receipt | None:
-        return self._ask(_if_any(Receipt.from_json), "eth_getTransactionReceipt", to_hex(tx_hash))
-
     def _wait_for_receipt(self, tx_hash: bytes, timeout_s: float) -> Receipt:
-        poll = _Poll(timeout_s)
-        while (found := self._receipt(tx_hash)) is None:
-            if not poll.wait():
+        looks = self.looks(timeout_s)
+        while (found := looks.ask(lambda: self.find_receipt(tx_hash))) is None:
+            if not looks.wait():
                 hint = "look it up before sending again: it may still be mined"
-                raise ChainError(f"transaction {to_hex(tx_hash)} was not mined in {timeout_s} s", hint=hint)
+                what = f"transaction {to_hex(tx_hash)} was not mined in {timeout_s:g} s{looks.failure}"
+                raise ChainError(what, hint=hint)
         return found
-
-
-class _Poll:
-    """Growing pauses up to a deadline."""
-
-    def __init__(self, timeout_s: float) -> None:
-        self._deadline = time.monotonic() + timeout_s
-        self._pause_s = POLL_FIRST_S
-
-    def wait(self) -> bool:
-        """Pauses; false once the deadline has passed."""
-        if time.monotonic() > self._deadline:
-            return False
-        time.sleep(self._pause_s)
-        self._pause_s = min(2 * self._pause_s, POLL_MOST_S)
-        return True
-
-
-def _quantity(answer: str) -> int:
-    return int(answer, 16)
 
 
 def _text(answer: object) -> str:
     if not isinstance(answer, str):
         raise TypeError("not text")
-    return answer
+    return plain_words(answer)
+
+
+def _usual_tip_wei(history: Any) -> int:
+    """What most paid in the last blocks that were not empty; ValueError where none was."""
+    paid = [tip for rewards in history["reward"] if (tip := quantity(rewards[0]))]
+    if not paid:
+        raise ValueError("nobody paid a tip")
+    return median_low(paid)
 
 
 def _if_any(read: Callable[[Any], _T]) -> Callable[[Any], _T | None]:

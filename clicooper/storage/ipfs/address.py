@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from clicooper.config import public_url
 from clicooper.errors import UsageError
+from clicooper.urls import public_url
 
 __all__ = ["NodeAddress", "parse_node_address"]
 

@@ -20,12 +20,12 @@ from multiformats import CID
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from clicooper.commitments.canonical import cid_of_digest, digest_of_cid
-from clicooper.config import public_url
 from clicooper.errors import StorageError, UsageError
 from clicooper.files import read_bounded
 from clicooper.json_values import parse_json
 from clicooper.storage.ipld.cid import cid_text, normalise_cid
 from clicooper.storage.pins.pin_sets import Mode
+from clicooper.urls import public_url
 from clicooper.user_text import decode_text
 
 __all__ = ["PinStatus", "PinningService", "Status", "read_token", "remote_name"]

@@ -71,7 +71,7 @@ def test_networks_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     ("table", "message"),
     [
         ('anvil = "http://127.0.0.1:1"', "the name 'anvil' is taken or unusable"),
-        ('"a/b" = "http://127.0.0.1:1"', "the name 'a/b' is taken or unusable"),
+        ('"a/b" = "http://127.0.0.1:1"', "the name 'a...' is taken or unusable"),
         ('lab = "ws://127.0.0.1:1"', "lab is not an http(s) URL"),
         ('lab = "http://127.0.0.1:99999"', "lab is not an http(s) URL"),
     ],
@@ -115,3 +115,21 @@ def test_networks_that_answer_and_that_do_not(folder: Path, capsys: pytest.Captu
     assert (rows["dead"]["answers"], rows["dead"]["url"]) == (False, "http://127.0.0.1:1")
     assert rows["dead"]["detail"].startswith("no answer from http://127.0.0.1:1")
     assert "hunter2" not in json.dumps(result)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--network", "wss://mainnet.example/ws/v3/KEY0123456789abcdef", "contract", "info"),
+        ("--network", "mainnet.example/v3/KEY0123456789abcdef", "contract", "info"),
+        ("--network", "https://mainnet.example:port/v3/KEY0123456789abcdef", "contract", "info"),
+        ("--store", "ipfs:ws://mainnet.example/KEY0123456789abcdef", "contract", "info"),
+        ("contract", "info", "https://mainnet.example/v3/KEY0123456789abcdef"),
+        ("contract", "info", "mainnet.example/v3/KEY0123456789abcdef"),
+        ("config", "show", "https://mainnet.example/v3/KEY0123456789abcdef"),
+    ],
+)
+def test_refused_address_on_the_command_line_keeps_its_key(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "KEY0123456789abcdef" not in refused(capsys, *arguments)
