@@ -8,6 +8,7 @@ machine, its store or the terms keep something from being read. What the artifac
 from __future__ import annotations
 
 import hmac
+import math
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
@@ -45,6 +46,7 @@ from clicooper.learning.models import require_trusted
 from clicooper.learning.replay import IntervalInputs, interval_inputs
 from clicooper.learning.runtime import numpy_of, runtime_class
 from clicooper.learning.schedule import batch_rows
+from clicooper.learning.state_domain import state_domain, state_size_limit
 from clicooper.learning.terms import check_terms
 from clicooper.learning.transcript import ROW_BYTES, Transcript, interval_count
 from clicooper.storage.base import Store, get_bytes
@@ -54,6 +56,8 @@ from clicooper.types import ACCUSED_OWNER, Address, Digest, address_bytes
 __all__ = ["Artifacts", "committed_by"]
 
 MAX_LABELS_BYTES = 1 << 28
+HEADER_BYTES = 1 << 16
+"""Room for what a safetensors file says of its one tensor before the numbers begin."""
 NO_GRANT = "ask the job's owner for a grant, and pass the identity that it is for: --identity FILE"
 
 
@@ -160,7 +164,9 @@ class Artifacts:
         """
         cid, hint = self.release.activations, "the owner has to make a job with another release"
         with committed_by(ACCUSED_OWNER, f"release {cid_text(cid)}"):
-            state = decode_state(get_bytes(self.store, cid, MAX_STATE_BYTES))
+            shape, rows = self.spec.model.input_shape, self.spec.rows_until(len(self.spec.labels) - 1)
+            most = HEADER_BYTES + 4 * rows * math.prod(shape)
+            state = decode_state(get_bytes(self.store, cid, most))
             found = {name: array.dtype.name for name, array in state.items()}
             if found != {"activations": "float32"}:
                 raise SpecError(f"it holds {found}, not float32 activations", hint=hint)
@@ -277,9 +283,16 @@ class Artifacts:
 
     def state_file(self, sealed: SealedFile) -> State:
         """A sealed safetensors file as arrays by name; raises as ``open_file``, likewise for other content."""
-        data = self.open_file(sealed)
+        data = self.open_file(sealed, self.most_state_bytes)
         with self._held_against_author(sealed):
             return decode_state(data)
+
+    @cached_property
+    def most_state_bytes(self) -> int:
+        """The size of the largest state file that any seat of the job can have; a larger one is not read."""
+        model, training = self.spec.model, self.spec.training
+        domains = [state_domain(model, training, seat) for seat in range(self.history.params.seats)]
+        return max(state_size_limit(forms) for one in domains for forms in (one.weights, one.moments))
 
     @contextmanager
     def _held_against_author(self, sealed: SealedFile) -> Iterator[None]:

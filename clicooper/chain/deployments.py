@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from clicooper.errors import UsageError
-from clicooper.files import write_whole
+from clicooper.files import read_if_there, write_whole
 from clicooper.json_values import parse_json
 from clicooper.types import Address
 
 __all__ = ["Deployment", "add_deployment", "deployments_file", "latest_deployment", "read_deployments"]
 
 FORMAT = "CliCooper/1/deployments"
+MAX_BYTES = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -70,18 +71,17 @@ def read_deployments(home: Path, chain_id: int) -> tuple[Deployment, ...]:
     Raises:
         UsageError: the file is damaged or unreadable, or belongs to another chain.
     """
-    path = deployments_file(home, chain_id)
+    path, hint = deployments_file(home, chain_id), "move it away, or repair it"
+    data = read_if_there(path, MAX_BYTES, what="deployment record", follow=False, error=UsageError, hint=hint)
+    if data is None:
+        return ()
     try:
-        value: Any = parse_json(path.read_bytes())
+        value: Any = parse_json(data)
         if (value["format"], value["chain_id"]) != (FORMAT, chain_id):
             raise ValueError("another format or chain")
         return tuple(map(Deployment.from_json, value["deployments"]))
-    except FileNotFoundError:
-        return ()
-    except (OSError, ValueError, KeyError, TypeError) as e:
-        raise UsageError(
-            f"{path} is no deployment record of chain {chain_id}", hint="move it away, or repair it"
-        ) from e
+    except (ValueError, KeyError, TypeError) as e:
+        raise UsageError(f"{path} is no deployment record of chain {chain_id}", hint=hint) from e
 
 
 def add_deployment(home: Path, chain_id: int, deployment: Deployment) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clicooper.errors import UsageError
+from clicooper.files import read_bounded
 from clicooper.json_values import parse_json
 from clicooper.types import Address, JobId
 
@@ -15,6 +16,7 @@ __all__ = ["JOB_NAME", "JobPlace", "encode_place", "read_place"]
 
 JOB_NAME = "job.json"
 FORMAT = "CliCooper/1/job"
+MAX_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,13 @@ def read_place(folder: Path) -> JobPlace:
         UsageError: the folder does not say, or not in this program's words.
     """
     hint = "name the job with --contract ADDRESS --job N"
+    data = read_bounded(
+        folder / JOB_NAME, MAX_BYTES, what="place of the job", follow=False, error=UsageError, hint=hint
+    )
     try:
-        value: Any = parse_json((folder / JOB_NAME).read_bytes())
+        value: Any = parse_json(data)
         if value["format"] != FORMAT:
             raise ValueError(f"format {value['format']!r}")
         return JobPlace(int(value["chain_id"]), Address(str(value["contract"])), JobId(int(value["job"])))
-    except OSError as e:
-        raise UsageError(f"{folder} does not say where its job is: {e.strerror}", hint=hint) from e
     except (KeyError, TypeError, ValueError) as e:
         raise UsageError(f"{folder / JOB_NAME} is damaged", hint=hint) from e

@@ -21,13 +21,14 @@ from typing import Any, Self, get_type_hints
 from clicooper.chain.rpc.messages import Call, to_hex
 from clicooper.chain.rpc.node import Node
 from clicooper.errors import StorageError, UsageError
-from clicooper.files import write_secret
+from clicooper.files import read_bounded, write_secret
 from clicooper.json_values import parse_json
 from clicooper.types import Address
 
 __all__ = ["SentTransaction", "SentTransactions", "digest_of"]
 
 FORMAT = "CliCooper/1/sent"
+MAX_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -137,11 +138,11 @@ class SentTransactions:
 
     def _read(self, path: Path) -> SentTransaction:
         try:
-            value: Any = parse_json(path.read_bytes())
+            value: Any = parse_json(read_bounded(path, MAX_BYTES, what="note", follow=False, error=UsageError))
             note = SentTransaction.from_json(value["sent"])
             if value["format"] != FORMAT or note.tx_hash != path.stem:
                 raise ValueError("another format or transaction")
-        except (OSError, ValueError, KeyError, TypeError) as e:
+        except (ValueError, KeyError, TypeError) as e:
             hint = "look up the transaction that the file is named after, then remove the file"
             raise UsageError(f"{path} is no note of a sent transaction", hint=hint) from e
         return note

@@ -24,7 +24,8 @@ from clicooper.disputes.opinion import party_name
 from clicooper.disputes.release_rows import RowPlaces
 from clicooper.disputes.subject import OWNERS, Subject, check_subject
 from clicooper.disputes.withheld import find_missing, list_owed
-from clicooper.errors import EvidenceUnusable, SealBroken, SealError, UsageError
+from clicooper.errors import ArtifactMalformed, EvidenceUnusable, SealBroken, SealError, UsageError
+from clicooper.learning.checkpoint import MAX_STATE_BYTES
 from clicooper.learning.schedule import batch_rows
 from clicooper.learning.transcript import ROW_BYTES, interval_bounds
 from clicooper.storage.ipld.graph import walk
@@ -187,8 +188,8 @@ def _seal(parts: _Parts, subject: Subject) -> None:
 def _first_broken(artifacts: Artifacts, manifest: SegmentManifest) -> CID:
     for sealed in manifest.own_files:
         try:
-            artifacts.open_file(sealed)
-        except SealBroken:
+            artifacts.read_sealed(sealed, MAX_STATE_BYTES)
+        except (SealBroken, ArtifactMalformed):
             return sealed.ciphertext
     raise UsageError("every file of that seat opens", hint="make evidence of another claim with --claim")
 

@@ -36,6 +36,9 @@ def choose_subject(results: Sequence[CheckResult], round_: int, interval_steps: 
     for row in failed:
         if (claim := CLAIMS.get(row.check)) is not None:
             return Subject(claim, round_, None, row.culprit)
+        if row.check is Check.STATE and row.seat is not None and row.step is None:
+            # The marked weights, which no interval starts from or ends in.
+            return Subject("mark", round_, None, row.seat)
         if row.check is Check.BOUNDARY and row.seat is not None and row.expected and not row.seats:
             # Its own transcript; whom a receipt convicts, evidence on the step shows where two seats differ.
             return Subject("boundary", round_, None, row.seat)

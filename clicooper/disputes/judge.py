@@ -19,6 +19,7 @@ from clicooper.audit.checks.links import check_links
 from clicooper.audit.checks.manifest import check_manifest
 from clicooper.audit.checks.mark import check_mark
 from clicooper.audit.checks.release import check_release
+from clicooper.audit.committed_states import open_out
 from clicooper.audit.rounds import CommitmentCheck
 from clicooper.audit.verdict import Check, CheckResult, could_not_check
 from clicooper.disputes.enclosed import EnclosedArtifacts
@@ -102,9 +103,9 @@ def _judge_mark(artifacts: EnclosedArtifacts) -> Judged:
     seat = _seat(artifacts)
     artifacts.require_committed_key()
     manifest = read_committed_manifest(artifacts, seat)
-    with hold_against(seat, Check.ARTIFACTS):
-        for sealed in (manifest.trained, manifest.out):
-            artifacts.state_file(sealed)
+    with hold_against(seat, Check.STATE):
+        open_out(artifacts, artifacts.evidence.round, seat)
+        artifacts.state_file(manifest.trained)
     commitment = artifacts.commitment(artifacts.evidence.round, seat)
     return _judge_rows((*check_mark(artifacts, commitment), *check_embed(artifacts, commitment)))
 

@@ -41,6 +41,26 @@ from tests.scenario import rehearsal, tiny_config
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "figures" / "machine-faults.md"
 MODEL = "faulty_model:blocks"
+SOURCE = '''
+import builtins
+import math
+import os
+from collections.abc import Sequence
+
+from torch import nn
+
+if os.environ.get("FAULTY_MODEL"):
+    raise getattr(builtins, os.environ["FAULTY_MODEL"])("this machine")
+
+
+def blocks(input_shape: Sequence[int], outputs: int) -> list[nn.Module]:
+    """Room for two seats' marks of 64 bits."""
+    first = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(input_shape), 256), nn.Tanh())
+    hidden = [nn.Sequential(nn.Linear(256, 256), nn.Tanh()) for _ in range(3)]
+    return [first, *hidden, nn.Linear(256, outputs)]
+'''
+"""A custom model that fails on one machine and not on another: what it raises stands in the environment."""
+
 PASSWORD = "correct horse"
 CLOSED = "http://127.0.0.1:9"
 RAISED = (
@@ -203,7 +223,7 @@ def places(anvil_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     base = tmp_path_factory.mktemp("faults")
     models = base / "models"
     models.mkdir()
-    shutil.copy(Path(__file__).with_name("faulty_model.py"), models)
+    (models / "faulty_model.py").write_text(SOURCE)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(models)
         review = _review(base / "review", anvil_url)

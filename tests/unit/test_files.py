@@ -20,8 +20,6 @@ PACKAGE = Path(files.__file__).parent
 READS_ITSELF = {
     "files.py": "it is the reader",
     "chain/compile.py": "artifacts of the package, and sources of the checkout",
-    "chain/deployments.py": "the home's own file",
-    "chain/job_place.py": "the run folder's own file",
     "chain/keys.py": "bounded reads of its own",
     "cli/account.py": "bounded reads of its own",
     "cli/main.py": "the null device, to write to",
