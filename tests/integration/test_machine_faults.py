@@ -333,7 +333,8 @@ def test_without_a_fault_every_command_finds_honest_work(command: str, places: M
     """Nothing below means anything unless this holds. A ruling would end the challenge, so the arbiter only looks."""
     if command == "arbiter rule":
         place = places[command]
-        found = Cell(main([*place.words(command), "--guilty"]), {})
+        with _importing(place):
+            found = Cell(main([*place.words(command), "--guilty"]), {})
         assert found.code == EXIT_FAILED, "the evidence clears the accused"
         return
     found = run_here(places[command], command)

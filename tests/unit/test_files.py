@@ -20,12 +20,12 @@ PACKAGE = Path(files.__file__).parent
 READS_ITSELF = {
     "files.py": "it is the reader",
     "chain/compile.py": "artifacts of the package, and sources of the checkout",
-    "chain/keys.py": "bounded reads of its own",
-    "cli/account.py": "bounded reads of its own",
     "cli/main.py": "the null device, to write to",
     "learning/formats.py": "data sets, by the libraries of their formats",
+    "learning/model_code.py": "sources of a model, bounded in number and size, before they run",
     "learning/suspect_file.py": "bounded reads of its own",
     "privacy/_ledger_file.py": "a folder, to flush it",
+    "setting_sources.py": "the settings file, bounded; nothing that reads files may be below it",
     "reports/measured.py": "a file of the package",
     "reports/page.py": "a file of the package",
 }
