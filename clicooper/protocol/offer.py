@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from clicooper.audit.artifacts import Artifacts
 from clicooper.audit.checks.release import compare_shape
-from clicooper.errors import SpecError
+from clicooper.errors import Contradiction, SpecError
 from clicooper.learning.runtime import require_class
 from clicooper.learning.segments import try_model
-from clicooper.learning.terms import check_terms
 from clicooper.types import Head, JobParams
 
 __all__ = ["check_offer"]
@@ -33,10 +32,17 @@ def check_offer(artifacts: Artifacts, genesis: Head, params: JobParams) -> None:
         ModelUnusable: that code is not here, is another than the specification's, or fails.
         ArtifactMissing, ArtifactCorrupt: specification or release are not there, or not intact.
     """
+    try:
+        _check(artifacts, genesis, params)
+    except Contradiction as e:
+        raise SpecError(e.message, hint=HINT) from e
+
+
+def _check(artifacts: Artifacts, genesis: Head, params: JobParams) -> None:
+    """As ``check_offer``; what the owner published against the rules is its ``Contradiction`` here."""
     history, spec = artifacts.history, artifacts.spec
     if (history.genesis, history.params) != (genesis, params):
         raise SpecError(f"job {history.job} has other terms on chain than those agreed", hint=HINT)
-    check_terms(spec, params)
     require_class(spec.runtime_class)
     try_model(spec.model, spec.marks, params.rounds)
     for one in compare_shape(spec, artifacts.release, artifacts.activations):

@@ -12,15 +12,16 @@ from typing import Any, ClassVar
 import pytest
 
 from clicooper.access.sealing import encrypt, labels_file_key, open_labels
+from clicooper.audit.auditor import audit_record
 from clicooper.audit.verdict import Check
 from clicooper.commitments.canonical import sha256
 from clicooper.commitments.manifest import ActivationRelease, JobSpec, LabelRelease, SealedLabels
-from clicooper.errors import SealError
+from clicooper.errors import SealError, SpecError
 from clicooper.privacy.statement import INPUT_OR_LABEL
 from clicooper.protocol.owner import Owner
 from clicooper.protocol.trainer import Trainer
 from clicooper.storage.base import get_bytes, put_bytes
-from clicooper.types import Digest
+from clicooper.types import Digest, JobId
 from tests.adversaries.stage import OWNER, Accused, Look, Outcome
 from tests.scenario import Rehearsal, keys_of
 
@@ -156,6 +157,50 @@ class ReleasesOffTheGrid(LyingOwner):
         honest = job.opened.owner.prepared.spec
         claim = honest.release.model_copy(update={"grid": honest.release.grid * 1.5})
         return republished(job, {"release": claim}, {"release": claim})
+
+
+class _Unworkable(LyingOwner):
+    """Opens a job that nobody joins, so that only its terms can be judged."""
+
+    check = Check.TERMS.value
+
+    def play(self, job: Rehearsal) -> Outcome:
+        with pytest.raises(SpecError):
+            self.opened(job)
+        report = audit_record(job.record(JobId(job.opened.job + 1)), job.store, job.opened.owner.keys())
+        return Outcome((Look.at(report.results),))
+
+
+class AsksForWorkThatNobodyCanDo(_Unworkable):
+    """Publishes a momentum that no optimizer takes, to have the seats blamed. Caught by `terms`; names the owner."""
+
+    def spec(self, job: Rehearsal) -> JobSpec:
+        honest = job.opened.owner.prepared.spec
+        return honest.model_copy(update={"training": honest.training.model_copy(update={"momentum": -5.0})})
+
+
+class CutsBesideTheModel(_Unworkable):
+    """Cuts the model where it has no blocks, to have the seats blamed. Caught by `terms`; names the owner."""
+
+    def spec(self, job: Rehearsal) -> JobSpec:
+        honest = job.opened.owner.prepared.spec
+        return honest.model_copy(update={"model": honest.model.model_copy(update={"cuts": (50, 60)})})
+
+
+class DemandsMarksWithoutRoom(_Unworkable):
+    """Demands more bits of marks than segments can hold. Caught by `terms`; names the owner."""
+
+    def spec(self, job: Rehearsal) -> JobSpec:
+        honest = job.opened.owner.prepared.spec
+        return honest.model_copy(update={"marks": honest.marks.model_copy(update={"bits": 4096})})
+
+
+class ToleratesEverything(_Unworkable):
+    """Sets a tolerance that no cheat exceeds. Caught by `terms`; names the owner."""
+
+    def spec(self, job: Rehearsal) -> JobSpec:
+        honest = job.opened.owner.prepared.spec
+        return honest.model_copy(update={"replay": honest.replay.model_copy(update={"tolerance": 1e9})})
 
 
 def republished(job: Rehearsal, in_spec: dict[str, Any], in_release: dict[str, Any]) -> JobSpec:

@@ -228,6 +228,10 @@ OWNERS = (
     acting(owners.ClaimsPrivUnitForOtherRows),
     acting(owners.ClaimsLabelsThatNothingHides),
     acting(owners.ReleasesOffTheGrid),
+    acting(owners.AsksForWorkThatNobodyCanDo),
+    acting(owners.CutsBesideTheModel),
+    acting(owners.DemandsMarksWithoutRoom),
+    acting(owners.ToleratesEverything),
 )
 FORGERS = (acting(forgers.ForgesRecord), acting(forgers.DropsEvents), acting(forgers.ShowsReplacedBlocks))
 
