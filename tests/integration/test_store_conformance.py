@@ -274,7 +274,7 @@ def test_store_rejects_flipped_bit_in_any_block(harness: Harness) -> None:
             with pytest.raises(ArtifactCorrupt) as whole:
                 get_bytes(harness.store, root)
             assert one.value.cid == whole.value.cid == str(cid)
-            assert one.value.exit_code == 1
+            assert one.value.exit_code == 4
         harness.tamper(cid, block)
     assert get_bytes(harness.store, root) == _content(2 * CHUNK + 1)
 
