@@ -30,7 +30,7 @@ MAX_HEADER_BYTES = 1 << 16
 MAX_LENGTH_BYTES = 4
 """Bytes of a length field: 28 bits, more than any section or header may have."""
 
-_FOREIGN = "take a fresh copy; CARv1 files of sha2-256 raw, dag-pb and dag-cbor blocks are read"
+_FOREIGN = "fetch it again from whoever made it; CARv1 files of sha2-256 raw, dag-pb and dag-cbor blocks are read"
 
 
 @dataclass(frozen=True)
