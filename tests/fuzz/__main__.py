@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 
-from tests.fuzz.cases import CPU_LIMIT_S, KINDS, MEMORY_LIMIT_BYTES, TooLong, peak_bytes, run_case
+from tests.fuzz.cases import CPU_LIMIT_S, KINDS, MEMORY_LIMIT_BYTES, SHARES, TooLong, peak_bytes, run_case
 from tests.fuzz.material import gathered
 
 PAGE = Path(__file__).parents[2] / "docs" / "figures" / "fuzz.md"
@@ -54,9 +54,12 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.name}")
     given = parser.parse_args()
     kinds = given.kind or list(KINDS)
-    share = -(-given.cases // len(kinds) // given.jobs)
+    whole = sum(SHARES.get(kind, 1) for kind in kinds)
+    counts = {kind: -(-given.cases * SHARES.get(kind, 1) // whole // given.jobs) for kind in kinds}
     with ProcessPoolExecutor(given.jobs, mp_context=get_context("spawn")) as pool:
-        work = [(kind, given.seed + part * share, share) for kind in kinds for part in range(given.jobs)]
+        work = [
+            (kind, given.seed + part * count, count) for kind, count in counts.items() for part in range(given.jobs)
+        ]
         seen = list(pool.map(run, *zip(*work, strict=True)))
     for one in seen:
         for failure in one.failures[:5]:

@@ -39,7 +39,7 @@ from tests.fuzz.edges import change_one, edge_of
 from tests.fuzz.world import Job, changed
 from tests.scenario import resealed
 
-__all__ = ["KINDS", "Material", "TooLong", "limited", "run_case"]
+__all__ = ["KINDS", "SHARES", "Material", "TooLong", "limited", "run_case"]
 
 OTHER_TYPES = ("float64", "float16", "int32", "int64", "uint8", "bool")
 
@@ -299,6 +299,9 @@ def _answer(material: Material, random: Random) -> Found:
         audit_record(index.record(material.record.job), material.job.store, AuditKeys())
     return (), ()
 
+
+SHARES = {"answer": 16, "record": 16, "receipt": 12, "grant": 12, "evidence": 10, "spec": 4, "manifest": 4, "keys": 4}
+"""Of all cases, in eightieths; the kinds that are not named, whose cases train, get one each."""
 
 KINDS: Mapping[str, Callable[[Material, Random], Found]] = {
     "spec": _spec,

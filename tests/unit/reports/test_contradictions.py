@@ -44,7 +44,7 @@ def report(*rows: CheckResult) -> AuditReport:
     return AuditReport("here", (0, 9), 2, rows, Replayed(), 0.0, parties=parties)
 
 
-@pytest.mark.parametrize(("found", "then"), [*zip(ALL_OF_IT, NEXT, strict=True)], ids=lambda one: "")
+@pytest.mark.parametrize(("found", "then"), [*zip(ALL_OF_IT, NEXT, strict=True)])
 def test_a_contradiction_is_one_sentence_and_what_to_do(
     found: tuple[CheckResult, tuple[str, ...]], then: tuple[str, ...]
 ) -> None:
