@@ -88,6 +88,8 @@ class UsageError(CliCooperError):
 class SpecError(CliCooperError):
     """A job specification or manifest that breaks its schema or its limits."""
 
+    cause = Cause.TERMS
+
 
 class DataError(CliCooperError):
     """A data set of the wrong shape, type, label range, or with damaged files."""

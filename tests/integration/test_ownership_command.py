@@ -230,7 +230,7 @@ def test_claim_needs_the_network_of_its_job(claimed: Place, capsys: Capture) -> 
 def test_verify_refuses_what_is_no_bundle(claimed: Place, tmp_path: Path, capsys: Capture) -> None:
     text = tmp_path / "text.car"
     text.write_text("no bundle")
-    refused(capsys, *claimed.verify(text), code=1, kind="CarError")
+    refused(capsys, *claimed.verify(text), code=4, kind="CarError")
     suspect = ("--suspect", str(text))
     assert "neither safetensors" in refused(
         capsys, "ownership", "verify", str(claimed.bundle), *suspect, kind="DataError"

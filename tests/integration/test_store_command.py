@@ -208,7 +208,7 @@ def test_export_of_an_incomplete_store_is_refused_and_writes_nothing(
 
 def test_export_of_a_damaged_record_is_refused(run: Path, tmp_path: Path, capsys: Capture) -> None:
     (run / "record.json").write_bytes(b"{}")
-    refused(capsys, "store", "export", str(run), "-o", str(tmp_path / "job.car"), code=1, kind="RecordError")
+    refused(capsys, "store", "export", str(run), "-o", str(tmp_path / "job.car"), code=4, kind="RecordDamaged")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
@@ -229,7 +229,7 @@ def test_import_into_the_home_store_and_export_from_it_lose_nothing(
 def test_import_of_a_cut_file_is_refused_with_the_byte(car: Path, home: str, tmp_path: Path, capsys: Capture) -> None:
     cut = tmp_path / "cut.car"
     cut.write_bytes(car.read_bytes()[:-10])
-    message = refused(capsys, "--home", home, "store", "import", str(cut), code=1, kind="CarError")
+    message = refused(capsys, "--home", home, "store", "import", str(cut), code=4, kind="CarError")
     assert "cut.car, byte " in message
     assert [path.name for path in tmp_path.iterdir()] == ["cut.car"]
 

@@ -21,5 +21,9 @@ def check_embed(artifacts: Artifacts, commitment: Commitment) -> Iterator[CheckR
     seed, manifest = progress_seed(artifacts, commitment), artifacts.manifest(round_, seat)
     trained, out = artifacts.state_file(manifest.trained), artifacts.state_file(manifest.out)
     result = check_embedding(trained, out, seed, mark_params(artifacts))
-    verdict = Verdict.PASS if result.ok else Verdict.FAIL
-    yield CheckResult(Check.EMBED, verdict, cid_text(manifest.out.ciphertext), result.reason, round_, seat)
+    subject = cid_text(manifest.out.ciphertext)
+    if result.ok:
+        yield CheckResult(Check.EMBED, Verdict.PASS, subject, result.reason, round_, seat)
+        return
+    sides = "the trained weights and two marks", result.reason
+    yield CheckResult(Check.EMBED, Verdict.FAIL, subject, result.reason, round_, seat, *sides)

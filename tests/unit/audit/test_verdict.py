@@ -57,7 +57,7 @@ def test_exit_codes_are_the_protocols() -> None:
         (CarError("cut off", offset=3), Cause.STORE, "subject"),
         (ChainError("gone"), Cause.NODE, "subject"),
         (SealError("sealed"), Cause.MACHINE, "subject"),
-        (SpecError("malformed"), Cause.MACHINE, "subject"),
+        (SpecError("malformed"), Cause.TERMS, "subject"),
         (RecordError("altered"), Cause.MACHINE, "subject"),
         (VerificationFailed("differs"), Cause.MACHINE, "subject"),
         (ZeroDivisionError("division by zero"), Cause.MACHINE, "subject"),

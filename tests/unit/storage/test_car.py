@@ -270,7 +270,7 @@ def test_hostile_file_is_refused_with_its_byte(kind: str, read: Callable[[bytes]
     data, offset = HOSTILE[kind]
     with pytest.raises(CarError, match=f"byte {offset}: ") as e:
         read(data)
-    assert (e.value.offset, e.value.exit_code) == (offset, 1)
+    assert (e.value.offset, e.value.exit_code) == (offset, 4)
     assert e.value.hint and e.value.message.isprintable() and len(e.value.message) < 400
 
 

@@ -239,7 +239,7 @@ def test_walk_refuses_a_genuine_block_that_is_malformed(store: MemoryStore, kind
     store.blocks[cid] = block
     with pytest.raises(ArtifactCorrupt, match="is malformed") as e:
         names(store, cid)
-    assert (e.value.cid, e.value.exit_code) == (str(cid), 1)
+    assert (e.value.cid, e.value.exit_code) == (str(cid), 4)
     assert len(e.value.message) < 400 and e.value.message.isprintable()
 
 
