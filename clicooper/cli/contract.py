@@ -15,7 +15,7 @@ from clicooper.chain.deploy import first_difference
 from clicooper.chain.deployments import read_deployments
 from clicooper.chain.rpc.node import Node
 from clicooper.cli import session
-from clicooper.cli.output import finish
+from clicooper.cli.output import finish, output_of
 from clicooper.errors import UsageError, VerificationFailed
 from clicooper.files import write_whole
 from clicooper.reports.tables import table
@@ -106,8 +106,10 @@ def standard_json(
         hint = "name a writable file with --out"
         write_whole(out, text.encode(), parents=False, error=UsageError, hint=hint)
     result |= {"standard_json": exported} if out is None else {"file": str(out)}
-    words = text.rstrip("\n") if out is None else f"{out}: for {result['entry']}, compiler {artifact.compiler}"
-    return finish(context, result, lambda console: console.out(words, highlight=False))
+    if out is None:
+        # For a program to read: as it is, and no line for people.
+        return finish(context, result, lambda _: output_of(context).stdout.write(text))
+    return finish(context, result, f"{out}: for {result['entry']}, compiler {artifact.compiler}")
 
 
 def _known(contract: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from clicooper.audit.artifacts import Artifacts
 from clicooper.audit.checks.release import compare_shape
-from clicooper.errors import Contradiction, SpecError
+from clicooper.errors import Contradiction, MarkCapacityError, SpecError
 from clicooper.learning.runtime import require_class
 from clicooper.learning.segments import try_model
 from clicooper.types import Head, JobParams
@@ -35,7 +35,8 @@ def check_offer(artifacts: Artifacts, genesis: Head, params: JobParams) -> None:
     try:
         _check(artifacts, genesis, params)
     except Contradiction as e:
-        raise SpecError(e.message, hint=HINT) from e
+        kind = MarkCapacityError if isinstance(e.__cause__, MarkCapacityError) else SpecError
+        raise kind(e.message, hint=e.hint or HINT) from e
 
 
 def _check(artifacts: Artifacts, genesis: Head, params: JobParams) -> None:

@@ -3,46 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
-import time
-import traceback
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 
-from tests.fuzz.cases import CPU_LIMIT_S, KINDS, MEMORY_LIMIT_BYTES, SHARES, TooLong, peak_bytes, run_case
-from tests.fuzz.material import gathered
+from tests.fuzz.batches import Seen, run_batch
+from tests.fuzz.cases import CPU_LIMIT_S, KINDS, MEMORY_LIMIT_BYTES, SHARES
 
 PAGE = Path(__file__).parents[2] / "docs" / "figures" / "fuzz.md"
 MIB = 1 << 20
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What the cases of one kind did, in one process."""
-
-    kind: str
-    cases: int
-    failures: tuple[str, ...]
-    longest_s: float
-    grown_bytes: int
-
-
-def run(kind: str, first: int, count: int) -> Seen:
-    """In a process of its own: cases in a row."""
-    failures, longest = [], 0.0
-    with tempfile.TemporaryDirectory() as folder, gathered(Path(folder) / "run") as material:
-        before = peak_bytes()
-        for seed in range(first, first + count):
-            started = time.process_time()
-            try:
-                run_case(material, kind, seed)
-            except (Exception, TooLong):  # noqa: BLE001 - whatever it is, it is the finding
-                failures.append(f"{kind} {seed}\n{traceback.format_exc(limit=-4)}")
-            longest = max(longest, time.process_time() - started)
-        return Seen(kind, count, tuple(failures), longest, peak_bytes() - before)
 
 
 def main() -> int:
@@ -60,7 +30,7 @@ def main() -> int:
         work = [
             (kind, given.seed + part * count, count) for kind, count in counts.items() for part in range(given.jobs)
         ]
-        seen = list(pool.map(run, *zip(*work, strict=True)))
+        seen = list(pool.map(run_batch, *zip(*work, strict=True)))
     for one in seen:
         for failure in one.failures[:5]:
             print(failure)  # noqa: T201 - a program

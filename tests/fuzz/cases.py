@@ -34,7 +34,7 @@ from clicooper.disputes.opinion import Answer
 from clicooper.errors import CliCooperError
 from clicooper.learning.checkpoint import decode_state
 from clicooper.learning.transcript import ROW_BYTES, Transcript
-from clicooper.types import ACCUSED_OWNER, Address
+from clicooper.types import ACCUSED_OWNER, Address, Verdict
 from tests.fuzz.edges import change_one, edge_of
 from tests.fuzz.world import Job, changed
 from tests.scenario import resealed
@@ -112,8 +112,10 @@ def _spec(material: Material, random: Random) -> Found:
     job = job.with_spec(changed(job.spec, random))
     rows = job.check(replayed=random.random() < 0.1)
     named = named_in(rows)
+    if any(row.check is Check.TERMS and row.verdict is Verdict.FAIL for row in rows):
+        return named, {ACCUSED_OWNER}
     # Within the limits it is another job, whose work these seats did not do.
-    return named, {ACCUSED_OWNER} if ACCUSED_OWNER in named else range(len(job.manifests))
+    return named, {ACCUSED_OWNER, *range(len(job.manifests))}
 
 
 def _manifest(material: Material, random: Random) -> Found:

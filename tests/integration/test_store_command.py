@@ -110,7 +110,7 @@ def test_get_never_leaves_half_a_file(damage: str, home: str, tmp_path: Path, ca
         leaf.unlink()
     else:
         leaf.write_bytes(b"flipped")
-    code, kind = (4, "ArtifactMissing") if damage == "lost" else (1, "ArtifactCorrupt")
+    code, kind = (4, "ArtifactMissing") if damage == "lost" else (4, "ArtifactCorrupt")
     refused(capsys, "--home", home, "store", "get", str(cid), "-o", str(target), code=code, kind=kind)
     assert [path.read_bytes() for path in target.parent.iterdir()] == [b"what was there before"]
 
@@ -295,16 +295,21 @@ def test_audit_names_the_flipped_block_of_a_car(car: Path, tmp_path: Path, ident
         damaged = tmp_path / "flipped.car"
         damaged.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
         code, result = audit_command(damaged, "--identity", identity)
-        assert (code, checks(result, "fail")) == (1, {"artifacts"})
+        assert (code, checks(result, "fail")) == (4, set())
+        corrupt = [row["subject"] for row in rows(result, "inconclusive") if "corrupt here" in row["detail"]]
+        assert str(cid) in corrupt
 
 
 @pytest.mark.parametrize("cut", [0, 1, 50, 5_000, -1])
-def test_audit_of_a_cut_car_fails_with_the_byte(cut: int, car: Path, tmp_path: Path, identity: str) -> None:
+def test_audit_of_a_cut_car_names_the_byte_and_accuses_nobody(
+    cut: int, car: Path, tmp_path: Path, identity: str
+) -> None:
     damaged = tmp_path / "cut.car"
     damaged.write_bytes(car.read_bytes()[:cut])
     code, result = audit_command(damaged, "--identity", identity)
-    (row,) = rows(result, "fail")
-    assert (code, row["check"], row["subject"]) == (1, "artifacts", "cut.car")
+    (row,) = result["checks"]
+    assert (code, row["verdict"], row["check"], row["subject"]) == (4, "inconclusive", "artifacts", "cut.car")
+    assert "fetch it again" in row["remedy"]
     assert "cut.car, byte " in row["detail"]
 
 
@@ -367,7 +372,7 @@ def test_audit_of_a_car_for_something_else_is_no_audit(tmp_path: Path) -> None:
     with other.open("wb") as stream:
         write_car(stream, [root], walk(store.get_block, [root]))
     code, result = audit_command(other)
-    assert (code, result["record"]["commitments"]) == (1, 0)
+    assert (code, result["record"]["commitments"]) == (4, 0)
 
 
 def test_a_job_of_too_many_manifests_for_one_block_is_refused() -> None:

@@ -20,7 +20,7 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
     "infinity": ('{"a": -Infinity}', "Infinity"),
     "too large for a float": ("1e999", "too large"),
     "digits": ("1" * 5000, "digits"),
-    "no text": (b"\xff", "utf-8"),
+    "no text": (b"\xff", "UTF-8"),
     "nothing": ("", "Expecting"),
     "two values": ("1 2", "Extra"),
 }

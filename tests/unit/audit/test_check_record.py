@@ -20,7 +20,7 @@ def test_a_record_that_ends_before_the_job_is_open(kept: int) -> None:
     passed, end = check_history(history)
     assert passed.verdict is Verdict.PASS
     assert is_open_end(end) and end.detail.startswith(f"the job goes on after event {kept}, in phase ")
-    assert "--network" in end.detail
+    assert "--network" in end.remedy
 
 
 ENDS: dict[str, tuple[Event | tuple[int, Event], ...]] = {

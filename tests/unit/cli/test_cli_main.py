@@ -219,7 +219,7 @@ def test_too_few_records_for_what_is_kept(folder: Path, blobs: str, capsys: pyte
 def test_node_that_does_not_answer(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with http_server(on_chain(1)) as url:
         pass
-    message = refused(["demo", "--network", url, "--out", "run"], 3, capsys, "ChainError")
+    message = refused(["demo", "--network", url, "--out", "run"], 3, capsys, "Unanswered")
     assert message == f"no answer from {url}: ConnectionError"
     assert list(folder.iterdir()) == []
 
@@ -227,7 +227,7 @@ def test_node_that_does_not_answer(folder: Path, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize("body", [b"<html>welcome</html>", b"[]", b"{}", b'{"result": "soon"}'])
 def test_server_that_is_no_node(body: bytes, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with http_server(lambda _: body) as url:
-        assert url in refused(["demo", "--network", url, "--out", "run"], 3, capsys, "ChainError")
+        assert url in refused(["demo", "--network", url, "--out", "run"], 3, capsys, "Unanswered")
     assert list(folder.iterdir()) == []
 
 

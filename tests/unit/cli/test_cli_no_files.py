@@ -31,7 +31,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], int, str, str]] = {
     "import": (("store", "import", "pipe"), 3, "StorageError", "the CAR file pipe: it is a pipe"),
     "identity": (("evidence", "check", "x", "--identity", "pipe"), 3, "StorageError", "keys in pipe: it is a pipe"),
     "record": (("audit", "run"), 3, "StorageError", "run/record.json: it is a pipe"),
-    "record of an export": (("store", "export", "run", "-o", "x"), 1, "RecordError", "it is a pipe"),
+    "record of an export": (("store", "export", "run", "-o", "x"), 4, "RecordDamaged", "it is a pipe"),
     "linked record": (("audit", "linked"), 3, "StorageError", "linked/record.json: it is a symbolic link"),
     "head": (("demo", "--head", "head.safetensors"), 2, "SpecError", "the head head.safetensors: it is a pipe"),
     "password": (

@@ -294,7 +294,7 @@ def test_the_good_file_that_the_hostile_ones_vary_is_read() -> None:
 
 
 def test_flipped_block_is_refused_with_name_and_byte() -> None:
-    with pytest.raises(ArtifactCorrupt, match=f"byte {len(HEAD)}: block {LEAF}") as e:
+    with pytest.raises(ArtifactCorrupt, match=f"byte {len(HEAD)}: corrupt here: block {LEAF}") as e:
         read_through(HEAD + section(NAME, b"loaf"))
     assert e.value.cid == str(LEAF)
 
@@ -396,7 +396,7 @@ def test_hostile_files_are_refused_within_64_mebibytes(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["CarError"] * (len(HOSTILE) + 1) + ["ArtifactCorrupt"]
+    assert done.stdout.split() == ["CarError"] * (len(HOSTILE) + 1) + ["ArtifactMalformed"]
     assert not (tmp_path / "store").exists()
 
 

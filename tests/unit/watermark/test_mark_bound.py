@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from clicooper.errors import SpecError
+from clicooper.errors import MarkCapacityError, SpecError
 from clicooper.watermark.bound import check_embedding, check_opened_embedding
 from clicooper.watermark.carriers import MarkParams, carrier_of, layout_of, weights_of, with_weights
 from clicooper.watermark.embed import apply_mark, embed, embed_both
@@ -209,18 +209,20 @@ def test_check_rejects_a_progress_mark_removed_from_a_few_blocks(trained):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("side", ["trained", "out"])
-def test_check_rejects_weights_that_are_not_numbers(trained, out, side, value):
+def test_weights_that_are_not_numbers_are_no_failed_check(trained, out, side, value):
     def change(array):
         array[0, 0] = value
 
     states = {"trained": trained, "out": out}
     states[side] = edited(states[side], "0.weight", change)
-    rejected(states["trained"], states["out"], "NaN or infinite")
+    with pytest.raises(SpecError, match="NaN or infinite"):
+        check_embedding(states["trained"], states["out"], PROGRESS, PARAMS)
 
 
-def test_check_rejects_a_segment_too_small_for_marks():
+def test_a_segment_too_small_for_marks_is_no_failed_check():
     small = {"0.weight": np.ones((100, 100), np.float32)}
-    rejected(small, small, "need 128000")
+    with pytest.raises(MarkCapacityError, match="need 128000"):
+        check_embedding(small, small, PROGRESS, PARAMS)
 
 
 def test_malformed_seeds_are_the_callers_error(trained, out):
