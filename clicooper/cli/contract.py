@@ -108,7 +108,7 @@ def standard_json(
     result |= {"standard_json": exported} if out is None else {"file": str(out)}
     if out is None:
         # For a program to read: as it is, and no line for people.
-        return finish(context, result, lambda _: output_of(context).stdout.write(text))
+        return finish(context, result, lambda _: print(text, end="", file=output_of(context).stdout))
     return finish(context, result, f"{out}: for {result['entry']}, compiler {artifact.compiler}")
 
 
