@@ -35,7 +35,6 @@ from clicooper.errors import (
     ArtifactMissing,
     CliCooperError,
     Contradiction,
-    MarkCapacityError,
     SealBroken,
     SealError,
     SpecError,
@@ -53,7 +52,7 @@ from clicooper.storage.base import Store, get_bytes
 from clicooper.storage.ipld.cid import cid_text
 from clicooper.types import ACCUSED_OWNER, Address, Digest, address_bytes
 
-__all__ = ["Artifacts", "committed_by"]
+__all__ = ["MALFORMED", "Artifacts", "committed_by"]
 
 MAX_LABELS_BYTES = 1 << 28
 HEADER_BYTES = 1 << 16
@@ -61,8 +60,14 @@ HEADER_BYTES = 1 << 16
 NO_GRANT = "ask the job's owner for a grant, and pass the identity that it is for: --identity FILE"
 
 
+MALFORMED = (ArtifactMalformed, SealBroken)
+"""What a reader of genuine bytes raises where they are no file of this protocol."""
+
+
 @contextmanager
-def committed_by(party: int, what: str, round_: int | None = None) -> Iterator[None]:
+def committed_by(
+    party: int, what: str, round_: int | None = None, errors: tuple[type[CliCooperError], ...] = (SpecError,)
+) -> Iterator[None]:
     """Holds genuine bytes that cannot be used against who committed them.
 
     Only what reads such bytes belongs in the block: an error of anything else is nobody's fault.
@@ -71,13 +76,14 @@ def committed_by(party: int, what: str, round_: int | None = None) -> Iterator[N
         party: a seat, or ``ACCUSED_OWNER``.
         what: the bytes, put before the message.
         round_: in which they were committed; None for what stands before every round.
+        errors: those of a decoder; ``MALFORMED`` where bytes are read, for then a store may raise all others.
 
     Raises:
         Contradiction: in the place of every error that says what is wrong with the bytes.
     """
     try:
         yield
-    except (SpecError, MarkCapacityError, ArtifactMalformed, SealBroken) as e:
+    except errors as e:
         message, expected = f"{what}: {e.message}", "as the protocol writes it"
         raise Contradiction(
             message, party=party, round_=round_, expected=expected, actual=e.message, hint=e.hint
@@ -163,10 +169,14 @@ class Artifacts:
             Contradiction: of the owner: the release's file holds something else, or numbers that are not finite.
         """
         cid, hint = self.release.activations, "the owner has to make a job with another release"
+        shape, rows = self.spec.model.input_shape, self.spec.rows_until(len(self.spec.labels) - 1)
+        with committed_by(ACCUSED_OWNER, f"release {cid_text(cid)}", errors=MALFORMED):
+            data = get_bytes(self.store, cid, HEADER_BYTES + 4 * rows * math.prod(shape))
         with committed_by(ACCUSED_OWNER, f"release {cid_text(cid)}"):
-            shape, rows = self.spec.model.input_shape, self.spec.rows_until(len(self.spec.labels) - 1)
-            most = HEADER_BYTES + 4 * rows * math.prod(shape)
-            state = decode_state(get_bytes(self.store, cid, most))
+            try:
+                state = decode_state(data)
+            except SpecError as e:
+                raise SpecError(e.message, hint=hint) from e
             found = {name: array.dtype.name for name, array in state.items()}
             if found != {"activations": "float32"}:
                 raise SpecError(f"it holds {found}, not float32 activations", hint=hint)
@@ -269,7 +279,7 @@ class Artifacts:
             Contradiction: of who committed it: it does not open under that secret, or is no file of this protocol.
             SealBroken, ArtifactMalformed: likewise, of a file that no manifest read so far names as its author's.
         """
-        with self._held_against_author(sealed):
+        with self._held_against_author(sealed, MALFORMED):
             return self.read_sealed(sealed, max_bytes)
 
     def read_sealed(self, sealed: SealedFile, max_bytes: int) -> bytes:
@@ -295,13 +305,15 @@ class Artifacts:
         return max(state_size_limit(forms) for one in domains for forms in (one.weights, one.moments))
 
     @contextmanager
-    def _held_against_author(self, sealed: SealedFile) -> Iterator[None]:
+    def _held_against_author(
+        self, sealed: SealedFile, errors: tuple[type[CliCooperError], ...] = (SpecError,)
+    ) -> Iterator[None]:
         """As ``committed_by``, of the seat that is known to have committed the file as its own, if there is one."""
         if sealed not in self._sealed_in:
             yield
             return
         seat, round_ = self._sealed_in[sealed]
-        with committed_by(seat, f"file {cid_text(sealed.ciphertext)} of seat {seat}", round_):
+        with committed_by(seat, f"file {cid_text(sealed.ciphertext)} of seat {seat}", round_, errors):
             yield
 
     def state(self, links: StateLinks) -> tuple[State, State | None]:
@@ -338,9 +350,12 @@ class Artifacts:
             raise ArtifactMissing(f"the labels of round {round_} are not released", cid=f"labels of round {round_}")
         sealed = self.spec.labels[round_]
         key = labels_file_key(self.keys.label_secret, self.history.rounds[round_].label_key)
-        with committed_by(ACCUSED_OWNER, f"the labels of round {round_}", round_):
+        what = f"the labels of round {round_}"
+        with committed_by(ACCUSED_OWNER, what, round_, MALFORMED):
             ciphertext = get_bytes(self.store, sealed.ciphertext, max_bytes=MAX_LABELS_BYTES)
-            return LabelRelease.from_block(open_labels(ciphertext, key, Digest(sealed.plaintext_digest)))
+        block = open_labels(ciphertext, key, Digest(sealed.plaintext_digest))
+        with committed_by(ACCUSED_OWNER, what, round_):
+            return LabelRelease.from_block(block)
 
     def intervals_or(self, otherwise: int) -> int:
         """Intervals of a round, ``otherwise`` where the spec cannot be read."""

@@ -6,7 +6,7 @@ computes with it. Both convict who committed it, by ``Contradiction``. Whether a
 
 from __future__ import annotations
 
-from clicooper.audit.artifacts import Artifacts, committed_by
+from clicooper.audit.artifacts import MALFORMED, Artifacts, committed_by
 from clicooper.commitments.manifest import JobSpec, SealedFile, StateLinks
 from clicooper.errors import Contradiction
 from clicooper.learning.checkpoint import State, decode_state
@@ -81,9 +81,11 @@ def _open(artifacts: Artifacts, round_: int, seat: int, links: StateLinks, steps
 
 def _open_file(artifacts: Artifacts, round_: int, seat: int, sealed: SealedFile, most: int, what: str) -> State:
     """A file as whoever committed it in that round has to answer for it, whoever else committed the same."""
-    with committed_by(seat, what, round_):
+    with committed_by(seat, what, round_, MALFORMED):
         # Not by ``open_file``: it holds a file against its author, whose own state may be larger than this one.
-        return decode_state(artifacts.read_sealed(sealed, most))
+        data = artifacts.read_sealed(sealed, most)
+    with committed_by(seat, what, round_):
+        return decode_state(data)
 
 
 def _refuse(violation: StateViolation | None, round_: int, seat: int, what: str) -> None:

@@ -207,8 +207,8 @@ def test_another_runtime_class_names_nobody_over_diverging_states(tmp_path: Path
     with committed(tmp_path, DivergesFromItsStates) as (_, own):
         other = Artifacts(own.history, own.store, own.keys, runtime="a machine of another class")
         rows = replay_rows(other, 1)
-    assert all(row.seat is None for row in rows if row.verdict is FAIL)
-    assert any(row.verdict is FAIL for row in rows)
+    assert not any(row.verdict is FAIL for row in rows)
+    assert any("tolerance between runtime classes" in row.detail for row in rows)
 
 
 class _RaisesAnything(Segment):

@@ -40,15 +40,13 @@ def test_threshold_hugging_drift_is_caught_by_the_sum_alone(tmp_path: Path) -> N
     with from_elsewhere(tmp_path / "run", DriftsWithinTolerance, INTERVALS) as artifacts:
         few, all_of_them = rows(artifacts, range(16)), rows(artifacts, range(INTERVALS))
     assert {row.verdict for row in few} == {Verdict.PASS}, "each interval stays within the tolerance"
-    (failed,) = [row for row in all_of_them if row.verdict is Verdict.FAIL]
-    assert (failed.subject, failed.seat) == (f"sum over {INTERVALS} intervals", None)
-    assert not [row for row in all_of_them if row.verdict is Verdict.FAIL and row.seat is not None]
+    (found,) = [row for row in all_of_them if row.seat is None]
+    assert (found.subject, found.verdict) == (f"sum over {INTERVALS} intervals", Verdict.INCONCLUSIVE)
+    assert not [row for row in all_of_them if row.verdict is Verdict.FAIL]
 
 
 def test_poisoned_momentum_is_caught_in_another_class(tmp_path: Path) -> None:
     """Its weights are honest in every interval: the momentum beside them carries the next one away."""
     with from_elsewhere(tmp_path / "run", PoisonsMomentum, 3) as artifacts:
-        found = [
-            (row.subject, row.seat) for one in range(3) for row in rows(artifacts, [one]) if row.verdict is Verdict.FAIL
-        ]
-    assert found == [(f"interval {one}", None) for one in range(3)]
+        found = [(row.subject, row.verdict) for one in range(3) for row in rows(artifacts, [one]) if row.seat is None]
+    assert found == [(f"interval {one}", Verdict.INCONCLUSIVE) for one in range(3)]

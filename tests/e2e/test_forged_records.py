@@ -198,7 +198,7 @@ def test_forged_round_without_labels_in_the_spec(run_dir: Path) -> None:
 
     code, printed = forged(run_dir, forge)
     assert code == 1
-    assert any("the spec is for 2 seats and 2 rounds" in row["detail"] for row in rows(printed, "fail"))
+    assert any("the spec is for 2 seats (model.cuts) and 2 rounds" in row["detail"] for row in rows(printed, "fail"))
 
 
 UNWITNESSED: dict[str, Callable[[Content], Any]] = {

@@ -93,7 +93,7 @@ def test_audit_without_identity_says_what_it_could_not_check(honest_run: Finishe
     assert {row["check"] for row in unproven} == sealed
     assert all("was not granted" in row["detail"] for row in unproven)
     assert "fail" not in {row["verdict"] for row in printed["checks"]}
-    public = {"record", "manifest", "links", "artifacts", "release", "payment"}
+    public = {"record", "terms", "manifest", "links", "artifacts", "release", "payment"}
     assert public == {row["check"] for row in printed["checks"] if row["verdict"] == "pass"}
     available = [row for row in rows(printed, "pass") if "sealed files are there and intact" in row["detail"]]
     assert {(row["round"], row["seat"]) for row in available} == {(0, 0), (0, 1), (1, 0), (1, 1)}
@@ -302,7 +302,7 @@ def test_cancelled_job_audits_clean(when: str, tmp_path: Path) -> None:
         report = audit_record(record, job.store, AuditKeys())
     assert happened(record, JobCancelled)
     assert (history.phase, report.verdict) == (Phase.CANCELLED, Verdict.PASS)
-    assert {Check.RECORD, Check.RELEASE, Check.ARTIFACTS, Check.PAYMENT} == verdicts(report, Verdict.PASS)
+    assert {Check.RECORD, Check.TERMS, Check.RELEASE, Check.ARTIFACTS, Check.PAYMENT} == verdicts(report, Verdict.PASS)
 
 
 def test_owner_silent_before_the_first_labels(tmp_path: Path) -> None:
@@ -331,8 +331,7 @@ def test_job_in_progress_is_judged_as_far_as_it_goes_once_a_node_shows_that_noth
     assert not failures(alone.results)
     assert (alone.commitments, alone.verdict) == (seats, Verdict.INCONCLUSIVE)
     assert [row.detail for row in alone.results if is_open_end(row)] == [
-        f"the job goes on after event {4 + seats}, in phase {'REVIEW' if seats == 2 else 'COMMIT'}: "
-        "give --network, so that the chain tells what followed"
+        f"the job goes on after event {4 + seats}, in phase {'REVIEW' if seats == 2 else 'COMMIT'}"
     ]
     assert not any(is_open_end(row) for row in report.results)
     assert report.verdict is (Verdict.INCONCLUSIVE if seats == 1 else Verdict.PASS)

@@ -34,14 +34,15 @@ def test_honest_round_passes_within_the_tolerance(honest_run: FinishedRun) -> No
 
 
 @pytest.mark.parametrize("cheat", [cheats.SkipsSteps, cheats.ReusesLastCheckpoint, cheats.ScalesItsGradient])
-def test_cheat_fails_the_round_and_convicts_no_innocent_seat(cheat: type[Trainer], tmp_path: Path) -> None:
+def test_cheat_is_not_paid_and_no_seat_is_convicted(cheat: type[Trainer], tmp_path: Path) -> None:
     with rehearsal(tmp_path / "run", tiny_config(rounds=1), seating({1: cheat})) as job:
         for segment in job.train_and_commit():
             job.opened.owner._progress_keys[0, segment.seat] = segment.progress_key
         history = follow_record(job.record())
         rows = replay_rows(Artifacts(history, job.store, job.opened.owner.keys(), runtime=ELSEWHERE))
     assert [(row.seat, row.verdict) for row in rows[:2]] == [(0, Verdict.INCONCLUSIVE), (1, Verdict.INCONCLUSIVE)]
-    assert rows[2:] and all(row.seat is None and row.verdict is Verdict.FAIL for row in rows[2:])
+    assert rows[2:] and all(row.seat is None and row.verdict is Verdict.INCONCLUSIVE for row in rows[2:])
+    assert all("more than the tolerance" in row.detail and row.cause is Cause.MACHINE for row in rows[2:])
 
 
 def test_trainer_that_moved_to_another_class_neither_trains_nor_commits(

@@ -186,7 +186,7 @@ def test_late_receipt_acquits_the_receiver_and_its_sender_is_challenged_in_turn(
         assert (ruled["check"]["finding"], ruled["check"]["cleared"]) == ("not guilty", 1)
 
         case.challenge(0, sealed)
-        assert "cannot tell" in refused(capsys, *rule, "--guilty", *options, code=1, kind="RulingRefused")
+        assert "cannot tell" in refused(capsys, *rule, "--guilty", *options, code=4, kind="RulingUndecided")
         ruled = answered(capsys, *rule, *shown, *options)
         assert (ruled["guilty"], ruled["overridden"], ruled["phase"]) == (True, False, "Refill")
         outcomes = [(one.accused, one.outcome) for one in follow_record(case.job.record()).challenges]

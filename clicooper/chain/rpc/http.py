@@ -38,7 +38,7 @@ class _Provider(HTTPProvider):
 
     @staticmethod
     def decode_rpc_response(raw_response: bytes) -> RPCResponse:
-        return cast("RPCResponse", parse_json(raw_response, max_depth=MAX_ANSWER_DEPTH))
+        return cast("RPCResponse", parse_json(raw_response, max_depth=MAX_ANSWER_DEPTH, finite=False))
 
 
 class _Session(requests.Session):
@@ -175,7 +175,7 @@ def _read(response: requests.Response, timeout_s: float) -> bytes:
 def _error_in(body: bytes) -> object:
     """The error of a JSON-RPC answer that came with a status of its own; None if the body is none."""
     try:
-        answer = parse_json(body, max_depth=MAX_ANSWER_DEPTH)
+        answer = parse_json(body, max_depth=MAX_ANSWER_DEPTH, finite=False)
     except ValueError:
         return None
     # Web servers answer {"error": "Not Found"}, too: only an answer in the form of JSON-RPC is the node's.
