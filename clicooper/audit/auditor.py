@@ -257,8 +257,9 @@ class _Work:
         artifacts, history = self._artifacts, self._artifacts.history
         rows = [*check_history(history)]
         for seat in history.holders:
-            rows += guarded(Check.RECORD, seat.trainer, partial(check_seat, seat), seat=seat.seat)
-            rows += guarded(Check.ARTIFACTS, seat.trainer, partial(check_grant, artifacts, seat), seat=seat.seat)
+            # What a record says that a seat registered, nobody vouches for until a node bears it out.
+            rows += guarded(Check.RECORD, seat.trainer, partial(check_seat, seat))
+            rows += guarded(Check.ARTIFACTS, seat.trainer, partial(check_grant, artifacts, seat))
         rows += guarded(Check.TERMS, "specification", partial(check_terms_of_job, artifacts))
         rows += guarded(Check.RELEASE, "activation release", partial(check_release, artifacts))
         for round_ in range(len(history.rounds)):

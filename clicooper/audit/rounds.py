@@ -101,10 +101,12 @@ def examine_round(
     try:
         chosen = range(artifacts.intervals) if intervals is None else intervals
         replay = replay_intervals(artifacts, round_, chosen, executor, journal, tell)
+        judged = judge(artifacts, replay)
+        # A loss is not the same number in another class, to as many digits as metrics are held to.
+        losses = replay.losses if artifacts.same_class else {}
     except WorkersLost:
         raise
     except (Exception, SystemExit) as e:  # noqa: BLE001 - as in ``guarded``
         return (*rows, CheckResult.of_error(Check.REPLAY, f"round {round_}", e, round_=round_)), None
-    # A loss is not the same number in another class, to as many digits as metrics are held to.
-    progress = partial(check_progress, artifacts, round_, replay.losses if artifacts.same_class else {})
-    return (*rows, *judge(artifacts, replay), *guarded(Check.PROGRESS, "metrics", progress, round_)), replay
+    progress = partial(check_progress, artifacts, round_, losses)
+    return (*rows, *judged, *guarded(Check.PROGRESS, "metrics", progress, round_)), replay
