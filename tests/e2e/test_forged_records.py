@@ -164,7 +164,8 @@ def test_forged_terms_are_found_out_without_any_secret(run_dir: Path) -> None:
     shutil.rmtree(run_dir / "owner")
     code, printed = forged(run_dir, edit_params("review_window_s", 86_401))
     assert (code, checks(printed, "fail")) == (1, {"record"})
-    assert {row["detail"] for row in rows(printed, "fail")} == {"job of the registered grant differs"}
+    assert all(row["detail"].startswith("job of the registered grant differs") for row in rows(printed, "fail"))
+    assert {row["culprit"] for row in rows(printed, "fail")} == {None}, "either side may be the wrong one"
 
 
 def test_forged_manifest_digest_names_a_manifest_that_nobody_has(run_dir: Path) -> None:
@@ -183,9 +184,8 @@ def test_forged_job_number_is_another_job(run_dir: Path) -> None:
 
     code, printed = forged(run_dir, forge)
     assert (code, checks(printed, "fail")) == (1, {"record", "manifest"})
-    assert {row["detail"] for row in rows(printed, "fail") if row["check"] == "record"} == {
-        "job of the registered grant differs"
-    }
+    forged_rows = [row for row in rows(printed, "fail") if row["check"] == "record"]
+    assert all(row["detail"].startswith("job of the registered grant differs") for row in forged_rows)
     assert {row["detail"] for row in rows(printed, "fail") if row["check"] == "manifest"} == {"job differs"}
 
 

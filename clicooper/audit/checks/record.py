@@ -17,7 +17,7 @@ from clicooper.chain.index.confirm import Confirmation, confirm_record
 from clicooper.chain.index.record_index import RecordIndex
 from clicooper.chain.record import JobRecord
 from clicooper.commitments.manifest import KeyRecord
-from clicooper.errors import Cause, ChainError, CliCooperError
+from clicooper.errors import Cause, ChainError, CliCooperError, SpecError
 from clicooper.history.follow import follow_record
 from clicooper.history.history import History, Seat
 from clicooper.storage.ipld.cid import cid_text
@@ -80,8 +80,13 @@ def _disputed(history: History) -> Iterator[str]:
 
 def check_seat(seat: Seat) -> Iterator[CheckResult]:
     """The key record that a trainer registered is well-formed."""
-    with committed_by(seat.seat, "the key record that it registered"):
+    try:
         record = KeyRecord.from_block(seat.key_record)
+    except SpecError as e:
+        # Whose doing that is, a node has to say: a forger of records may write anything here.
+        detail = f"what the record says that seat {seat.seat} registered is {e.message}"
+        yield CheckResult(Check.RECORD, Verdict.FAIL, seat.trainer, detail, expected="a key record", actual=e.message)
+        return
     yield CheckResult(Check.RECORD, Verdict.PASS, seat.trainer, f"registered {record.endpoint}", seat=seat.seat)
 
 
