@@ -227,7 +227,7 @@ def test_node_that_does_not_answer(folder: Path, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize("body", [b"<html>welcome</html>", b"[]", b"{}", b'{"result": "soon"}'])
 def test_server_that_is_no_node(body: bytes, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with http_server(lambda _: body) as url:
-        assert url in refused(["demo", "--network", url, "--out", "run"], 3, capsys, "Unanswered")
+        assert url in refused(["demo", "--network", url, "--out", "run"], 3, capsys, "ChainError")
     assert list(folder.iterdir()) == []
 
 
