@@ -12,9 +12,9 @@ from torch import Tensor
 
 from clicooper.learning.portable.watch import Watch
 
-__all__ = ["BLOCK_TERMS", "factor_bits", "largest", "shifter", "sum_bits", "to_grid", "to_grid64"]
+__all__ = ["MAX_TERMS", "factor_bits", "largest", "shifter", "sum_bits", "to_grid", "to_grid64"]
 
-BLOCK_TERMS = 1 << 21
+MAX_TERMS = 1 << 21
 """Terms that one exact sum may have; longer sums are cut into blocks of as many."""
 
 _MANTISSA64 = 53
@@ -29,7 +29,7 @@ def factor_bits(terms: int) -> int:
     """Bits of each factor where ``terms`` products are added.
 
     Args:
-        terms: number of products, at most ``BLOCK_TERMS``.
+        terms: number of products, at most ``MAX_TERMS``.
 
     Returns:
         ``min(22, (53 - ceil(log2 terms)) // 2)``.
@@ -41,7 +41,7 @@ def sum_bits(terms: int) -> int:
     """Bits of each entry where ``terms`` entries are added.
 
     Args:
-        terms: number of entries, at most ``BLOCK_TERMS``.
+        terms: number of entries, at most ``MAX_TERMS``.
 
     Returns:
         ``min(48, 53 - ceil(log2 terms))``.

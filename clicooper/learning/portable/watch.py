@@ -14,10 +14,13 @@ class Watch:
 
     Args:
         device: where the reductions run.
+
+    Attributes:
+        device: the same, as a device.
     """
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
-        self._device = torch.device(device)
+        self.device = torch.device(device)
         self._peak = self._nothing()
 
     def see(self, largest: Tensor) -> None:
@@ -37,4 +40,4 @@ class Watch:
         return finite
 
     def _nothing(self) -> Tensor:
-        return torch.zeros((), dtype=torch.float32, device=self._device)
+        return torch.zeros((), dtype=torch.float32, device=self.device)
