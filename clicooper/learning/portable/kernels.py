@@ -1,0 +1,24 @@
+"""The kernels of ``portable/1``: every operation of a programme, by name.
+
+Not its job: to check shapes and attributes, which is done before a programme runs.
+"""
+
+from collections.abc import Mapping
+
+from clicooper.learning.portable.free import FREE, Kernel
+from clicooper.learning.portable.products import matmul
+from clicooper.learning.portable.scatter import add_rows
+from clicooper.learning.portable.sums import mean, normalise, normalise_grad, sum_over
+
+__all__ = ["PORTABLE"]
+
+PORTABLE: Mapping[str, Kernel] = {
+    **FREE,
+    "matmul": matmul,
+    "sum": sum_over,
+    "mean": mean,
+    "add_rows": add_rows,
+    "normalise": normalise,
+    "normalise_grad": normalise_grad,
+}
+"""Operation to kernel."""
