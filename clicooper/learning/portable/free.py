@@ -10,6 +10,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from clicooper.learning.portable.roots import square_root
 from clicooper.learning.portable.watch import Watch
 
 __all__ = ["FREE", "Kernel"]
@@ -96,7 +97,7 @@ FREE: Mapping[str, Kernel] = {
     "minimum": _elementwise(torch.minimum),
     "neg": _elementwise(torch.neg),
     "abs": _elementwise(torch.abs),
-    "sqrt": _elementwise(torch.sqrt),
+    "sqrt": _elementwise(square_root),
     "relu": _elementwise(torch.relu),
     "relu_grad": _relu_grad,
     "greater": _elementwise(torch.gt),

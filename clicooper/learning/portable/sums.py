@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from clicooper.learning.portable import grid
+from clicooper.learning.portable.roots import square_root
 from clicooper.learning.portable.watch import Watch
 
 __all__ = ["exact_sum", "mean", "normalise", "normalise_grad", "sum_over"]
@@ -133,7 +134,7 @@ def _mean(watch: Watch, x: Tensor, dims: Dims) -> Tensor:
 
 
 def _deviation(watch: Watch, variance: Tensor, eps: float) -> Tensor:
-    deviation = torch.sqrt(torch.add(variance, torch.full((), eps, dtype=torch.float32, device=variance.device)))
+    deviation = square_root(torch.add(variance, torch.full((), eps, dtype=torch.float32, device=variance.device)))
     watch.see_divisor(deviation)
     return deviation
 
