@@ -118,7 +118,7 @@ def to_grid(x: Tensor, largest: Tensor, bits: int, watch: Watch) -> Tensor:
         watch: sees ``largest``.
 
     Returns:
-        float32 on a CPU, where ``bits`` <= 22 and all M are finite in float32; else float64. The numbers are
+        float32 on a CPU, where ``bits`` <= 22 and all M + x are finite in float32; else float64. The numbers are
         the same in both. Convert the float32 ones to float64 (``.to``, or ``copy_`` into a buffer) before
         they are multiplied or added. On other devices always float64: a choice would have to wait for them.
     """
@@ -132,8 +132,9 @@ def _fits_float32(largest: Tensor, bits: int) -> bool:
     """Whether the additions may be float32; then all of ``largest`` is finite, and a watch need not see it."""
     if largest.device.type != "cpu" or bits > _FACTOR_BITS or largest.numel() == 0:
         return False
-    # M is finite up to e = 104 + bits; NaN and infinity fail the comparison.
-    return float(largest.amax()) < 2.0 ** min(104 + bits, 127)
+    # M is finite up to e = 104 + bits, but an x that rounds to 2**e may then carry M + x to 2**128.
+    # NaN and infinity fail the comparison.
+    return float(largest.amax()) < 2.0 ** (103 + bits)
 
 
 def to_grid64(x: Tensor, largest: Tensor, bits: int, watch: Watch, out: Tensor | None = None) -> Tensor:
