@@ -134,7 +134,7 @@ def _fits_float32(largest: Tensor, bits: int) -> bool:
         return False
     # M is finite up to e = 104 + bits, but an x that rounds to 2**e may then carry M + x to 2**128.
     # NaN and infinity fail the comparison.
-    return float(largest.amax()) < 2.0 ** (103 + bits)
+    return float(largest.amax()) < float(1 << (103 + bits))
 
 
 def to_grid64(x: Tensor, largest: Tensor, bits: int, watch: Watch, out: Tensor | None = None) -> Tensor:
