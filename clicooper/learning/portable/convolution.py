@@ -40,9 +40,9 @@ def conv2d(
     if 0 in (result.numel(), x.numel(), w.numel()):
         return result
     bits = grid.factor_bits(w[0].numel())
-    factor = grid.to_wide_grid(w, grid.largest(w, (1, 2, 3)), bits, watch)
     # (groups, O / groups, kh kw C / groups), as the rows that windows become.
-    factor = factor.view(groups, -1, *w.shape[1:]).permute(0, 1, 3, 4, 2).reshape(groups, -1, w[0].numel())
+    turned = w.permute(0, 2, 3, 1)
+    factor = grid.to_wide_grid(turned, grid.largest(w, (1, 2, 3)), bits, watch).view(groups, -1, w[0].numel())
     for first, last in _record_parts(x.shape[0], windows, w[0].numel() * groups, x.device):
         records = x[first:last]
         gridded = grid.to_grid(records, grid.largest(records, (1, 2, 3)), bits, watch)
@@ -84,10 +84,10 @@ def conv2d_input_grad(
     if 0 in (result.numel(), g.numel(), w.numel()):
         return result
     bits = grid.factor_bits(w[:, 0].numel() // groups)
-    by_group = w.unflatten(0, (groups, -1))
-    factor = grid.to_wide_grid(by_group, grid.largest(by_group, (1, 3, 4)), bits, watch)
-    # (groups, kh kw C / groups, O / groups): what a window's entries get from the output channels.
-    factor = factor.permute(0, 3, 4, 2, 1).flatten(1, 3).contiguous()
+    # (groups, kh, kw, C / groups, O / groups): what a window's entries get from the output channels.
+    turned = w.reshape(groups, w.shape[0] // groups, -1).transpose(1, 2).contiguous()
+    turned = turned.unflatten(1, tuple(w.shape[1:])).permute(0, 2, 3, 1, 4)
+    factor = grid.to_wide_grid(turned, grid.largest(turned, (1, 2, 4)), bits, watch).flatten(1, 3)
     for first, last in _record_parts(shape[0], windows, w[0].numel() * groups, g.device):
         records = g[first:last]
         gridded = grid.to_grid(records, grid.largest(records, (1, 2, 3)), bits, watch)

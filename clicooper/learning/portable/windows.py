@@ -13,7 +13,7 @@ __all__ = ["Windows", "bordered", "parts_of"]
 
 Pair = tuple[int, int]
 
-_CPU_ENTRIES = 1 << 19
+_CPU_ENTRIES = 1 << 20
 _DEVICE_ENTRIES = 1 << 26
 
 
