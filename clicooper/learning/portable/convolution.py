@@ -18,9 +18,7 @@ __all__ = ["conv2d", "conv2d_input_grad", "conv2d_weight_grad", "records_per_blo
 Pair = tuple[int, int]
 
 
-def conv2d(
-    watch: Watch, x: Tensor, w: Tensor, *, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> Tensor:
+def conv2d(watch: Watch, x: Tensor, w: Tensor, *, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Tensor:
     """The convolution: one grid for each record of ``x`` and each output channel of ``w``.
 
     Args:
@@ -46,7 +44,7 @@ def conv2d(
     for first, last in _record_parts(x.shape[0], windows, w[0].numel() * groups, x.device):
         records = x[first:last]
         gridded = grid.to_grid(records, grid.largest(records, (1, 2, 3)), bits, watch)
-        place = result[first:last].unflatten(1, (groups, -1))
+        place = result[first:last].view(last - first, groups, -1, down, across)
         for start, stop, rows in _rows_of_windows(_channels_last(gridded, windows, groups), windows):
             product = _multiply(factor, rows.transpose(1, 2))
             shape = (groups, -1, last - first, stop - start, across)
@@ -86,12 +84,12 @@ def conv2d_input_grad(
     bits = grid.factor_bits(w[:, 0].numel() // groups)
     # (groups, kh, kw, C / groups, O / groups): what a window's entries get from the output channels.
     turned = w.reshape(groups, w.shape[0] // groups, -1).transpose(1, 2).contiguous()
-    turned = turned.unflatten(1, tuple(w.shape[1:])).permute(0, 2, 3, 1, 4)
+    turned = turned.view(groups, *w.shape[1:], -1).permute(0, 2, 3, 1, 4)
     factor = grid.to_wide_grid(turned, grid.largest(turned, (1, 2, 4)), bits, watch).flatten(1, 3)
     for first, last in _record_parts(shape[0], windows, w[0].numel() * groups, g.device):
         records = g[first:last]
         gridded = grid.to_grid(records, grid.largest(records, (1, 2, 3)), bits, watch)
-        padded = _spread(gridded.unflatten(1, (groups, -1)), factor, windows)
+        padded = _spread(_by_group(gridded, groups), factor, windows)
         rows, columns = windows.inside()
         result[first:last] = padded[:, rows, columns].flatten(3).permute(0, 3, 1, 2)
     return result
@@ -169,7 +167,7 @@ def _weight_grad_block(watch: Watch, g: Tensor, x: Tensor, windows: Windows, gro
     width = kernel[0] * kernel[1] * depth
     total = torch.zeros((groups, g.shape[1] // groups, width), dtype=torch.float64, device=g.device)
     for first, last in _record_parts(len(x), windows, width * groups, x.device):
-        lines = grid.to_grid(g[first:last], peaks_g, bits, watch).unflatten(1, (groups, -1))
+        lines = _by_group(grid.to_grid(g[first:last], peaks_g, bits, watch), groups)
         pictures = _channels_last(grid.to_grid(x[first:last], peaks_x, bits, watch), windows, groups)
         for start, stop, rows in _rows_of_windows(pictures, windows):
             left = _to64(lines[:, :, :, start:stop].permute(1, 2, 0, 3, 4)).flatten(2)
@@ -197,7 +195,7 @@ def _channels_last(gridded: Tensor, windows: Windows, groups: int) -> Tensor:
     padded = torch.zeros((records, *windows.padded, channels), dtype=torch.float64, device=gridded.device)
     rows, columns = windows.inside()
     padded[:, rows, columns] = gridded.permute(0, 2, 3, 1)
-    return padded.unflatten(3, (groups, -1))
+    return padded.view(*padded.shape[:3], groups, channels // groups)
 
 
 def _rows_of_windows(padded: Tensor, windows: Windows) -> Iterator[tuple[int, int, Tensor]]:
@@ -206,12 +204,17 @@ def _rows_of_windows(padded: Tensor, windows: Windows) -> Iterator[tuple[int, in
     across, (kh, kw) = windows.count[1], windows.kernel
     by_record, by_row, by_column, by_group, by_channel = padded.stride()
     (down_step, across_step), (down_gap, across_gap) = windows.stride, windows.dilation
-    steps = (by_group, by_record, by_row * down_step, by_column * across_step, by_row * down_gap)
-    steps = (*steps, by_column * across_gap, by_channel)
+    offsets = (by_row * down_gap, by_column * across_gap, by_channel)
+    steps = (by_group, by_record, by_row * down_step, by_column * across_step, *offsets)
     for start, stop in _window_parts(windows, records * groups * kh * kw * depth, padded.device):
         sizes = (groups, records, stop - start, across, kh, kw, depth)
         view = padded.as_strided(sizes, steps, start * down_step * by_row)
         yield start, stop, view.contiguous().view(groups, -1, kh * kw * depth)
+
+
+def _by_group(x: Tensor, groups: int) -> Tensor:
+    """(N, C, H, W) as (N, groups, C / groups, H, W)."""
+    return x.reshape(x.shape[0], groups, x.shape[1] // groups, *x.shape[2:])
 
 
 def _to64(gridded: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ def max_pool2d(watch: Watch, x: Tensor, *, kernel: Pair, stride: Pair, padding: 
     for start, stop in _plane_parts(planes, windows):
         result[start:stop] = _largest_entries(bordered(windows, planes[start:stop], -torch.inf, x.dtype), windows)
     watch.see(result.abs())
-    return result.unflatten(0, x.shape[:2])
+    return result.view(*x.shape[:2], *windows.count)
 
 
 def max_pool2d_grad(
@@ -57,7 +57,8 @@ def max_pool2d_grad(
         float32 as ``x``; where windows overlap, exact sums.
     """
     windows = Windows((x.shape[2], x.shape[3]), kernel, stride, padding, dilation)
-    planes, gradients, result = x.flatten(0, 1), g.flatten(0, 1), torch.empty_like(x).flatten(0, 1)
+    planes, gradients = x.flatten(0, 1), g.flatten(0, 1)
+    result = torch.empty((x.shape[0] * x.shape[1], *windows.size), dtype=torch.float32, device=x.device)
     for start, stop in _plane_parts(planes, windows):
         pictures = bordered(windows, planes[start:stop], -torch.inf, x.dtype)
         top = _largest_entries(pictures, windows)
@@ -72,7 +73,7 @@ def max_pool2d_grad(
             is_open.logical_xor_(is_first)
             total[place].add_(torch.where(is_first, gridded, zero))
         result[start:stop] = total[(slice(None), *windows.inside())]
-    return result.unflatten(0, x.shape[:2])
+    return result.view(x.shape)
 
 
 def avg_pool2d(watch: Watch, x: Tensor, *, kernel: Pair, stride: Pair, padding: Pair) -> Tensor:
@@ -96,7 +97,7 @@ def avg_pool2d(watch: Watch, x: Tensor, *, kernel: Pair, stride: Pair, padding: 
         for offset in windows.offsets():
             total.add_(pictures[(slice(None), *windows.entry(offset))])
         result[start:stop] = total
-    return result.div_(_size_of(windows, x.device)).unflatten(0, x.shape[:2])
+    return result.div_(_size_of(windows, x.device)).view(*x.shape[:2], *windows.count)
 
 
 def avg_pool2d_grad(
@@ -123,7 +124,7 @@ def avg_pool2d_grad(
         for offset in windows.offsets():
             total[(slice(None), *windows.entry(offset))].add_(gridded)
         result[start:stop] = total[(slice(None), *windows.inside())]
-    return result.div_(_size_of(windows, g.device)).unflatten(0, shape[:2])
+    return result.div_(_size_of(windows, g.device)).view(shape)
 
 
 def _largest_entries(pictures: Tensor, windows: Windows) -> Tensor:

@@ -8,7 +8,7 @@ Not its job: to judge numbers that are not finite (the watch stops such a step),
 
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clicooper.learning.portable import grid
+from clicooper.learning.portable.convolution import records_per_block
 
 __all__ = ["ENTRIES", "Entry", "exact_dot", "exact_total", "float32_of", "on_grid", "recheck"]
 
@@ -217,10 +218,94 @@ def _total_of_some(values: Numbers, is_here: NDArray[np.bool_]) -> np.float32:
     return float32_of(int(multiples[is_here].sum()), exponent)
 
 
+def _conv2d_entry(inputs: Sequence[Tensor], attributes: Mapping[str, Any], place: tuple[int, ...]) -> np.float32:
+    (x, w), (n, o, i, j) = inputs, place
+    bits, first = grid.factor_bits(w[0].numel()), o // (w.shape[0] // attributes["groups"]) * w.shape[1]
+    pairs = list(_window(attributes, (i, j), tuple(w.shape[2:]), tuple(x.shape[2:])))
+    return _sum_of_products(
+        (x[n], w[o]), bits, lambda a, b: [(a[first : first + w.shape[1], r, c], b[:, u, v]) for u, v, r, c in pairs]
+    )
+
+
+def _window(
+    attributes: Mapping[str, Any], window: tuple[int, int], kernel: Sequence[int], size: Sequence[int]
+) -> Iterator[tuple[int, int, int, int]]:
+    """Entries of a window, and where they lie in the picture; without those in the border."""
+    (s, t), (p, q), (d, e) = (attributes[name] for name in ("stride", "padding", "dilation"))
+    for u in range(kernel[0]):
+        for v in range(kernel[1]):
+            row, column = window[0] * s - p + u * d, window[1] * t - q + v * e
+            if 0 <= row < size[0] and 0 <= column < size[1]:
+                yield u, v, row, column
+
+
+def _input_grad_entry(inputs: Sequence[Tensor], attributes: Mapping[str, Any], place: tuple[int, ...]) -> np.float32:
+    (g, w), (n, channel, row, column) = inputs, place
+    own, (group, of_group) = w.shape[0] // attributes["groups"], divmod(channel, w.shape[1])
+    outputs = slice(group * own, (group + 1) * own)
+    pairs = list(_windows_of(attributes, (row, column), tuple(w.shape[2:]), tuple(g.shape[2:])))
+    return _sum_of_products(
+        (g[n], w[outputs, of_group]),
+        grid.factor_bits(own * w.shape[2] * w.shape[3]),
+        lambda a, b: [(a[outputs, i, j], b[:, u, v]) for u, v, i, j in pairs],
+    )
+
+
+def _windows_of(
+    attributes: Mapping[str, Any], place: tuple[int, int], kernel: Sequence[int], count: Sequence[int]
+) -> Iterator[tuple[int, int, int, int]]:
+    """Entries of windows that lie at a place of the picture, and the windows."""
+    (s, t), (p, q), (d, e) = (attributes[name] for name in ("stride", "padding", "dilation"))
+    for u in range(kernel[0]):
+        for v in range(kernel[1]):
+            (i, down), (j, across) = divmod(place[0] + p - u * d, s), divmod(place[1] + q - v * e, t)
+            if down == across == 0 and 0 <= i < count[0] and 0 <= j < count[1]:
+                yield u, v, i, j
+
+
+def _weight_grad_entry(inputs: Sequence[Tensor], attributes: Mapping[str, Any], place: tuple[int, ...]) -> np.float32:
+    (g, x), (o, of_group, u, v) = inputs, place
+    shape = attributes["shape"]
+    channel = o // (shape[0] // attributes["groups"]) * shape[1] + of_group
+    step = records_per_block((g.shape[2], g.shape[3]))
+    rows, columns = (_reached(attributes, axis, (u, v)[axis], g.shape[2 + axis], x.shape[2 + axis]) for axis in (0, 1))
+    return _add_blocks(
+        _sum_of_products(
+            (g[start : start + step, o], x[start : start + step, channel]),
+            grid.factor_bits(min(step, len(g) - start) * g.shape[2] * g.shape[3]),
+            lambda a, b: [(a[:, rows[0], columns[0]], b[:, rows[1], columns[1]])],
+        )
+        for start in range(0, len(g), step)
+    )
+
+
+def _reached(attributes: Mapping[str, Any], axis: int, offset: int, count: int, size: int) -> tuple[slice, slice]:
+    """Along one axis: the windows that have an entry within the picture, and its places."""
+    step = attributes["stride"][axis]
+    shift = offset * attributes["dilation"][axis] - attributes["padding"][axis]
+    first = max(0, -(shift // step))
+    last = max(first, min(count, (size - 1 - shift) // step + 1))
+    begin = first * step + shift
+    return slice(first, last), slice(begin, begin + (last - first) * step, step)
+
+
+def _sum_of_products(factors: tuple[Tensor, Tensor], bits: int, pairs: Callable[..., Iterable[Any]]) -> np.float32:
+    """Products of some entries of two sets; all entries of a set make its grid."""
+    arrays = [t.detach().contiguous().cpu().numpy() for t in factors]
+    if not all(np.isfinite(a).all() for a in arrays):
+        return np.float32(math.nan)
+    (a, unit_a), (b, unit_b) = (on_grid(x.reshape(-1), bits) for x in arrays)
+    chosen = pairs(a.reshape(arrays[0].shape), b.reshape(arrays[1].shape))
+    return float32_of(sum(int((p * q).sum()) for p, q in chosen), unit_a + unit_b)
+
+
 ENTRIES: Mapping[str, Entry] = {
     "matmul": _matmul_entry,
     "sum": _sum_entry,
     "mean": _mean_entry,
     "add_rows": _add_rows_entry,
+    "conv2d": _conv2d_entry,
+    "conv2d_input_grad": _input_grad_entry,
+    "conv2d_weight_grad": _weight_grad_entry,
 }
 """Operations of which single entries can be computed again."""
