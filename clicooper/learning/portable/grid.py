@@ -191,7 +191,7 @@ def chunks(x: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
     axis = next((dim for dim, size in enumerate(x.shape) if size > 1), 0)
     size = x.shape[axis]
     step = max(1, _CHUNK * size // x.numel())
-    if x.device.type != "cpu" or step >= size:
+    if x.device.type != "cpu" or x.numel() <= 4 * _CHUNK or step >= size:
         yield tensors
         return
     for start in range(0, size, step):
