@@ -156,7 +156,7 @@ def to_grid64(x: Tensor, largest: Tensor, bits: int, watch: Watch, out: Tensor |
     return wide.add_(magic).sub_(magic)
 
 
-def to_wide_grid(x: Tensor, largest: Tensor, bits: int, watch: Watch) -> Tensor:
+def to_wide_grid(x: Tensor, largest: Tensor, bits: int, watch: Watch, out: Tensor | None = None) -> Tensor:
     """As ``to_grid``, then converted: what products of matrices take.
 
     Args:
@@ -164,11 +164,12 @@ def to_wide_grid(x: Tensor, largest: Tensor, bits: int, watch: Watch) -> Tensor:
         largest: float32, of as many dimensions as ``x``, broadcasting to it: ``largest(x, dims)``.
         bits: of the grid, ``factor_bits`` or ``sum_bits`` of the number of terms.
         watch: sees ``largest``.
+        out: float64 of the shape of ``x``, written and returned; a new row-major tensor without it.
 
     Returns:
-        float64, the shape of ``x``, row-major.
+        float64, the shape of ``x``.
     """
-    wide = torch.empty(x.shape, dtype=torch.float64, device=x.device)
+    wide = torch.empty(x.shape, dtype=torch.float64, device=x.device) if out is None else out
     if not _fits_float32(largest, bits):
         return to_grid64(x, largest, bits, watch, out=wide)
     magic = shifter(largest, bits, torch.float32)
@@ -191,7 +192,7 @@ def chunks(x: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
     axis = next((dim for dim, size in enumerate(x.shape) if size > 1), 0)
     size = x.shape[axis]
     step = max(1, _CHUNK * size // x.numel())
-    if x.device.type != "cpu" or step >= size:
+    if x.device.type != "cpu" or x.numel() <= 4 * _CHUNK or step >= size:
         yield tensors
         return
     for start in range(0, size, step):

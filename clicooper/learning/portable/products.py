@@ -36,15 +36,16 @@ def matmul(watch: Watch, a: Tensor, b: Tensor) -> Tensor:
 
 def _block(watch: Watch, a: Tensor, b: Tensor) -> Tensor:
     """Rows of both factors lie along memory: the layout in which no library of matrix products is slow."""
-    left = _factor(watch, a)
-    right = _factor(watch, b.transpose(-1, -2))
+    left = _factor(watch, a, "left")
+    right = _factor(watch, b.transpose(-1, -2), "right")
     return _multiply(left, right.transpose(-1, -2)).to(torch.float32)
 
 
-def _factor(watch: Watch, rows: Tensor) -> Tensor:
-    """Rows (..., n, K) on their grids, float64, contiguous."""
+def _factor(watch: Watch, rows: Tensor, side: str) -> Tensor:
+    """Rows (..., n, K) on their grids, float64, row-major; in room that the next product takes again."""
     peaks = grid.largest(rows, (rows.dim() - 1,))
-    return grid.to_wide_grid(rows, peaks, grid.factor_bits(rows.shape[-1]), watch)
+    room = watch.room(side, tuple(rows.shape))
+    return grid.to_wide_grid(rows, peaks, grid.factor_bits(rows.shape[-1]), watch, out=room)
 
 
 def _multiply(left: Tensor, right: Tensor) -> Tensor:

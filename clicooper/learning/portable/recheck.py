@@ -98,6 +98,8 @@ def float32_of(multiple: int, exponent: int) -> np.float32:
     Returns:
         float32; +0 for 0.
     """
+    if multiple == 0:
+        return np.float32(0)
     rest = abs(multiple)
     drop = max(rest.bit_length() - 24, -149 - exponent, 0)
     kept = (rest + ((1 << drop) >> 1) - (0 if drop == 0 else 1 - ((rest >> drop) & 1))) >> drop

@@ -1,5 +1,7 @@
 """Whether a step met a number that is not finite, or a division by zero; read once a step.
 
+It also lends the kernels of the step room that they use again and again.
+
 Not its job: to stop the step. Whoever runs it asks, and stops it.
 """
 
@@ -10,9 +12,14 @@ from torch import Tensor
 
 __all__ = ["Watch"]
 
+_MOST_LENT = 1 << 22
+"""Entries of room that is kept; more is rare, and the system's to give."""
+
 
 class Watch:
     """The largest number that was seen; nothing waits for the device before it is read.
+
+    One watch is for one step at a time: its room must not be taken by two threads at once.
 
     Args:
         device: where the step runs.
@@ -24,6 +31,25 @@ class Watch:
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
         self._peak = self._number(0.0)
+        self._rooms: dict[str, Tensor] = {}
+
+    def room(self, use: str, shape: tuple[int, ...]) -> Tensor:
+        """Room for numbers on their way, with anything in it; fresh memory costs as much as what is done in it.
+
+        Args:
+            use: what for. The same room is lent for the same use again: nothing in it outlives a kernel's call.
+            shape: of the room.
+
+        Returns:
+            float64, row-major.
+        """
+        size = math.prod(shape)
+        if self.device.type != "cpu" or size > _MOST_LENT:
+            return torch.empty(shape, dtype=torch.float64, device=self.device)
+        room = self._rooms.get(use)
+        if room is None or room.numel() < size:
+            room = self._rooms[use] = torch.empty(size, dtype=torch.float64)
+        return room[:size].view(shape)
 
     def see(self, largest: Tensor) -> None:
         """Note the largest absolute values of a reduction's input.

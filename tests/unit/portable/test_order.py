@@ -89,6 +89,17 @@ def test_the_order_of_the_terms_changes_nothing() -> None:
     assert same_bits(ours, _only(add_rows(Watch(), b, index, rows=13)))
 
 
+def test_room_that_is_used_again_holds_no_result() -> None:
+    watch, matmul = Watch(), PORTABLE["matmul"]
+    a, b = _numbers(9, 40), _numbers(40, 9)
+    first = _only(matmul(watch, a, b))
+    kept = first.clone()
+    square = _only(matmul(watch, first, first))
+    assert torch.equal(first, kept)
+    assert same_bits(square, _only(matmul(Watch(), kept, kept)))
+    assert same_bits(_only(matmul(watch, a, b)), kept)
+
+
 def test_plain_float32_sums_do_depend_on_the_order() -> None:
     """What this arithmetic is for: the same inputs, added by torch."""
     a = _numbers(20, 777)

@@ -83,6 +83,11 @@ def test_rounding_to_float32(multiple: int, exponent: int) -> None:
     assert float32_of(multiple, exponent) == exact_reference.to_float32(exact)
 
 
+@pytest.mark.parametrize("exponent", [-400, 0, 200])
+def test_nothing_of_any_unit_is_zero(exponent: int) -> None:
+    assert float32_of(0, exponent) == 0
+
+
 def test_numbers_that_are_not_finite_are_left_to_the_watch() -> None:
     a = torch.tensor([[1.0, float("inf")]])
     assert recheck("matmul", [a, a.t()], {}, torch.zeros(1, 1))
