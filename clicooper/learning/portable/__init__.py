@@ -6,6 +6,7 @@ docs/arithmetic.md defines it as mathematics; this room is one way to get its nu
 * ``watch`` remembers whether a reduction met a number that is not finite.
 * ``layout`` has the free operations and those that move entries; ``products``, ``sums`` and ``scatter``
   have the exact reductions.
+* ``convolution`` and ``pooling`` have what slides over pictures; ``windows`` says where it lies.
 * ``recheck`` computes single entries of a result again, in integers.
 * ``kernels`` lists every operation by name. A kernel is called as ``kernel(watch, *tensors, **attributes)``;
   it never changes its inputs.
