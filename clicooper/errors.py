@@ -7,6 +7,7 @@ of the command line. Third-party errors are wrapped with ``raise ... from e``.
 from enum import Enum
 
 __all__ = [
+    "ArithmeticFault",
     "ArtifactCorrupt",
     "ArtifactMalformed",
     "ArtifactMissing",
@@ -22,6 +23,7 @@ __all__ = [
     "GraphTooLarge",
     "MarkCapacityError",
     "ModelUnusable",
+    "NotPortable",
     "PrivacyBudgetError",
     "PrivacyClaimError",
     "RecordDamaged",
@@ -89,6 +91,17 @@ class SpecError(CliCooperError):
     """A job specification or manifest that breaks its schema or its limits."""
 
     cause = Cause.TERMS
+
+
+class NotPortable(SpecError):
+    """A model with a layer or an operation that the portable arithmetic does not define."""
+
+
+class ArithmeticFault(CliCooperError):
+    """A machine whose results are not those of the portable arithmetic; nobody else is at fault."""
+
+    exit_code = EXIT_INCONCLUSIVE
+    cause = Cause.MACHINE
 
 
 class DataError(CliCooperError):

@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from clicooper.errors import ModelUnusable, SpecError
+from clicooper.errors import ModelUnusable, NotPortable, SpecError
 from clicooper.types import Digest
 
 __all__ = ["code_digest", "import_code", "running_code"]
@@ -79,12 +79,14 @@ def import_code(kind: str, demanded: bytes | None) -> Any:
 def running_code(kind: str, what: str) -> Iterator[None]:
     """Runs code of a job's owner: whatever it raises is ``ModelUnusable``, but for the user's own interrupt.
 
+    What the tracer says of a layer, ``NotPortable``, stays as it is.
+
     Args:
         what: what failed, in words that go on behind the model's name.
     """
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, NotPortable):
         raise
     # Code of others may raise anything, SystemExit and errors of this package among it.
     except BaseException as e:

@@ -14,10 +14,25 @@ from itertools import pairwise
 from clicooper.commitments.manifest import ModelSpec
 from clicooper.errors import SpecError
 
-__all__ = ["RESNET_WIDTHS", "BlockSize", "image_shape", "is_code", "size_blocks"]
+__all__ = [
+    "PATCH",
+    "RESNET_WIDTHS",
+    "VIT_WIDTHS",
+    "BlockSize",
+    "image_shape",
+    "is_code",
+    "patch_count",
+    "size_blocks",
+]
 
 RESNET_WIDTHS = (64, 128, 256, 512)
 """Channels of the four stages of ResNet-18, where a spec names none."""
+
+VIT_WIDTHS = (64, 4, 4)
+"""Width, transformer blocks and heads of the vision transformer, where a spec names none."""
+
+PATCH = 4
+"""Height and width of a vision transformer's patch."""
 
 
 @dataclass(frozen=True)
@@ -129,4 +144,35 @@ def _norm(channels: int) -> int:
     return 4 * channels + 1
 
 
-_KINDS: Mapping[str, Callable[[ModelSpec], tuple[BlockSize, ...]]] = {"mlp": _mlp, "cnn": _cnn, "resnet18": _resnet18}
+def patch_count(model: ModelSpec) -> int:
+    """Patches of one record.
+
+    Raises:
+        SpecError: widths or sides that a vision transformer has no place for.
+    """
+    _, height, width = image_shape(model)
+    widths = model.widths or VIT_WIDTHS
+    if len(widths) != 3 or widths[0] % widths[2] or height % PATCH or width % PATCH:
+        raise SpecError(
+            f"model.widths is {list(model.widths)} for images of {height} x {width}, which vit cannot take",
+            hint=f"give width, depth and heads, the width a multiple of the heads, and sides a multiple of {PATCH}",
+        )
+    return height * width // PATCH**2
+
+
+def _vit(model: ModelSpec) -> tuple[BlockSize, ...]:
+    channels, patches = image_shape(model)[0], patch_count(model)
+    wide, depth, heads = model.widths or VIT_WIDTHS
+    first = BlockSize((PATCH**2 * channels * wide, patches * wide), wide, 3 * patches * wide)
+    matrices = (3 * wide * wide, wide * wide, 4 * wide * wide, 4 * wide * wide)
+    inner = BlockSize(matrices, 13 * wide, patches * (20 * wide + 3 * heads * patches))
+    last = BlockSize((wide * model.outputs,), model.outputs + 2 * wide, (2 * patches + 1) * wide + model.outputs)
+    return (first, *(inner,) * depth, last)
+
+
+_KINDS: Mapping[str, Callable[[ModelSpec], tuple[BlockSize, ...]]] = {
+    "mlp": _mlp,
+    "cnn": _cnn,
+    "resnet18": _resnet18,
+    "vit": _vit,
+}

@@ -21,7 +21,15 @@ from clicooper.commitments.manifest import ModelSpec
 from clicooper.errors import ModelUnusable, SpecError, UntrustedModel
 from clicooper.learning.limits import SIZE_LIMIT
 from clicooper.learning.model_code import import_code, running_code
-from clicooper.learning.model_sizes import RESNET_WIDTHS, image_shape, is_code, size_blocks
+from clicooper.learning.model_sizes import (
+    PATCH,
+    RESNET_WIDTHS,
+    VIT_WIDTHS,
+    image_shape,
+    is_code,
+    patch_count,
+    size_blocks,
+)
 from clicooper.learning.terms import check_model
 from clicooper.plain_text import shell_word
 
@@ -280,7 +288,65 @@ class _Residual(nn.Module):
         return torch.relu(inner + self.shortcut(x))
 
 
-_KINDS: Mapping[str, Callable[[ModelSpec], list[Block]]] = {"mlp": _mlp, "cnn": _cnn, "resnet18": _resnet18}
+def _vit(spec: ModelSpec) -> list[Block]:
+    """A small vision transformer (Dosovitskiy et al., 2021), without a class token: the mean of all patches is read.
+
+    ``widths`` are its width, the number of its transformer blocks and of their heads.
+    """
+    channels, patches = image_shape(spec)[0], patch_count(spec)
+    wide, depth, heads = spec.widths or VIT_WIDTHS
+    blocks: list[Block] = [partial(_Patches, channels, wide, patches)]
+    blocks += [partial(_Transformer, wide, heads)] * depth
+    return [*blocks, partial(_Averaged, wide, spec.outputs)]
+
+
+class _Patches(nn.Module):
+    """Patches as vectors, with learnt positions."""
+
+    def __init__(self, channels: int, width: int, patches: int) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(channels, width, PATCH, stride=PATCH)
+        self.position = nn.Parameter(torch.zeros(patches, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        patches: Tensor = self.embed(x).flatten(2).transpose(1, 2)
+        return patches + self.position
+
+
+class _Transformer(nn.Module):
+    """Attention and a perceptron, each behind a layer normalisation and beside a shortcut."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = self.norm1(x)
+        x = x + self.attention(inner, inner, inner, need_weights=False)[0]
+        wide = nn.functional.gelu(self.up(self.norm2(x)))
+        return torch.add(x, self.down(wide))
+
+
+class _Averaged(nn.Module):
+    """The mean of all patches, and a linear layer."""
+
+    def __init__(self, width: int, outputs: int) -> None:
+        super().__init__()
+        self.norm, self.linear = nn.LayerNorm(width), nn.Linear(width, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.linear(self.norm(x).mean(dim=1))
+        return logits
+
+
+_KINDS: Mapping[str, Callable[[ModelSpec], list[Block]]] = {
+    "mlp": _mlp,
+    "cnn": _cnn,
+    "resnet18": _resnet18,
+    "vit": _vit,
+}
 
 
 def _custom(spec: ModelSpec) -> list[Block]:
