@@ -176,6 +176,16 @@ def _expand(t: Values, func: Any, x: Tensor, *args: Any, **named: Any) -> Result
     return t.builder.one("expand", t.value_of(x), shape=tuple(func(x, *args, **named).shape))
 
 
+def _repeat(t: Values, _: Any, x: Tensor, times: Sequence[int]) -> Result:
+    """Copies along every axis, as an axis of its own before it."""
+    shape = (*(1,) * (len(times) - x.dim()), *x.shape)
+    apart = [size for one in shape for size in (1, one)]
+    wide = [size for count, one in zip(times, shape, strict=True) for size in (count, one)]
+    value = t.builder.one("reshape", t.value_of(x), shape=tuple(apart))
+    value = t.builder.one("expand", value, shape=tuple(wide))
+    return t.builder.one("reshape", value, shape=tuple(a * b for a, b in zip(times, shape, strict=True)))
+
+
 def _permuted(t: Values, x: Tensor, dims: Sequence[int]) -> Value:
     return t.builder.one("permute", t.value_of(x), dims=tuple(_dim(dim, x.dim()) for dim in dims))
 
@@ -466,6 +476,7 @@ TRANSLATIONS: Mapping[str, Translation] = (
         "masked_fill": _masked_fill,
         "copy": _copied,
         "expand": _expand,
+        "repeat": _repeat,
         "permute": _permute,
         "transpose": _transpose,
         "t": _matrix_transpose,

@@ -29,6 +29,11 @@ SEE = "docs/arithmetic.md lists what is; write the layer with that"
 
 MOST_CONSTANT_BYTES = 1 << 16
 
+LIKE = frozenset(f"{kind}_like" for kind in ("empty", "zeros", "ones", "full")) | frozenset(
+    f"new_{kind}" for kind in ("empty", "zeros", "ones", "full")
+)
+"""Operations that take no more of a tensor than its shape."""
+
 
 def trace(module: nn.Module, batch_shape: Sequence[int], *, evaluation: bool) -> Traced:
     """What a module computes of a batch.
@@ -169,6 +174,10 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         tensors = [item for item in _leaves((args, kwargs)) if isinstance(item, Tensor)]
         if torch.Tag.nondeterministic_seeded in func.tags:
             raise Untranslatable(f"{name}, which draws random numbers,")
+        if name == "_local_scalar_dense":
+            raise Untranslatable("a choice that depends on the numbers that it computes with")
+        if name in LIKE:
+            return self._constant_result(func, (torch.empty_like(args[0], device="cpu"), *args[1:]), kwargs)
         if not any(id(tensor) in self._values for tensor in tensors):
             return self._constant_result(func, args, kwargs)
         translation = TRANSLATIONS.get(name)
