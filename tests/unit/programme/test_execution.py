@@ -63,7 +63,7 @@ def test_a_number_that_is_not_finite_stops_the_step() -> None:
 def test_the_parts_of_a_step_come_in_their_order() -> None:
     first, last = segments_of(CHECKED, "portable/1")
     x, labels = batch_of(MODEL, TRAINING.batch, 0)
-    with pytest.raises(DataError, match="call forward"):
+    with pytest.raises(DataError, match="no forward pass"):
         last.loss_backward(labels)
     output = first.forward(x)
     with pytest.raises(DataError, match="gradients to step with"):
