@@ -93,6 +93,10 @@ paper: $(VENV)/.run-ready  ## the paper's claims beside what is measured here; A
 contracts: $(VENV)/.dev-ready $(NODE)  ## rebuild the compiled contract and compare bytes
 	$(PY) scripts/compile.py --check
 
+.PHONY: same-bits
+same-bits: $(VENV)/.dev-ready  ## the same training in 24 kinds of processes: every bit is equal; ARGS=--write writes docs/figures/same-bits.md
+	$(PY) -m scripts.same_bits $(ARGS)
+
 .PHONY: calibrate-marks
 calibrate-marks: $(VENV)/.dev-ready  ## how often marks deceive by chance, over 1,000 models; draws the plot of docs/watermark.md
 	$(PY) -m scripts.calibrate_marks --plot docs/images/mark-calibration.svg $(ARGS)
