@@ -147,9 +147,10 @@ HEAD = """# The same bits
 
 Made by `make same-bits ARGS=--write` on {date}, with {torch}.
 
-{steps} steps of a perceptron, a convolutional network, a ResNet-18 of 32 x 32 images and a vision transformer, whole (SGD) and in five
-micro-batches (AdamW), in processes with other vector instructions, threads, and settings of the matrix libraries. Compared is a digest
-of all outputs, gradients, weights and moments. A library that torch was not built with takes no part: its setting changes nothing.
+{steps} steps of a perceptron, a convolutional network, a ResNet-18 of 32 x 32 images and a vision transformer, whole
+(SGD) and in five micro-batches (AdamW), in processes with other vector instructions, threads, and settings of the
+matrix libraries. Compared is a digest of all outputs, gradients, weights and moments. A library that torch was not
+built with takes no part: its setting changes nothing.
 
 | Machine | portable/1: equal to the first | native: equal to the first |
 |---|---|---|
