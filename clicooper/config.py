@@ -221,7 +221,7 @@ class JobConfig(TypedModel):
         default="plain", description="corrected: the loss takes the noise of randomised labels out again (group 1)"
     )
 
-    model: str = Field(default="mlp", description="mlp, cnn, resnet18 or package.module:function")
+    model: str = Field(default="mlp", description="mlp, cnn, resnet18, vit or package.module:function")
     activation_shape: Sizes = Field(default=(), description="shape of one released activation; empty: the model's own")
     widths: Sizes = Field(default=(), description="layer widths or channels; empty: the model's own")
     optimizer: Literal["sgd", "adamw"] = Field(default="sgd", description="sgd or adamw")

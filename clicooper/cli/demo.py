@@ -54,7 +54,7 @@ def demo(
         str | None, typer.Option("--data", help="digits, an .npz file, CIFAR binary files, or an image folder.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="mlp, cnn, resnet18 or package.module:function.  [default: mlp]")
+        str | None, typer.Option("--model", help="mlp, cnn, resnet18, vit or package.module:function.  [default: mlp]")
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Run folder to create.  [default: next free one under --home]")

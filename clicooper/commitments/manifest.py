@@ -49,7 +49,7 @@ class ModelSpec(Part):
     """A model as a list of blocks with cut points.
 
     Attributes:
-        kind: ``mlp``, ``cnn``, ``resnet18``, or ``package.module:function`` returning a list of ``nn.Module``.
+        kind: ``mlp``, ``cnn``, ``resnet18``, ``vit``, or ``package.module:function`` returning a list of ``nn.Module``.
         input_shape: shape of one released activation.
         outputs: number of pseudo-labels.
         widths: kind-specific sizes (hidden widths of an MLP, channels of a CNN).

@@ -28,7 +28,7 @@ __all__ = [
 RESNET_WIDTHS = (64, 128, 256, 512)
 """Channels of the four stages of ResNet-18, where a spec names none."""
 
-VIT_WIDTHS = (64, 4, 4)
+VIT_WIDTHS = (144, 4, 4)
 """Width, transformer blocks and heads of the vision transformer, where a spec names none."""
 
 PATCH = 4

@@ -306,11 +306,11 @@ class _Patches(nn.Module):
     def __init__(self, channels: int, width: int, patches: int) -> None:
         super().__init__()
         self.embed = nn.Conv2d(channels, width, PATCH, stride=PATCH)
-        self.position = nn.Parameter(torch.zeros(patches, width))
+        self.position = nn.Embedding(patches, width)
 
     def forward(self, x: Tensor) -> Tensor:
         patches: Tensor = self.embed(x).flatten(2).transpose(1, 2)
-        return patches + self.position
+        return patches + self.position.weight
 
 
 class _Transformer(nn.Module):
@@ -319,12 +319,17 @@ class _Transformer(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.heads = heads
+        self.attend, self.gather = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = self.norm1(x)
-        x = x + self.attention(inner, inner, inner, need_weights=False)[0]
+        batch, patches, width = x.shape
+        # Queries, keys and values of every head: (batch, heads, patches, width of a head).
+        parts = self.attend(self.norm1(x)).view(batch, patches, 3, self.heads, width // self.heads)
+        query, key, value = parts.permute(2, 0, 3, 1, 4).unbind()
+        attended = nn.functional.scaled_dot_product_attention(query, key, value)
+        x = x + self.gather(attended.transpose(1, 2).reshape(batch, patches, width))
         wide = nn.functional.gelu(self.up(self.norm2(x)))
         return torch.add(x, self.down(wide))
 

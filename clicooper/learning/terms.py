@@ -70,7 +70,7 @@ def check_model(model: ModelSpec) -> None:
     if not _MODEL_KIND.fullmatch(model.kind):
         raise SpecError(
             f"model.kind is {model.kind!a}, which names no model",
-            hint="use mlp, cnn, resnet18 or package.module:function",
+            hint="use mlp, cnn, resnet18, vit or package.module:function",
         )
     if is_code(model.kind) != (model.code is not None):
         raise SpecError(

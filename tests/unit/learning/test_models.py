@@ -11,10 +11,11 @@ from clicooper.learning.segments import initial_state
 from tests.learning_jobs import MLP, SEEDS, own_model, segment_sizes
 
 CNN = ModelSpec(kind="cnn", input_shape=(1, 8, 8), outputs=10, widths=(4, 6, 8), cuts=(1, 3))
+VIT = ModelSpec(kind="vit", input_shape=(3, 8, 8), outputs=10, widths=(12, 2, 3), cuts=(1, 2))
 RESNET = ModelSpec(kind="resnet18", input_shape=(3, 8, 8), outputs=10, widths=(4, 4, 8, 8), cuts=(3, 6))
 
 
-@pytest.mark.parametrize("spec", [MLP, CNN, RESNET, own_model("normalised_blocks", 2)])
+@pytest.mark.parametrize("spec", [MLP, CNN, RESNET, VIT, own_model("normalised_blocks", 2)])
 def test_segments_chain_from_input_to_outputs(spec: ModelSpec) -> None:
     x = torch.zeros(3, *spec.input_shape)
     segments = build_segments(spec)
@@ -24,7 +25,7 @@ def test_segments_chain_from_input_to_outputs(spec: ModelSpec) -> None:
     assert x.shape == (3, spec.outputs)
 
 
-@pytest.mark.parametrize("spec", [MLP, CNN, RESNET])
+@pytest.mark.parametrize("spec", [MLP, CNN, RESNET, VIT])
 def test_names_and_initial_weights_do_not_depend_on_the_cuts(spec: ModelSpec) -> None:
     whole = spec.model_copy(update={"cuts": ()})
     parts: dict[str, object] = {}
