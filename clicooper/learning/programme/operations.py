@@ -13,12 +13,15 @@ from typing import Any
 from clicooper.commitments.programme import ElementType
 from clicooper.errors import SpecError
 
-__all__ = ["OPERATIONS", "Form", "Operation", "infer_forms"]
+__all__ = ["LARGEST", "OPERATIONS", "Form", "Operation", "infer_forms"]
 
 Attributes = Mapping[str, Any]
 Forms = Sequence["Form"]
 
 MOST_AXES = 8
+
+LARGEST = float.fromhex("0x1.fffffep127")
+"""The largest float32; no number of an operation is beyond it."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ def _check_attributes(operation: Operation, attributes: Attributes) -> None:
         elif kind is int:
             _require(value >= 0, f"{name} is below 0")
         else:
-            _require(math.isfinite(value), f"{name} is not finite")
+            _require(abs(value) <= LARGEST, f"{name} is not finite")
 
 
 def _float(*shape: int) -> Form:

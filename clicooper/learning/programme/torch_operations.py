@@ -10,11 +10,15 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
-from torch import Tensor
+from torch import Tensor, float32
 
 from clicooper.learning.programme.builder import Builder, Value
+from clicooper.learning.programme.operations import LARGEST
 
-__all__ = ["TRANSLATIONS", "Untranslatable"]
+__all__ = ["TRANSLATIONS", "Untranslatable", "finite"]
+
+INFINITE = 3e38
+"""Stands for infinity, as in a mask: its negative is so low that its exponential is 0."""
 
 
 class Untranslatable(Exception):
@@ -26,8 +30,8 @@ class Values(Protocol):
 
     builder: Builder
 
-    def value_of(self, tensor: Tensor) -> Value:
-        """The value that a tensor stands for."""
+    def value_of(self, tensor: Tensor, *, as_float: bool = False) -> Value:
+        """The value that a tensor stands for; as float32, where torch would take truths or whole numbers so."""
         ...
 
     def rebind(self, tensor: Tensor, value: Value) -> None:
@@ -39,8 +43,21 @@ Result: TypeAlias = "Value | tuple[Value | None, ...]"
 Translation: TypeAlias = Callable[..., Result]
 
 
+def finite(number: float) -> float:
+    """A number as a list can state it.
+
+    Raises:
+        Untranslatable: no number, or one beyond float32.
+    """
+    if math.isinf(number):
+        return math.copysign(INFINITE, number)
+    if math.isnan(number) or abs(number) > LARGEST:
+        raise Untranslatable(f"the constant {number}")
+    return number
+
+
 def _value(t: Values, item: Any) -> Value:
-    return t.value_of(item) if isinstance(item, Tensor) else t.builder.scalar(float(item))
+    return t.value_of(item, as_float=True) if isinstance(item, Tensor) else t.builder.scalar(finite(float(item)))
 
 
 def _dim(dim: int, rank: int) -> int:
@@ -150,19 +167,20 @@ def _where(t: Values, _: Any, condition: Tensor, a: Any, b: Any) -> Result:
 
 
 def _masked_fill(t: Values, _: Any, x: Tensor, mask: Tensor, number: Any) -> Result:
-    filled = t.value_of(number) if isinstance(number, Tensor) else t.builder.scalar(max(min(number, 3e38), -3e38))
-    return t.builder.one("where", t.value_of(mask), filled, t.value_of(x))
+    return t.builder.one("where", t.value_of(mask), _value(t, number), t.value_of(x))
 
 
 def _copied(t: Values, _: Any, target: Tensor, source: Tensor, *_args: Any) -> Result:
     """``copy_``: the source's numbers in the target's shape."""
-    value, shape = t.value_of(source), tuple(target.shape)
+    value, shape = t.value_of(source, as_float=target.is_floating_point()), tuple(target.shape)
     return value if value.shape == shape else t.builder.one("expand", value, shape=shape)
 
 
 def _same(t: Values, _: Any, x: Tensor, *__: Any, **named: Any) -> Result:
-    dtype = named.get("dtype")
-    if dtype is not None and dtype != x.dtype:
+    dtype = named.get("dtype") or x.dtype
+    if dtype == float32:
+        return t.value_of(x, as_float=True)
+    if dtype != x.dtype:
         raise Untranslatable(f"a conversion to {dtype}")
     return t.value_of(x)
 
@@ -222,6 +240,17 @@ def _select(t: Values, _: Any, x: Tensor, dim: int, index: int) -> Result:
     place = index % x.shape[axis]
     part = _sliced(t, t.value_of(x), axis, place, place + 1)
     return t.builder.one("reshape", part, shape=(*x.shape[:axis], *x.shape[axis + 1 :]))
+
+
+def _unfold(t: Values, _: Any, x: Tensor, dim: int, size: int, step: int) -> Result:
+    """Windows along an axis: all their first elements, all their second ones, and so on, behind each other."""
+    axis = _dim(dim, x.dim())
+    count = (x.shape[axis] - size) // step + 1
+    parts = []
+    for place in range(size):
+        part = _sliced(t, t.value_of(x), axis, place, place + (count - 1) * step + 1, step)
+        parts.append(t.builder.one("reshape", part, shape=(*part.shape, 1)))
+    return t.builder.one("concatenate", *parts, dim=x.dim())
 
 
 def _split(t: Values, _: Any, x: Tensor, size: Any, dim: int = 0) -> Result:
@@ -443,7 +472,17 @@ def _adaptive_avg_pool2d(t: Values, _: Any, x: Tensor, size: Sequence[int]) -> R
     return t.builder.one("avg_pool2d", t.value_of(x), kernel=kernel, stride=kernel, padding=(0, 0))
 
 
-def _embedding(t: Values, _: Any, table: Tensor, index: Tensor, *__: Any) -> Result:
+def _embedding(
+    t: Values,
+    _: Any,
+    table: Tensor,
+    index: Tensor,
+    padding: int = -1,
+    by_frequency: bool = False,
+    _sparse: bool = False,
+) -> Result:
+    if padding >= 0 or by_frequency:
+        raise Untranslatable("an embedding with rows that are trained otherwise than the rest")
     return t.builder.one("take_rows", t.value_of(table), t.value_of(index))
 
 
@@ -485,6 +524,7 @@ TRANSLATIONS: Mapping[str, Translation] = (
         "split": _split,
         "split_with_sizes": _split,
         "unbind": _unbind,
+        "unfold": _unfold,
         "cat": _cat,
         "stack": _stack,
         "flip": _flip,
