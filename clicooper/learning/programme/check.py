@@ -25,6 +25,9 @@ MOST_INSTRUCTIONS = 1 << 14
 MOST_ELEMENTS = 1 << 28
 """Of one value: a tensor of 1 GiB."""
 
+MOST_BYTES = 1 << 34
+"""Of all values that live at once, 16 GiB."""
+
 MOST_WORK = 1 << 43
 """Multiplications of one step."""
 
@@ -83,6 +86,7 @@ def check_programme(programme: Programme) -> CheckedProgramme:
     evaluation_frees, evaluation_peak = _liveness(programme.evaluation, evaluation, [programme.evaluated])
     peak, work = max(training_peak, evaluation_peak), training.work
     _require(max(work, evaluation.work) <= MOST_WORK, f"it needs {work:,} multiplications, at most {MOST_WORK:,}")
+    _require(peak <= MOST_BYTES, f"its values take {peak:,} bytes at once, at most {MOST_BYTES:,}")
     output = training.forms[programme.output]
     return CheckedProgramme(programme, output, training_frees, evaluation_frees, peak, work)
 

@@ -145,7 +145,8 @@ def _compared(inputs: Forms, _: Attributes) -> tuple[Form, ...]:
 
 
 def _one_axis(inputs: Forms, attributes: Attributes) -> tuple[Form, ...]:
-    _axes(inputs[0], (attributes["dim"],))
+    (dim,) = _axes(inputs[0], (attributes["dim"],))
+    _require(inputs[0].shape[dim] >= 1, "the axis is empty")
     return _alike(inputs, attributes)
 
 
@@ -247,8 +248,14 @@ def _sum(inputs: Forms, attributes: Attributes) -> tuple[Form, ...]:
     return (_reduced(inputs[0], attributes["dims"], bool(attributes["keepdims"])),)
 
 
+def _mean(inputs: Forms, attributes: Attributes) -> tuple[Form, ...]:
+    found = _sum(inputs, attributes)
+    _require(all(inputs[0].shape[dim] >= 1 for dim in attributes["dims"]), "a mean of nothing")
+    return found
+
+
 def _normalise(inputs: Forms, attributes: Attributes) -> tuple[Form, ...]:
-    statistics = _reduced(inputs[0], attributes["dims"], keepdims=True)
+    (statistics,) = _mean(inputs, {"dims": attributes["dims"], "keepdims": 1})
     _require(attributes["eps"] >= 0, "eps is below 0")
     return inputs[0], statistics, statistics
 
@@ -337,7 +344,7 @@ OPERATIONS: Mapping[str, Operation] = (
     | {name: Operation(_ONE, {"approximate": int}, _same) for name in ("gelu", "gelu_slope")}
     | {name: Operation(_ONE, {"dim": int}, _one_axis) for name in ("softmax", "log_softmax")}
     | {name: Operation(_TWO, {"dim": int}, _one_axis) for name in ("softmax_grad", "log_softmax_grad")}
-    | {name: Operation(_ONE, {"dims": tuple, "keepdims": int}, _sum) for name in ("sum", "mean")}
+    | {name: Operation(_ONE, {"dims": tuple, "keepdims": int}, rule) for name, rule in (("sum", _sum), ("mean", _mean))}
     | {
         "where": Operation(("bool", _F, _F), {}, _elementwise),
         "relu_grad": Operation(_TWO, {}, _alike),

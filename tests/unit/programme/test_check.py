@@ -59,6 +59,28 @@ HOSTILE: dict[str, tuple[Programme, str]] = {
         ),
         "multiplications",
     ),
+    "too much at once": (
+        changed(
+            appended(
+                FIRST,
+                *[instruction("full", shape=(1 << 28,), value=1.0)] * 20,
+                instruction("concatenate", *range(RESULTS, RESULTS + 20), dim=0),
+            ),
+        ),
+        "elements|bytes at once",
+    ),
+    "a mean of nothing": (
+        appended(
+            FIRST,
+            instruction("full", shape=(0, 3), value=1.0),
+            instruction("mean", RESULTS, dims=(0,), keepdims=0),
+        ),
+        "a mean of nothing",
+    ),
+    "a softmax of nothing": (
+        appended(FIRST, instruction("full", shape=(3, 0), value=1.0), instruction("softmax", RESULTS, dim=1)),
+        "the axis is empty",
+    ),
     "an unknown attribute": (appended(FIRST, instruction("neg", 0, secret=1)), "its attributes are"),
     "a fraction for an axis": (appended(FIRST, instruction("softmax", 0, dim=0.5)), "dim is no int"),
     "an axis that is not there": (appended(FIRST, instruction("softmax", 0, dim=7)), "no such axes"),
