@@ -60,14 +60,12 @@ HOSTILE: dict[str, tuple[Programme, str]] = {
         "multiplications",
     ),
     "too much at once": (
-        changed(
-            appended(
-                FIRST,
-                *[instruction("full", shape=(1 << 28,), value=1.0)] * 20,
-                instruction("concatenate", *range(RESULTS, RESULTS + 20), dim=0),
-            ),
+        appended(
+            FIRST,
+            *[instruction("full", shape=(1 << 28,), value=1.0)] * 20,
+            *[instruction("slice", RESULTS + i, dim=0, start=0, stop=1, step=1) for i in range(20)],
         ),
-        "elements|bytes at once",
+        "bytes at once",
     ),
     "a mean of nothing": (
         appended(
