@@ -492,7 +492,7 @@ _PLAIN = ("neg", "abs", "sqrt", "relu", "exp", "log", "tanh", "erf", "sigmoid", 
 TRANSLATIONS: Mapping[str, Translation] = (
     {name: _one(name) for name in (*_PLAIN, "mul", "maximum", "minimum")}
     | dict.fromkeys(_RESHAPES, _reshaped)
-    | dict.fromkeys(("clone", "detach", "alias", "contiguous", "_to_copy", "lift_fresh", "dropout"), _same)
+    | dict.fromkeys(("clone", "detach", "alias", "contiguous", "_to_copy", "lift_fresh"), _same)
     | {
         "add": _scaled("add"),
         "sub": _scaled("sub"),
@@ -543,8 +543,6 @@ TRANSLATIONS: Mapping[str, Translation] = (
         "native_layer_norm": _layer_norm,
         "native_group_norm": _group_norm,
         "native_batch_norm": _batch_norm,
-        "_native_batch_norm_legit": _batch_norm,
-        "cudnn_batch_norm": _batch_norm,
         "convolution": _convolution,
         "max_pool2d_with_indices": _max_pool2d,
         "avg_pool2d": _avg_pool2d,
