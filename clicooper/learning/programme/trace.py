@@ -18,7 +18,7 @@ from clicooper.commitments.programme import Instruction
 from clicooper.errors import NotPortable, SpecError
 from clicooper.learning.programme.builder import Builder, Traced, Value, Written
 from clicooper.learning.programme.operations import Form
-from clicooper.learning.programme.torch_operations import Untranslatable
+from clicooper.learning.programme.translation import Untranslatable
 from clicooper.learning.programme.watcher import META, PlainCalls, Watcher
 
 __all__ = ["trace"]

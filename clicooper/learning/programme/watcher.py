@@ -20,7 +20,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from clicooper.commitments.programme import Constant
 from clicooper.learning.programme.builder import Builder, Value
 from clicooper.learning.programme.operations import Form
-from clicooper.learning.programme.torch_operations import TRANSLATIONS, Untranslatable, finite
+from clicooper.learning.programme.torch_operations import TRANSLATIONS
+from clicooper.learning.programme.translation import Untranslatable, finite
 
 __all__ = ["META", "PlainCalls", "Watcher"]
 
