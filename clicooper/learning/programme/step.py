@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from clicooper.commitments.manifest import TrainingSpec
 from clicooper.commitments.programme import Instruction, Programme, StateTensor
-from clicooper.errors import SpecError
+from clicooper.errors import NotPortable, SpecError
 from clicooper.learning.programme.builder import Builder, Traced, Value, Written
 from clicooper.learning.programme.gradients import backpropagate
 from clicooper.learning.programme.operations import Form
@@ -83,12 +83,7 @@ def make_programme(
     forward_end = len(builder.written)
     loss, input_gradient, gradients = _backward(step, parts, is_first=seat == 0, is_last=is_last)
     backward_end = len(builder.written)
-    gradients = {name: gradients[name] for name in needed}
-    if clip_norm:
-        gradients = clip_gradients(builder, gradients, clip_norm)
-    changed, kept = update_weights(
-        builder, training, {name: step.weights[name] for name in needed}, gradients, step.moments
-    )
+    changed, kept = _update(step, needed, gradients, clip_norm)
     after = buffers | changed
     results = [output, input_gradient, loss, *(after[n] for n in step.weights), *(kept[n] for n in step.moments)]
     live, numbers = _live(builder, [value for value in results if value is not None])
@@ -112,6 +107,22 @@ def make_programme(
         evaluation=evaluation,
         evaluated=evaluated_number,
     )
+
+
+def _update(
+    step: _Step, needed: Sequence[str], gradients: Mapping[str, Value], clip_norm: float
+) -> tuple[dict[str, Value], dict[str, Value]]:
+    """Weights and moments after the optimizer's step."""
+    if missing := [name for name in needed if name not in gradients]:
+        raise NotPortable(
+            f"weight {missing[0]} takes part in the output, but no gradient leads to it",
+            hint="freeze it with requires_grad=False, or write the layer otherwise",
+        )
+    found = {name: gradients[name] for name in needed}
+    if clip_norm:
+        found = clip_gradients(step.builder, found, clip_norm)
+    weights = {name: step.weights[name] for name in needed}
+    return update_weights(step.builder, step.training, weights, found, step.moments)
 
 
 def _names_with_gradient(traced: Traced) -> list[str]:

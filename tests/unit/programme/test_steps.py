@@ -2,13 +2,19 @@
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
-from clicooper.errors import SpecError
+from clicooper.errors import NotPortable, SpecError
+from clicooper.learning.models import build_segments
 from clicooper.learning.programme.making import make_programmes
 from clicooper.learning.programme.segment import Arithmetic
+from clicooper.learning.programme.step import make_programme
+from clicooper.learning.programme.trace import trace
 from tests.programme_models import (
     MODELS,
     Run,
+    batch_of,
     run_programmes,
     run_torch,
     segments_of,
@@ -52,6 +58,20 @@ def test_micro_batches_without_batch_normalisation_change_little() -> None:
     assert apart(whole, parts) < 1e-5
 
 
+def test_a_weight_that_only_chooses_has_no_gradient_and_is_refused_by_name() -> None:
+    class Chosen(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.limit = nn.Parameter(torch.zeros(6))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.where(x > self.limit, x, -x)
+
+    traced = trace(Chosen(), (4, 6), evaluation=False)
+    with pytest.raises(NotPortable, match=r"gradient|limit"):
+        make_programme(0, training_of(batch=4), traced, traced, {}, is_last=False)
+
+
 def test_a_batch_falls_into_equal_micro_batches() -> None:
     with pytest.raises(SpecError, match="10 records does not fall into 3"):
         make_programmes(MODELS["mlp"], training_of(), 3)
@@ -78,9 +98,6 @@ def test_a_segment_made_of_anothers_state_continues_it_bit_for_bit(optimizer: st
 def test_evaluation_is_that_of_the_module() -> None:
     import torch
     from torch import nn
-
-    from clicooper.learning.models import build_segments
-    from tests.programme_models import batch_of
 
     for model in MODELS.values():
         training = training_of()
